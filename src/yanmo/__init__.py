@@ -1,0 +1,37 @@
+"""yanmo: the whole life of a language model on text and hardware that its user owns.
+
+Every verb of the command line has its function here; heavy modules are imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_FUNCTIONS = {
+    "build_corpus": "yanmo.corpus.build",
+    "train_tokenizer": "yanmo.tokenizers.train",
+    "plan": "yanmo.recipes.pretrain",
+    "pretrain": "yanmo.recipes.pretrain",
+    "train": "yanmo.recipes.train",
+    "demo": "yanmo.recipes.demo",
+    "evaluate": "yanmo.evaluation.evaluate",
+    "score": "yanmo.evaluation.evaluate",
+    "generate": "yanmo.generation.engine",
+    "load": "yanmo.models.registry",
+    "serve": "yanmo.serving.app",
+    "runs": "yanmo.reporting.runs",
+    "doctor": "yanmo.planning.doctor",
+}
+
+__all__ = [*_FUNCTIONS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'yanmo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FUNCTIONS])

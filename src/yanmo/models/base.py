@@ -1,0 +1,68 @@
+"""What every language model offers, whatever it is made of.
+
+Evaluation, generation and serving know only this protocol; the Transformer, the LSTM and the
+n-gram model satisfy it. Shapes: B rows, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+class Session(Protocol):
+    """One or more texts being continued; holds whatever makes the next step cheap (a KV cache)."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens taken in so far (the same for every row)."""
+
+    def extend(self, tokens_BT: Tensor) -> Tensor:
+        """Take in T >= 1 more tokens a row.
+
+        Args:
+            tokens_BT: token ids, int64.
+
+        Returns:
+            scores_BV: float32 unnormalised log-probabilities of the token that comes next
+            (``log_softmax`` of them is the model's distribution).
+
+        Raises:
+            InputError: the model's ``max_seq_len`` would be passed.
+        """
+
+    def select(self, rows_B: Tensor) -> None:
+        """Keep, repeat or reorder rows (int64 indices into the present rows)."""
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """Next-token scores and the scoring of a text."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids the model knows."""
+
+    @property
+    def max_seq_len(self) -> int | None:
+        """Longest context in tokens, or None where there is no limit."""
+
+    def start(self, batch_size: int = 1) -> Session:
+        """Begin ``batch_size`` empty texts."""
+
+    def token_losses(self, tokens_BT: Tensor) -> Tensor:
+        """Loss of each token given those before it, without ever holding logits for all of them.
+
+        Args:
+            tokens_BT: token ids, int64, T <= max_seq_len.
+
+        Returns:
+            loss_BT1: float32 nats, shape (B, T - 1): entry t is -log p(tokens[t + 1] | tokens[: t + 1]).
+        """
+
+
+def greedy(scores_BV: Tensor) -> Tensor:
+    """Token of the highest score in each row, int64 of shape (B,)."""
+    return torch.argmax(scores_BV, dim=-1)

@@ -1,0 +1,1 @@
+"""What people see while work goes on and after it: progress, messages, metrics, charts, reports."""
