@@ -219,7 +219,8 @@ class NgramSession:
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in tokens; log-probabilities of the next one, float32 (B, V)."""
         self._num_tokens += tokens_BT.shape[1]
-        self._tail_BT = torch.cat([self._tail_BT, tokens_BT.cpu()], dim=1)[:, 1 - self._model.order :]
+        tail_BT = torch.cat([self._tail_BT, tokens_BT.cpu()], dim=1)
+        self._tail_BT = tail_BT[:, max(0, tail_BT.shape[1] - self._model.order + 1) :]
         rows: list[list[int]] = self._tail_BT.tolist()
         return torch.from_numpy(np.stack([self._model.next_scores(row) for row in rows]))
 
@@ -256,7 +257,8 @@ def fit_ngram(
     return NgramModel(
         config,
         keys=table.keys,
-        log_probabilities=[np.log(values) for values in table.probabilities],
+        # Rounding can leave a certain token just above 1.
+        log_probabilities=[np.log(np.minimum(values, 1.0)) for values in table.probabilities],
         log_backoffs=[np.log(values) for values in table.backoffs],
     )
 
