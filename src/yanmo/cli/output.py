@@ -12,7 +12,7 @@ from cyclopts import Parameter
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout.")]
 Seed = Annotated[int, Parameter(name="--seed", help="Seed of everything random.")]
 Force = Annotated[bool, Parameter(name="--force", negative="", help="Replace what is there.")]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Say what would be done; write nothing.")]
+DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Say what would be done, and stop.")]
 
 
 def emit(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

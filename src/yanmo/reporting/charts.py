@@ -1,0 +1,294 @@
+"""Line and bar charts as inline SVG: no script, no font, no outside resource.
+
+Colours are CSS variables with fallbacks, so the page around decides on light or dark. Every word is
+given in English and Chinese; both are drawn, marked with ``lang``, and the page shows one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from yanmo.reporting.axes import Axis, Point, Scale, Words, scale_of, thin
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 34, 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line of a chart."""
+
+    name: Words
+    points: Sequence[Point]
+    color: str = "var(--ink, #222)"
+    width: float = 1.6
+    dots: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A horizontal line across the chart, such as a baseline."""
+
+    name: Words
+    y: float
+    color: str = "var(--muted, #777)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A shaded interval of y, such as a predicted loss with its uncertainty."""
+
+    name: Words
+    low: float
+    high: float
+    color: str = "var(--band, #b9862b)"
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """The rectangle that lines are drawn in, with its two scales."""
+
+    x: Scale
+    y: Scale
+    left: float
+    right: float
+    bottom: float
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    name: str,
+    title: Words,
+    x: Axis,
+    y: Axis,
+    references: Sequence[Reference] = (),
+    bands: Sequence[Band] = (),
+    size: tuple[int, int] = (760, 320),
+) -> Markup:
+    """Draw lines as one SVG element.
+
+    Args:
+        series: the lines; a point that is not finite, or not above 0 on a log axis, is left out.
+        name: identifier of the chart within its page (letters, digits, hyphens).
+        title: what the chart shows, for those who cannot see it.
+        x: the horizontal axis.
+        y: the vertical axis.
+        references: horizontal lines.
+        bands: shaded intervals of y.
+        size: width and height in pixels at which the text has 12 pixels.
+
+    Returns:
+        The SVG element, or nothing where there is no point to draw.
+    """
+    drawn = [(line, _usable(line.points, x, y)) for line in series]
+    drawn = [(line, points) for line, points in drawn if points]
+    if not drawn:
+        return Markup("")
+    references = [reference for reference in references if _drawable(y, reference.y)]
+    bands = [band for band in bands if _drawable(y, band.low, band.high)]
+    levels = [reference.y for reference in references] + [edge for b in bands for edge in (b.low, b.high)]
+    every = [point for _, points in drawn for point in points]
+    several = len(drawn) + len(references) + len(bands) > 1
+    right, top, bottom = size[0] - _RIGHT, _TOP if several else 10, size[1] - _BOTTOM
+    plot = _Plot(
+        x=scale_of([px for px, _ in every], x, _LEFT, right, pad=0.0),
+        y=scale_of([py for _, py in every] + levels, y, bottom, top, pad=0.05),
+        left=_LEFT,
+        right=right,
+        bottom=bottom,
+    )
+    parts = [
+        *_grid(x, y, plot),
+        *(_band(band, plot) for band in bands),
+        *(_reference(reference, plot) for reference in references),
+        *(_path(line, points, plot) for line, points in drawn),
+        *(_legend([line for line, _ in drawn], references, bands) if several else ()),
+    ]
+    spoken = [_spoken(line.name, points, y) for line, points in drawn]
+    return _svg(name, title, spoken, parts, size)
+
+
+def bar_chart(bars: Sequence[tuple[Words, float]], *, name: str, title: Words) -> Markup:
+    """Draw horizontal bars with their names and numbers as one SVG element.
+
+    Args:
+        bars: names and values, 0 or more, in the order drawn.
+        name: identifier of the chart within its page.
+        title: what the chart shows.
+    """
+    if not bars:
+        return Markup("")
+    most = max(value for _, value in bars) or 1.0
+    width, label, row, parts = 640, 220, 28, []
+    for index, (words, value) in enumerate(bars):
+        middle = 14 + index * row
+        length = (width - label - 80) * value / most
+        parts.append(_text(words, label - 10, middle + 4, anchor="end"))
+        parts.append(
+            Markup('<rect x="{}" y="{}" width="{:.1f}" height="14" fill="var(--accent, #b8392b)"/>').format(
+                label, middle - 7, max(length, 1.0)
+            )
+        )
+        parts.append(_plain(f"{value:,.0f}", label + length + 8, middle + 4))
+    spoken = [Words(f"{words.en} {value:,.0f}", f"{words.zh} {value:,.0f}") for words, value in bars]
+    return _svg(name, title, spoken, parts, (width, row * len(bars)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its interval, one row of an interval chart."""
+
+    name: Words
+    value: float
+    interval: tuple[float, float] | None = None
+    color: str = "var(--ink, #222)"
+
+
+def interval_chart(rows: Sequence[Estimate], *, name: str, title: Words) -> Markup:
+    """Draw numbers with their intervals on one common line as one SVG element.
+
+    Args:
+        rows: the numbers, best told apart when few.
+        name: identifier of the chart within its page.
+        title: what the chart shows.
+    """
+    if not rows:
+        return Markup("")
+    edges = [edge for row in rows for edge in (row.value, *(row.interval or ()))]
+    width, left, row_height = 480, 120, 34
+    low, high = min(edges), max(edges)
+    pad = (high - low) * 0.08 or abs(low) * 0.1 or 1.0
+    place_of = Scale(low - pad, high + pad, False, left, width - 66)
+    parts: list[Markup] = []
+    for index, row in enumerate(rows):
+        middle, place = 17 + row_height * index, place_of(row.value)
+        parts.append(_text(row.name, left - 14, middle + 4, anchor="end"))
+        parts.append(
+            Markup('<path d="M{} {}H{}" stroke="var(--rule, #ddd)"/>').format(left, middle, width - 66)
+        )
+        if row.interval is not None:
+            low_x, high_x = place_of(row.interval[0]), place_of(row.interval[1])
+            parts.append(
+                Markup('<path d="M{:.1f} {}H{:.1f}" stroke="{}" stroke-width="7" opacity="0.35"/>').format(
+                    low_x, middle, max(high_x, low_x + 1), row.color
+                )
+            )
+        parts.append(Markup('<circle cx="{:.1f}" cy="{}" r="5" fill="{}"/>').format(place, middle, row.color))
+        parts.append(_plain(f"{row.value:.3f}", width - 48, middle + 4, fill="var(--ink, #222)"))
+    spoken = [Words(f"{r.name.en} {r.value:.3f}", f"{r.name.zh} {r.value:.3f}") for r in rows]
+    return _svg(name, title, spoken, parts, (width, row_height * len(rows)))
+
+
+def _usable(points: Sequence[Point], x: Axis, y: Axis) -> list[Point]:
+    return thin(
+        [
+            (px, py)
+            for px, py in points
+            if math.isfinite(px) and math.isfinite(py) and (px > 0 or not x.log) and (py > 0 or not y.log)
+        ]
+    )
+
+
+def _drawable(axis: Axis, *values: float) -> bool:
+    return all(math.isfinite(value) and (value > 0 or not axis.log) for value in values)
+
+
+def _grid(x: Axis, y: Axis, plot: _Plot) -> Iterator[Markup]:
+    line = Markup('<path d="M{:.1f} {:.1f}H{}" stroke="{}" fill="none"/>')
+    for tick in plot.y.ticks():
+        yield line.format(plot.left, plot.y(tick), plot.right, "var(--rule, #ddd)")
+        yield _plain(y.write(tick), plot.left - 8, plot.y(tick) + 4, anchor="end")
+    for tick in plot.x.ticks():
+        place = plot.x(tick)
+        yield Markup('<path d="M{:.1f} {}v5" stroke="var(--muted, #777)"/>').format(place, plot.bottom)
+        yield _plain(x.write(tick), place, plot.bottom + 18, anchor="middle")
+    yield line.format(plot.left, plot.bottom, plot.right, "var(--muted, #777)")
+    yield _text(x.name, plot.right, plot.bottom + 36, anchor="end")
+
+
+def _path(line: Series, points: Sequence[Point], plot: _Plot) -> Markup:
+    places = [(plot.x(px), plot.y(py)) for px, py in points]
+    parts = Markup("")
+    if len(places) > 1:
+        data = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in places)
+        parts += Markup(
+            '<path d="{}" fill="none" stroke="{}" stroke-width="{}" stroke-linejoin="round"/>'
+        ).format(data, line.color, line.width)
+    if len(places) == 1 or (line.dots and len(places) <= 40):
+        for px, py in places:
+            parts += Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6" fill="{}"/>').format(px, py, line.color)
+    return parts
+
+
+def _reference(reference: Reference, plot: _Plot) -> Markup:
+    return Markup(
+        '<path d="M{} {:.1f}H{}" stroke="{}" stroke-width="1.4" stroke-dasharray="6 4" fill="none"/>'
+    ).format(plot.left, plot.y(reference.y), plot.right, reference.color)
+
+
+def _band(band: Band, plot: _Plot) -> Markup:
+    top, bottom = plot.y(band.high), plot.y(band.low)
+    return Markup('<rect x="{}" y="{:.1f}" width="{}" height="{:.1f}" fill="{}" opacity="0.22"/>').format(
+        plot.left, top, plot.right - plot.left, max(bottom - top, 1.5), band.color
+    )
+
+
+def _legend(
+    lines: Sequence[Series], references: Sequence[Reference], bands: Sequence[Band]
+) -> Iterator[Markup]:
+    stroke = Markup('<path d="M{:.0f} 12h18" stroke="{}" stroke-width="2" stroke-dasharray="{}"/>')
+    block = Markup('<rect x="{:.0f}" y="6" width="18" height="12" fill="{}" opacity="0.3"/>')
+    entries: list[tuple[Words, Markup, str, str]] = [
+        *((line.name, stroke, line.color, "none") for line in lines),
+        *((reference.name, stroke, reference.color, "5 3") for reference in references),
+        *((band.name, block, band.color, "") for band in bands),
+    ]
+    for language in ("en", "zh"):
+        place = float(_LEFT)
+        yield Markup('<g lang="{}">').format(language)
+        for words, mark, color, dashes in entries:
+            word = getattr(words, language)
+            yield mark.format(place, color, dashes)
+            yield _plain(word, place + 24, 16, fill="var(--ink, #222)")
+            place += 24 + _width(word) + 18
+        yield Markup("</g>")
+
+
+def _width(word: str) -> float:
+    """Width of a word at 12 pixels, near enough to place the next one."""
+    return sum(12.0 if ord(letter) > 0x2E80 else 6.6 for letter in word)
+
+
+def _plain(
+    text: str, x: float, y: float, *, anchor: str = "start", fill: str = "var(--muted, #777)", lang: str = ""
+) -> Markup:
+    language = Markup(' lang="{}"').format(lang) if lang else Markup("")
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" fill="{}"{}>{}</text>').format(
+        x, y, anchor, fill, language, text
+    )
+
+
+def _text(words: Words, x: float, y: float, *, anchor: str = "start") -> Markup:
+    return _plain(words.en, x, y, anchor=anchor, lang="en") + _plain(words.zh, x, y, anchor=anchor, lang="zh")
+
+
+def _spoken(name: Words, points: Sequence[Point], y: Axis) -> Words:
+    first, last = f"{points[0][1]:.4g}", f"{points[-1][1]:.4g}"
+    return Words(
+        f"{name.en}: {y.name.en} from {first} to {last}", f"{name.zh}：{y.name.zh}从 {first} 到 {last}"
+    )
+
+
+def _svg(
+    name: str, title: Words, spoken: Sequence[Words], parts: Sequence[Markup], size: tuple[int, int]
+) -> Markup:
+    english, chinese = ". ".join(w.en for w in spoken), "；".join(w.zh for w in spoken)
+    return Markup(
+        '<svg viewBox="0 0 {0} {1}" role="img" aria-labelledby="{2}-title {2}-desc" font-size="12" '
+        'xmlns="http://www.w3.org/2000/svg"><title id="{2}-title">{3} · {4}</title>'
+        '<desc id="{2}-desc">{5}</desc>{6}</svg>'
+    ).format(*size, name, title.en, title.zh, f"{english}. {chinese}。", Markup("").join(parts))

@@ -1,0 +1,91 @@
+"""The metrics of a run, one JSON object a line, only ever appended to.
+
+Rows have a ``kind``: ``train`` (step, tokens, elapsed_s, loss_nats, bits_per_byte, lr_factor, grad_norm,
+tokens_per_s), ``valid`` (step, tokens, elapsed_s, loss_nats, bits_per_byte) and ``sample`` (step, text).
+A resumed run drops what lies after its checkpoint, so the file ends as that of a run never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class MetricsLog:
+    """Appends rows to a metrics file."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it is made at the first row.
+
+        Args:
+            path: the file, usually ``metrics.jsonl`` in a run's folder, which must exist.
+        """
+        self.path = path
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row and flush it; a number that is not finite is written as null.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written.
+        """
+        line = json.dumps(_finite(row), ensure_ascii=False, allow_nan=False)
+        # A lone surrogate becomes its JSON escape instead of failing the run.
+        with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(line + "\n")
+
+    def truncate_after(self, step: int) -> None:
+        """Drop the rows of steps after ``step``, and a line torn by a kill; the rest keeps its bytes.
+
+        The file is replaced whole, so a kill in between loses nothing.
+        """
+        if not self.path.is_file():
+            return
+        raw = self.path.read_bytes()
+        kept = b"".join(
+            line
+            for line in raw.splitlines(keepends=True)
+            if line.endswith(b"\n") and (row := _parse(line)) is not None and _step(row) <= step
+        )
+        if kept == raw:
+            return
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            file.write(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a metrics file in the order written; empty where there is no file.
+
+    A line that is not a JSON object (torn by a kill, or still being written) is left out.
+    """
+    if not path.is_file():
+        return []
+    rows = (_parse(line) for line in path.read_bytes().splitlines())
+    return [row for row in rows if row is not None]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _step(row: Mapping[str, Any]) -> float:
+    step = row.get("step", 0)
+    return step if isinstance(step, int | float) else math.inf
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
