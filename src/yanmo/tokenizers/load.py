@@ -117,6 +117,9 @@ class Tokenizer:
             raise InputError("not a tokenizer: not UTF-8", where=path, remedy=remedy) from None
         config_path, template_path = folder / CONFIG_FILE, folder / TEMPLATE_FILE
         config = read_json(config_path) if config_path.is_file() else {}
+        # Folders from before transformers 5 may name their special tokens in a file apart.
+        older_path = folder / "special_tokens_map.json"
+        config = {**(read_json(older_path) if older_path.is_file() else {}), **config}
         template = config.get("chat_template")
         if template_path.is_file():
             template = template_path.read_text(encoding="utf-8")

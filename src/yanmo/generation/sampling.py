@@ -1,0 +1,205 @@
+"""From scores to a token: pure functions on scores, and the settings that choose them.
+
+Shapes: B rows, V vocabulary. Scores are unnormalised log-probabilities; -inf means never.
+
+Sources: top-k, Fan et al. 2018 (arXiv 1805.04833, section 5); top-p, Holtzman et al. 2020 (arXiv
+1904.09751, section 3.1); min-p, Nguyen et al. 2024 (arXiv 2407.01082, section 3); repetition penalty,
+Keskar et al. 2019 (CTRL, arXiv 1909.05858, section 4.1), with negative scores multiplied instead of
+divided, as is usual since, so that the penalty always lowers a score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from yanmo.errors import InputError, YanmoError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingParams:
+    """How a text is continued.
+
+    Attributes:
+        max_tokens: most tokens to generate, at least 1; None goes on to the end of the context.
+        temperature: scores are divided by it; 0 always takes the highest score.
+        top_k: sample among this many tokens; 0 among all.
+        top_p: sample among the fewest tokens whose probabilities reach this; above 0, at most 1.
+        min_p: leave out tokens below this share of the highest probability; 0 to 1.
+        repetition_penalty: above 1 lowers the scores of tokens in prompt and answer; above 0.
+        presence_penalty: taken from the score of each token that the answer holds.
+        frequency_penalty: the same, once for each time the answer holds it.
+        stop: strings that end the answer and are not shown.
+        stop_token_ids: tokens that end the answer, besides the tokenizer's own.
+        seed: of the sampling; None draws a new one each time.
+        num_logprobs: report each token's log-probability and those of this many others; None reports none.
+    """
+
+    max_tokens: int | None = 256
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+    num_logprobs: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            InputError: naming the setting and its range.
+        """
+        _require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", self.max_tokens, "1 or more")
+        _require(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 or more")
+        _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
+        _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0, at most 1 (off)")
+        _require(0 <= self.min_p <= 1, "min_p", self.min_p, "0 (off) to 1")
+        _require(
+            0 < self.repetition_penalty < math.inf,
+            "repetition_penalty",
+            self.repetition_penalty,
+            "above 0; 1 is off",
+        )
+        _require(math.isfinite(self.presence_penalty), "presence_penalty", self.presence_penalty, "a number")
+        _require(
+            math.isfinite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a number"
+        )
+        _require(all(self.stop), "stop", "", "a string that is not empty")
+        _require(self.seed is None or -(2**63) <= self.seed < 2**64, "seed", self.seed, "a 64-bit number")
+        _require(
+            self.num_logprobs is None or self.num_logprobs >= 0,
+            "num_logprobs",
+            self.num_logprobs,
+            "0 or more",
+        )
+
+
+def _require(is_right: bool, name: str, value: object, allowed: str) -> None:
+    if not is_right:
+        raise InputError(f"{name} cannot be {value!r}", remedy=f"choose {allowed}")
+
+
+def penalize_repetition(scores_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
+    """Divide positive scores of seen tokens by ``penalty``, multiply negative ones by it.
+
+    Args:
+        scores_BV: float32 scores.
+        seen_BV: bool, whether prompt or answer holds the token.
+        penalty: above 0; 1 changes nothing.
+    """
+    lowered_BV = torch.where(scores_BV > 0, scores_BV / penalty, scores_BV * penalty)
+    return torch.where(seen_BV, lowered_BV, scores_BV)
+
+
+def penalize_counts(scores_BV: Tensor, counts_BV: Tensor, presence: float, frequency: float) -> Tensor:
+    """Take ``presence`` once and ``frequency`` per occurrence from scores of tokens in the answer.
+
+    Args:
+        scores_BV: float32 scores.
+        counts_BV: float32, how often the answer holds each token.
+        presence: OpenAI's presence_penalty.
+        frequency: OpenAI's frequency_penalty.
+    """
+    return scores_BV - presence * (counts_BV > 0) - frequency * counts_BV
+
+
+def apply_temperature(scores_BV: Tensor, temperature: float) -> Tensor:
+    """Divide the distance to the highest score by ``temperature`` (above 0).
+
+    The highest score becomes 0, which leaves the distribution as it is and cannot overflow.
+    """
+    return (scores_BV - scores_BV.amax(dim=-1, keepdim=True)) / temperature
+
+
+def keep_top_k(scores_BV: Tensor, top_k: int) -> Tensor:
+    """Keep the ``top_k`` highest scores (and ties of the last one); 0 keeps all."""
+    if top_k == 0 or top_k >= scores_BV.shape[-1]:
+        return scores_BV
+    lowest_kept_B1 = torch.topk(scores_BV, top_k, dim=-1).values[:, -1:]
+    return scores_BV.masked_fill(scores_BV < lowest_kept_B1, -math.inf)
+
+
+def keep_top_p(scores_BV: Tensor, top_p: float) -> Tensor:
+    """Keep the fewest highest scores whose probabilities add up to ``top_p`` or more; 1 keeps all."""
+    if top_p >= 1:
+        return scores_BV
+    sorted_BV, order_BV = torch.sort(scores_BV, dim=-1, descending=True, stable=True)
+    probabilities_BV = torch.softmax(sorted_BV, dim=-1)
+    # A token is dropped where those before it already suffice, so the highest always stays.
+    before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV
+    dropped_BV = torch.zeros_like(scores_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV >= top_p)
+    return scores_BV.masked_fill(dropped_BV, -math.inf)
+
+
+def keep_min_p(scores_BV: Tensor, min_p: float) -> Tensor:
+    """Keep tokens whose probability is at least ``min_p`` times the highest; 0 keeps all."""
+    if min_p <= 0:
+        return scores_BV
+    highest_B1 = scores_BV.amax(dim=-1, keepdim=True)
+    return scores_BV.masked_fill(scores_BV < highest_B1 + math.log(min_p), -math.inf)
+
+
+def shape_scores(
+    scores_BV: Tensor,
+    params: SamplingParams,
+    *,
+    seen_BV: Tensor | None = None,
+    counts_BV: Tensor | None = None,
+) -> Tensor:
+    """All that the settings ask for, in transformers' order: penalties, temperature, top-k, top-p, min-p.
+
+    Args:
+        scores_BV: the model's scores.
+        params: the settings; a temperature of 0 leaves only the penalties.
+        seen_BV: as ``penalize_repetition``; needed where ``repetition_penalty`` is not 1.
+        counts_BV: as ``penalize_counts``; needed where one of those penalties is not 0.
+    """
+    if params.repetition_penalty != 1:
+        assert seen_BV is not None
+        scores_BV = penalize_repetition(scores_BV, seen_BV, params.repetition_penalty)
+    if params.presence_penalty or params.frequency_penalty:
+        assert counts_BV is not None
+        scores_BV = penalize_counts(scores_BV, counts_BV, params.presence_penalty, params.frequency_penalty)
+    if params.temperature == 0:
+        return scores_BV
+    scores_BV = apply_temperature(scores_BV, params.temperature)
+    scores_BV = keep_top_k(scores_BV, params.top_k)
+    scores_BV = keep_top_p(scores_BV, params.top_p)
+    return keep_min_p(scores_BV, params.min_p)
+
+
+def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw one token a row from softmax(scores), by inversion of the cumulative distribution.
+
+    Each row draws one number from its own generator, so what it draws does not depend on the others.
+
+    Args:
+        scores_BV: float32 scores.
+        generators: one a row.
+
+    Returns:
+        Token ids, int64 of shape (B,).
+
+    Raises:
+        YanmoError: the scores are not numbers, so the model is damaged.
+    """
+    cumulative_BV = torch.softmax(scores_BV.double(), dim=-1).cumsum(dim=-1)
+    total_B1 = cumulative_BV[:, -1:]
+    if not bool(torch.isfinite(total_B1).all()):
+        raise YanmoError(
+            "the model's scores are not numbers", remedy="its weights are damaged; train it again"
+        )
+    draws = [torch.rand((), generator=generator, dtype=torch.float64) for generator in generators]
+    # u is below 1 but u * total may round up to total: never go past the last token with a probability.
+    last_B1 = torch.searchsorted(cumulative_BV, total_B1)
+    tokens_B1 = torch.searchsorted(cumulative_BV, torch.stack(draws)[:, None] * total_B1, right=True)
+    return torch.minimum(tokens_B1, last_B1)[:, 0]
