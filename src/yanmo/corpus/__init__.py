@@ -1,1 +1,1 @@
-"""corpus."""
+"""Files of every kind to clean documents, split without leaks."""

@@ -1,0 +1,234 @@
+"""CSV, TSV and Parquet: one document a row.
+
+A row with too many or too few fields is refused alone. A quotation mark that is never closed would
+swallow the rows after it: such a row is refused by its first line and reading goes on at the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from yanmo.corpus.document import (
+    MAX_REJECTED_CHARS,
+    Document,
+    Note,
+    Reason,
+    RefusedError,
+    Rejected,
+    make_document,
+)
+from yanmo.corpus.encoding import UTF_8, Encoding, detect
+from yanmo.corpus.fields import SAMPLE_RECORDS, TEXT_NAMES, choose_fields, record_meta, record_text
+from yanmo.corpus.files import Blob
+
+_SAMPLE_LINES = 200
+_MAX_LINES_A_ROW = 100_000
+_FETCH_ROWS = 256
+_HEADER_NAMES = frozenset(
+    [*TEXT_NAMES, "id", "label", "title", "name", "url", "date", "author", "source", "category"]
+    + ["target", "src", "tgt", "en", "zh", "标签", "标题", "类别"]
+)
+
+
+def read_csv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
+    """Read comma-, semicolon-, tab- or bar-separated rows."""
+    yield from _read_separated(blob, ",;\t|", text_column, note)
+
+
+def read_tsv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
+    """Read tab-separated rows."""
+    yield from _read_separated(blob, "\t", text_column, note)
+
+
+def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
+    """Read the rows of a Parquet file."""
+    with _on_disk(blob) as path, duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        try:
+            cursor = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            names = [column[0] for column in cursor.description or []]
+            rows = iter(lambda: cursor.fetchmany(_FETCH_ROWS), [])
+            numbered = enumerate((dict(zip(names, row, strict=True)) for batch in rows for row in batch), 1)
+            first = list(islice(numbered, SAMPLE_RECORDS))
+            fields = pick_fields([row for _, row in first], text_column, blob.label, note)
+            for number, row in chain(first, numbered):
+                yield from record_document(row, fields, f"{blob.label}#row={number}")
+        except duckdb.Error as error:
+            raise RefusedError(Reason.DAMAGED, f"parquet: {str(error).splitlines()[0][:200]}") from None
+
+
+def pick_fields(
+    sample: Sequence[dict[str, Any]], text_column: str | None, label: str, note: Note
+) -> tuple[str, ...]:
+    """Choose the text fields of a file and say which; refuse a file that has none."""
+    fields = choose_fields(sample, text_column)
+    names = list(dict.fromkeys(str(name) for record in sample for name in record))
+    if not fields:
+        what = f"no field {text_column!r}" if text_column else "no field holds text"
+        raise RefusedError(Reason.NO_TEXT, f"{what} (fields: {', '.join(names[:20])})")
+    if len(names) > 1:
+        note(f"{label}: text is the field {' + '.join(fields)} of {', '.join(names[:20])}")
+    return fields
+
+
+def record_document(
+    record: dict[str, Any], fields: Sequence[str], source: str, encoding: Encoding = UTF_8
+) -> Iterator[Document | Rejected]:
+    """The document of one record, or its refusal."""
+    text = record_text(record, fields)
+    if text is None:
+        yield Rejected(source=source, reason=Reason.NO_TEXT, text=str(record)[:MAX_REJECTED_CHARS])
+    else:
+        language = record.get("language")
+        meta = record_meta(record, fields) | encoding.meta(text)
+        yield make_document(text, source, meta, language if isinstance(language, str) else "")
+
+
+def _read_separated(
+    blob: Blob, delimiters: str, text_column: str | None, note: Note
+) -> Iterator[Document | Rejected]:
+    csv.field_size_limit(sys.maxsize)
+    encoding = detect(blob, note=note)
+    with blob.open() as stream:
+        lines: Iterator[str] = io.TextIOWrapper(
+            stream, encoding=encoding.name, errors=encoding.errors, newline=""
+        )
+        head = list(islice(lines, _SAMPLE_LINES))
+        if head:
+            head[0] = head[0].removeprefix("\ufeff")
+        delimiter = _delimiter(head, delimiters)
+        rows = _Rows(chain(head, lines), delimiter, _is_quoted(head, delimiter))
+        first = list(islice(rows, SAMPLE_RECORDS))
+        names, skip = _header([row for row, _ in first])
+        good = [dict(zip(names, row, strict=True)) for row, _ in first[skip:] if len(row) == len(names)]
+        if not good:
+            raise RefusedError(Reason.NO_TEXT, "no row below the header")
+        fields = pick_fields(good, text_column, blob.label, note)
+        for number, (row, raw) in enumerate(chain(first, rows), 1):
+            source = f"{blob.label}#row={number}"
+            if number <= skip or not raw.strip():
+                continue
+            if len(row) != len(names):
+                yield _ragged(row, raw, source, len(names))
+            else:
+                yield from record_document(dict(zip(names, row, strict=True)), fields, source, encoding)
+
+
+def _ragged(row: Sequence[str], raw: str, source: str, width: int) -> Rejected:
+    detail = f"{len(row)} fields instead of {width}" if row else "a quotation mark is not closed"
+    return Rejected(source=source, reason=Reason.RAGGED, text=raw[:MAX_REJECTED_CHARS], detail=detail)
+
+
+class _TooManyLinesError(Exception):
+    """A quotation mark was opened and nothing closed it."""
+
+
+class _Rows:
+    """Rows with their raw text; a row that swallowed the lines after it comes out empty."""
+
+    def __init__(self, lines: Iterator[str], delimiter: str, quoted: bool) -> None:
+        self._lines, self._delimiter, self._quoted = lines, delimiter, quoted
+        self._taken: list[str] = []
+        self._width: int | None = None
+        self._reader = self._new_reader()
+
+    def __iter__(self) -> Iterator[tuple[list[str], str]]:
+        return self
+
+    def __next__(self) -> tuple[list[str], str]:
+        self._taken.clear()
+        try:
+            row = next(self._reader)
+        except (_TooManyLinesError, csv.Error):
+            return self._give_back()
+        if self._width is None:
+            self._width = len(row)
+        elif len(self._taken) > 1 and len(row) != self._width:
+            return self._give_back()
+        return row, "".join(self._taken)
+
+    def _give_back(self) -> tuple[list[str], str]:
+        first, *later = self._taken
+        self._lines = chain(later, self._lines)
+        self._reader = self._new_reader()
+        return [], first
+
+    def _new_reader(self) -> Iterator[list[str]]:
+        if self._quoted:
+            return csv.reader(self._feed(), delimiter=self._delimiter)
+        return csv.reader(self._feed(), delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
+
+    def _feed(self) -> Iterator[str]:
+        lines, taken = self._lines, self._taken
+        for line in lines:
+            taken.append(line)
+            if len(taken) > _MAX_LINES_A_ROW:
+                raise _TooManyLinesError
+            yield line
+
+
+def _delimiter(head: Sequence[str], candidates: str) -> str:
+    """The candidate that splits the first lines most often, and most evenly."""
+    bare = [re.sub(r'"[^"]*"', "", line) for line in head[:20]]
+    first = Counter(bare[0]) if bare else Counter()
+    present = [char for char in candidates if first[char]]
+
+    def evenness(char: str) -> int:
+        return sum(line.count(char) == first[char] for line in bare)
+
+    return max(present, key=evenness, default=candidates[0])
+
+
+def _is_quoted(head: Sequence[str], delimiter: str) -> bool:
+    """Whether quotation marks enclose fields; in many TSV files they are only characters."""
+    if delimiter != "\t":
+        return True
+    cells = [cell for line in head for cell in line.rstrip("\r\n").split(delimiter)]
+    opened = [cell for cell in cells if cell.startswith('"')]
+    return bool(opened) and all(len(cell) > 1 and cell.endswith('"') for cell in opened)
+
+
+def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+    """Names of the columns, and how many rows the header takes (0 or 1)."""
+    if not rows:
+        return [], 0
+    first = [cell.strip() for cell in rows[0]]
+    numbered = [f"column {index}" for index in range(1, len(first) + 1)]
+    if any(cell.lower() in _HEADER_NAMES for cell in first) and len(set(first)) == len(first):
+        return first, 1
+    plausible = all(re.fullmatch(r"[^\W\d][\w .()/-]{0,39}", cell) for cell in first)
+    below = [row for row in rows[1:] if len(row) == len(first)]
+    repeated = any(cell == row[index].strip() for index, cell in enumerate(first) for row in below)
+    if len(first) > 1 and plausible and len(set(first)) == len(first) and below and not repeated:
+        return first, 1
+    return numbered, 0
+
+
+@contextlib.contextmanager
+def _on_disk(blob: Blob) -> Iterator[Path]:
+    """A path DuckDB can open: a plain name, since it reads ``*``, ``?`` and ``[`` as patterns."""
+    if blob.path is not None and not any(char in str(blob.path) for char in "*?["):
+        yield blob.path
+        return
+    with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
+        path = Path(folder) / "rows.parquet"
+        if blob.path is not None:
+            path.symlink_to(blob.path.resolve())
+        else:
+            with path.open("wb") as file:
+                for block in blob.blocks():
+                    if blob.allowance is not None:
+                        blob.allowance.spend(len(block))
+                    file.write(block)
+        yield path
