@@ -1,1 +1,1 @@
-"""data."""
+"""Token ids on disk, and the batches that training draws from them."""

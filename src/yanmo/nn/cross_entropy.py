@@ -1,0 +1,90 @@
+"""Cross-entropy of a linear layer's output, a few rows at a time.
+
+The logits of a batch (N x V in float32) are the largest tensor of a small model's step. Here they
+exist for one chunk of rows only: the loss and its gradients are computed together, so nothing of
+size N x V is kept for the backward pass (as in Wijmans et al. 2024, arXiv 2411.09009, section 4,
+in plain tensor operations).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Float32 logits of one chunk: 4 MiB stays near the cache and is large enough for full-speed products.
+_CHUNK_BYTES = 4 * 2**20
+
+
+def rows_per_chunk(vocab_size: int) -> int:
+    """How many rows of float32 logits to hold at once."""
+    return max(64, _CHUNK_BYTES // (4 * vocab_size))
+
+
+def token_losses(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Loss of each row, without gradients.
+
+    Args:
+        hidden_ND: outputs of the network.
+        weight_VD: rows of the output layer.
+        targets_N: the right token of each row, int64.
+
+    Returns:
+        loss_N: float32 nats.
+    """
+    step = rows_per_chunk(weight_VD.shape[0])
+    losses = [
+        functional.cross_entropy(
+            (hidden_ND[start : start + step] @ weight_VD.T).float(),
+            targets_N[start : start + step],
+            reduction="none",
+        )
+        for start in range(0, len(hidden_ND), step)
+    ]
+    return torch.cat(losses) if losses else torch.zeros(0)
+
+
+def linear_cross_entropy(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """SUM over rows of the cross-entropy of ``hidden @ weight.T``, in nats, differentiable.
+
+    Args:
+        hidden_ND: outputs of the network.
+        weight_VD: rows of the output layer.
+        targets_N: the right token of each row, int64.
+
+    Returns:
+        A float32 scalar.
+    """
+    loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, targets_N)
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        grad_hidden_ND = torch.empty_like(hidden_ND)
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        loss = torch.zeros((), dtype=torch.float32)
+        step = rows_per_chunk(weight_VD.shape[0])
+        for start in range(0, len(hidden_ND), step):
+            rows = slice(start, start + step)
+            hidden_CD, targets_C1 = hidden_ND[rows], targets_N[rows, None]
+            logits_CV = (hidden_CD @ weight_VD.T).float()
+            log_z_C1 = torch.logsumexp(logits_CV, dim=-1, keepdim=True)
+            loss += (log_z_C1 - logits_CV.gather(1, targets_C1)).sum()
+            # d loss / d logits = softmax(logits) - one_hot(target), written over the logits.
+            grad_CV = logits_CV.sub_(log_z_C1).exp_()
+            grad_CV.scatter_add_(1, targets_C1, torch.full_like(targets_C1, -1, dtype=torch.float32))
+            grad_CV = grad_CV.to(hidden_CD.dtype)
+            torch.mm(grad_CV, weight_VD, out=grad_hidden_ND[rows])
+            grad_weight_VD += grad_CV.T @ hidden_CD
+        ctx.save_for_backward(grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
+        scale = grad_outputs[0]
+        return grad_hidden_ND * scale.to(grad_hidden_ND.dtype), grad_weight_VD * scale.to(grad_weight_VD.dtype), None

@@ -1,0 +1,52 @@
+"""Keys and values of the tokens already read, one buffer a layer.
+
+One buffer a layer instead of one for all: slices of it stay contiguous in the head dimension and
+it can be grown without touching the others.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class LayerCache:
+    """Keys and values of one layer; grows by doubling up to the context's length."""
+
+    def __init__(self, max_seq_len: int) -> None:
+        """An empty cache for at most ``max_seq_len`` tokens a row."""
+        self._max_seq_len = max_seq_len
+        self._keys_BKSE: Tensor | None = None
+        self._values_BKSE: Tensor | None = None
+        self.num_tokens = 0
+
+    def append(self, keys_BKTE: Tensor, values_BKTE: Tensor) -> tuple[Tensor, Tensor]:
+        """Add T tokens.
+
+        Returns:
+            Keys and values of all S tokens so far, each (B, K, S, E), as views.
+        """
+        end = self.num_tokens + keys_BKTE.shape[2]
+        if self._keys_BKSE is None or self._values_BKSE is None or end > self._keys_BKSE.shape[2]:
+            self._grow(end, keys_BKTE)
+        assert self._keys_BKSE is not None and self._values_BKSE is not None
+        self._keys_BKSE[:, :, self.num_tokens : end] = keys_BKTE
+        self._values_BKSE[:, :, self.num_tokens : end] = values_BKTE
+        self.num_tokens = end
+        return self._keys_BKSE[:, :, :end], self._values_BKSE[:, :, :end]
+
+    def select(self, rows_B: Tensor) -> None:
+        """Keep, repeat or reorder rows."""
+        if self._keys_BKSE is not None and self._values_BKSE is not None:
+            self._keys_BKSE = self._keys_BKSE.index_select(0, rows_B)
+            self._values_BKSE = self._values_BKSE.index_select(0, rows_B)
+
+    def _grow(self, end: int, like_BKTE: Tensor) -> None:
+        size = min(self._max_seq_len, max(end, 64, 2 * self.num_tokens))
+        rows, heads, _, head_dim = like_BKTE.shape
+        for name in ("_keys_BKSE", "_values_BKSE"):
+            grown = torch.empty(rows, heads, size, head_dim, dtype=like_BKTE.dtype)
+            old = getattr(self, name)
+            if old is not None:
+                grown[:, :, : self.num_tokens] = old[:, :, : self.num_tokens]
+            setattr(self, name, grown)

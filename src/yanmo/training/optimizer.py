@@ -1,0 +1,201 @@
+"""Muon for the matrices inside the blocks, AdamW for everything else, over float32 masters.
+
+Muon: Jordan et al. 2024 (kellerjordan.github.io/posts/muon): the momentum of a matrix is replaced by
+the nearest semi-orthogonal matrix, found by a quintic Newton-Schulz iteration. AdamW: Loshchilov and
+Hutter 2019 (arXiv 1711.05101, algorithm 2). The model computes with bf16 copies where the machine is
+quick at that; gradients are summed and weights moved in float32, then rounded back once a step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# Coefficients of the quintic, chosen for a steep slope at zero (Jordan et al. 2024).
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Learning rates and decays; every rate is multiplied by the schedule's factor."""
+
+    muon_learning_rate: float = 0.02
+    muon_momentum: float = 0.95
+    muon_weight_decay: float = 0.0
+    muon_iterations: int = 5
+    adam_learning_rate: float = 0.004
+    adam_beta1: float = 0.8
+    adam_beta2: float = 0.95
+    adam_weight_decay: float = 0.0
+    adam_eps: float = 1e-10
+    max_grad_norm: float = 1.0
+
+
+class Optimizer:
+    """Moves a model's weights; owns the float32 masters, the gradient sums and the moments."""
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        """Take the model's present weights as masters."""
+        self.config = config
+        self._parameters = dict(model.named_parameters())
+        self._masters = {name: p.detach().float().clone() for name, p in self._parameters.items()}
+        self._gradients = {name: torch.zeros_like(p) for name, p in self._masters.items()}
+        self._matrices = {
+            name: _parts(model, name)
+            for name, p in self._parameters.items()
+            if p.ndim == 2 and name.startswith("blocks.")
+        }
+        self._momentum = {name: torch.zeros_like(self._masters[name]) for name in self._matrices}
+        others = [name for name in self._parameters if name not in self._matrices]
+        self._first = {name: torch.zeros_like(self._masters[name]) for name in others}
+        self._second = {name: torch.zeros_like(self._masters[name]) for name in others}
+        self._num_updates = 0
+
+    @torch.no_grad()
+    def accumulate(self) -> None:
+        """Add the model's gradients to the float32 sums and clear them."""
+        for name, parameter in self._parameters.items():
+            if parameter.grad is not None:
+                self._gradients[name] += parameter.grad
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, *, factor: float, num_tokens: int) -> float:
+        """Move the weights by the mean gradient since the last step.
+
+        Args:
+            factor: the schedule's factor on every learning rate.
+            num_tokens: what the summed gradients are divided by.
+
+        Returns:
+            Norm of the mean gradient before clipping. If it is not finite, no weight has moved.
+        """
+        gradients = list(self._gradients.values())
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))) / num_tokens
+        if math.isfinite(norm):
+            scale = min(1.0, self.config.max_grad_norm / (norm + 1e-12)) / num_tokens
+            torch._foreach_mul_(gradients, scale)
+            self._num_updates += 1
+            self._step_muon(factor)
+            self._step_adam(factor)
+            self.write_weights()
+        torch._foreach_zero_(gradients)
+        return norm
+
+    @torch.no_grad()
+    def write_weights(self) -> None:
+        """Round the masters into the model's own weights."""
+        for name, parameter in self._parameters.items():
+            parameter.copy_(self._masters[name])
+
+    def masters(self) -> dict[str, Tensor]:
+        """The float32 weights by name."""
+        return self._masters
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments by name, for a checkpoint."""
+        state = {f"momentum.{name}": value for name, value in self._momentum.items()}
+        state |= {f"first.{name}": value for name, value in self._first.items()}
+        state |= {f"second.{name}": value for name, value in self._second.items()}
+        state["num_updates"] = torch.tensor(self._num_updates)
+        return state
+
+    @torch.no_grad()
+    def load(self, masters: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+        """Go on from masters and moments as ``masters`` and ``state`` gave them."""
+        for name, value in self._masters.items():
+            value.copy_(masters[name])
+        for name, value in self.state().items():
+            value.copy_(state[name])
+        self._num_updates = int(state["num_updates"])
+        self.write_weights()
+
+    def _step_muon(self, factor: float) -> None:
+        config = self.config
+        names = list(self._matrices)
+        momenta = [self._momentum[name] for name in names]
+        gradients = [self._gradients[name] for name in names]
+        torch._foreach_lerp_(momenta, gradients, 1 - config.muon_momentum)
+        # Nesterov: look ahead along the momentum.
+        directions = torch._foreach_lerp(gradients, momenta, config.muon_momentum)
+        rate = config.muon_learning_rate * factor
+        targets, parts = [], []
+        for name, direction in zip(names, directions, strict=True):
+            master = self._masters[name]
+            if config.muon_weight_decay:
+                master.mul_(1 - rate * config.muon_weight_decay)
+            targets += master.split(self._matrices[name])
+            parts += direction.split(self._matrices[name])
+        for target, update in zip(targets, orthogonalise(parts, config.muon_iterations), strict=True):
+            rows, columns = target.shape
+            target.add_(update, alpha=-rate * math.sqrt(max(1.0, rows / columns)))
+
+    def _step_adam(self, factor: float) -> None:
+        config = self.config
+        names = list(self._first)
+        gradients = [self._gradients[name] for name in names]
+        first = [self._first[name] for name in names]
+        second = [self._second[name] for name in names]
+        masters = [self._masters[name] for name in names]
+        torch._foreach_lerp_(first, gradients, 1 - config.adam_beta1)
+        torch._foreach_mul_(second, config.adam_beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - config.adam_beta2)
+        correction1 = 1 - config.adam_beta1**self._num_updates
+        correction2 = 1 - config.adam_beta2**self._num_updates
+        denominators = torch._foreach_sqrt(second)
+        torch._foreach_div_(denominators, math.sqrt(correction2))
+        torch._foreach_add_(denominators, config.adam_eps)
+        rate = config.adam_learning_rate * factor
+        if config.adam_weight_decay:
+            torch._foreach_mul_(masters, 1 - rate * config.adam_weight_decay)
+        torch._foreach_addcdiv_(masters, first, denominators, -rate / correction1)
+
+
+def orthogonalise(matrices: list[Tensor], iterations: int) -> list[Tensor]:
+    """Nearly the nearest semi-orthogonal matrix of each, by the quintic Newton-Schulz iteration.
+
+    Matrices of one shape are stacked into one batch of products.
+
+    Args:
+        matrices: each (rows, columns), any float type.
+        iterations: 5 brings singular values to about 0.7 to 1.2.
+
+    Returns:
+        One float32 matrix for each, in order.
+    """
+    results: list[Tensor] = [torch.empty(0)] * len(matrices)
+    shapes: dict[tuple[int, int], list[int]] = {}
+    for index, matrix in enumerate(matrices):
+        rows, columns = matrix.shape
+        shapes.setdefault((min(rows, columns), max(rows, columns)), []).append(index)
+    for members in shapes.values():
+        stacked = torch.stack([_wide(matrices[index]) for index in members])
+        for index, result in zip(members, _newton_schulz(stacked, iterations), strict=True):
+            rows, columns = matrices[index].shape
+            results[index] = result.T if rows > columns else result
+    return results
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def _newton_schulz(x_BMN: Tensor, iterations: int) -> Tensor:
+    x_BMN = x_BMN / (torch.linalg.matrix_norm(x_BMN, keepdim=True) + 1e-7)
+    x_BMN = x_BMN.bfloat16()
+    for _ in range(iterations):
+        gram_BMM = x_BMN @ x_BMN.mT
+        poly_BMM = torch.baddbmm(gram_BMM, gram_BMM, gram_BMM, beta=_B, alpha=_C)
+        x_BMN = torch.baddbmm(x_BMN, poly_BMM, x_BMN, beta=_A, alpha=1.0)
+    return x_BMN.float()
+
+
+def _parts(model: nn.Module, name: str) -> Iterable[int]:
+    """Row counts of the matrices that a fused weight is made of."""
+    module = model.get_submodule(name.rpartition(".")[0])
+    parts = getattr(module, "parts", None)
+    return list(parts) if parts else [model.get_parameter(name).shape[0]]
