@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from yanmo.errors import InputError, YanmoError
 
 MANIFEST = "yanmo.json"
+_DAMAGED = "the folder is damaged; make it again with --force"
 
 
 def sha256_of_file(path: Path) -> str:
@@ -52,9 +54,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise disk_error(error, path) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -72,7 +75,9 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", where=path, remedy="the file is damaged") from None
     if not isinstance(value, dict):
         raise InputError("not a JSON object", where=path)
@@ -85,6 +90,10 @@ def disk_error(error: OSError, path: Path) -> YanmoError:
         return YanmoError("the disk is full", where=path, remedy="free some space and repeat the command")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError("cannot be written", where=path, remedy="choose a folder you may write to")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
+        return InputError(
+            f"cannot be written: {error.strerror}", where=path, remedy="choose another place for it"
+        )
     return YanmoError(f"cannot be written: {error.strerror or error}", where=path)
 
 
@@ -100,18 +109,26 @@ def new_folder(destination: Path, *, kind: str, details: Mapping[str, Any]) -> I
         kind: what the folder is: ``corpus``, ``tokenizer``, ``model``, ``checkpoint`` ...
         details: what made it (settings, hashes of its inputs), kept in the manifest.
 
+    What a killed command left beside ``destination`` is removed first. Where ``destination`` is a link,
+    the folder that it points to is written and the link stays.
+
     Raises:
         YanmoError: the disk is full or the place cannot be written.
     """
+    destination = _real(destination)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(destination)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         yield temporary
         _seal(temporary, kind, details)
         _replace_folder(temporary, destination)
     except OSError as error:
+        # The work inside may have failed on a file elsewhere, such as its input.
+        if not _is_about(error, temporary, destination):
+            raise
         raise disk_error(error, destination) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -135,12 +152,10 @@ def verify(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise InputError(f"has no {MANIFEST}", where=folder, remedy="it was not written whole by yanmo")
+    _check_sizes(folder, manifest)
     for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise InputError("is missing", where=path, remedy="the folder is damaged; make it again")
-        if path.stat().st_size != expected["num_bytes"] or sha256_of_file(path) != expected["sha256"]:
-            raise InputError("does not match its checksum", where=path, remedy="the file is damaged")
+        if sha256_of_file(folder / name) != expected["sha256"]:
+            raise InputError("does not match its checksum", where=folder / name, remedy=_DAMAGED)
     return manifest
 
 
@@ -157,9 +172,11 @@ def claim(destination: Path, *, kind: str, details: Mapping[str, Any], force: bo
         True if the folder is already there, whole, and made by the same command (nothing to do).
 
     Raises:
-        InputError: something else is there and ``force`` was not given.
+        InputError: something else is there, or what is there is damaged, and ``force`` was not given; or
+            the folder to replace holds the current or the home folder.
     """
     if force or not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
+        _refuse_to_replace_home(destination)
         return False
     manifest = read_manifest(destination) if destination.is_dir() else None
     if manifest is None or manifest.get("kind") != kind:
@@ -176,7 +193,70 @@ def claim(destination: Path, *, kind: str, details: Mapping[str, Any], force: bo
             where=destination,
             remedy="choose another --out, or replace it with --force",
         )
+    _check_sizes(destination, manifest)
     return True
+
+
+def _refuse_to_replace_home(destination: Path) -> None:
+    real = _real(destination)
+    for place, name in ((Path.cwd(), "the current folder"), (Path.home(), "the home folder")):
+        if place.resolve().is_relative_to(real):
+            raise InputError(f"{name} cannot be replaced", where=destination, remedy="choose another --out")
+
+
+def _check_sizes(folder: Path, manifest: Mapping[str, Any]) -> None:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(
+        isinstance(entry, dict) and entry.keys() >= {"num_bytes", "sha256"} for entry in files.values()
+    ):
+        raise InputError("does not list its files", where=folder / MANIFEST, remedy=_DAMAGED)
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError("is missing", where=path, remedy=_DAMAGED)
+        if path.stat().st_size != expected["num_bytes"]:
+            raise InputError("has another size than when it was written", where=path, remedy=_DAMAGED)
+
+
+def _real(destination: Path) -> Path:
+    """The absolute path without links, so that ``.`` and a link have a name and a parent."""
+    return Path(os.path.realpath(destination))
+
+
+def _clear_leftovers(destination: Path) -> None:
+    """Undo what a killed command left half done.
+
+    Its temporary folder goes. A folder set aside comes back if the new one never took its place.
+    """
+    pattern = re.compile(rf"\.{re.escape(destination.name)}\.(\d+)\.(tmp|old)")
+    for path in sorted(destination.parent.iterdir()):
+        match = pattern.fullmatch(path.name)
+        if match is None or _is_alive(int(match[1])):
+            continue
+        if match[2] == "old" and not destination.exists():
+            path.rename(destination)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_about(error: OSError, *places: Path) -> bool:
+    """True where the error names no file, or one in, or on the way to, one of ``places``."""
+    if not isinstance(error.filename, str):
+        return True
+    named = Path(error.filename).absolute()
+    return any(named.is_relative_to(place) or place.is_relative_to(named) for place in places)
 
 
 def _seal(folder: Path, kind: str, details: Mapping[str, Any]) -> None:
@@ -189,6 +269,8 @@ def _seal(folder: Path, kind: str, details: Mapping[str, Any]) -> None:
             "sha256": sha256_of_file(path),
         }
     write_json(folder / MANIFEST, {"kind": kind, "details": dict(details), "files": files})
+    for inner in (p for p in folder.rglob("*") if p.is_dir()):
+        _fsync_folder(inner)
     _fsync_folder(folder)
 
 

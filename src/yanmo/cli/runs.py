@@ -40,7 +40,8 @@ def runs(
                 view.update(runs_table(find(folder)))
         return
     found = find(folder)
-    if json or not found:
-        emit({"runs": [run.to_mapping() for run in found]}, f"no runs in {folder}", as_json=json)
-        return
-    Console(width=None if terminal else 200).print(runs_table(found, plain=not terminal))
+    console = Console(width=None if terminal else 200)
+    with console.capture() as table:
+        console.print(runs_table(found, plain=not terminal), end="")
+    text = table.get() if found else f"no runs in {folder}"
+    emit({"runs": [run.to_mapping() for run in found]}, text, as_json=json)
