@@ -6,29 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SAMPLE_RECORDS = 200
-TEXT_NAMES = [
-    "text",
-    "content",
-    "body",
-    "document",
-    "article",
-    "review",
-    "sentence",
-    "message",
-    "comment",
-    "passage",
-    "context",
-    "paragraph",
-    "文本",
-    "内容",
-    "正文",
-    "评论",
-    "文章",
-    "句子",
-    "段落",
-    "內容",
-    "評論",
-]
+_TEXT_NAMES = (
+    "text content body document article review sentence message comment passage context paragraph"
+    " 文本 内容 正文 评论 文章 句子 段落 內容 評論"
+)
+TEXT_NAMES = tuple(_TEXT_NAMES.split())
 _DIALOGUES = ("messages", "conversations", "conversation", "dialogue")
 # Several fields that only together are one text, in reading order.
 _TOGETHER = (
@@ -39,6 +21,7 @@ _TOGETHER = (
     ("question", "answer"),
 )
 _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+_MIN_SINGLE_CHARS = 100
 _MAX_META_FIELDS, _MAX_META_CHARS = 20, 200
 
 
@@ -64,7 +47,9 @@ def choose_fields(sample: Sequence[Mapping[str, Any]], wanted: str | None) -> tu
             return tuple(by_name[name] for name in group)
     lengths = {name: sum(len(field_text(record.get(name)) or "") for record in sample) for name in names}
     longest = max(names, key=lambda name: lengths[name], default=None)
-    return (longest,) if longest is not None and lengths[longest] > 0 else ()
+    # One object alone is as often a program's settings as a text: it has to show some length.
+    needed = _MIN_SINGLE_CHARS if len(sample) == 1 else 1
+    return (longest,) if longest is not None and lengths[longest] >= needed else ()
 
 
 def record_text(record: Mapping[str, Any], fields: Sequence[str]) -> str | None:

@@ -18,13 +18,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
 from yanmo.artifact import MANIFEST, read_manifest, sha256_of_file, sha256_of_text
 from yanmo.corpus.document import Reason, RefusedError, Rejected
 from yanmo.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 1 << 20
 # Text compresses 3 to 50 times; what passes both limits is no text worth reading.
@@ -310,7 +313,7 @@ class _MeteredFile(io.FileIO):
         super().__init__(path, "r")
         self._meter = meter
 
-    def readinto(self, buffer: object) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         count = super().readinto(buffer)
         if self._meter is not None and count:
             self._meter(count)
@@ -331,8 +334,8 @@ class _ZstdReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
         while not self._ready:
             data = self._stream.read(self._READ_BYTES)
             if not data:

@@ -12,81 +12,16 @@ import re
 import lxml.html
 from lxml import etree
 
-_DROPPED = [
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "nav",
-    "header",
-    "footer",
-    "aside",
-    "form",
-    "button",
-    "select",
-    "iframe",
-    "object",
-    "svg",
-    "canvas",
-]
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "li",
-        "main",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "thead",
-        "tr",
-        "ul",
-    ]
+_DROPPED_TAGS = (
+    "script style noscript template nav header footer aside form button select iframe object svg canvas"
 )
-_PARAGRAPHS = frozenset(
-    [
-        "article",
-        "blockquote",
-        "dl",
-        "figure",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "ul",
-    ]
+_DROPPED = _DROPPED_TAGS.split()
+_PARAGRAPH_TAGS = "article blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul"
+_LINE_TAGS = (
+    "address body br caption dd details dialog div dt fieldset figcaption hr li main summary tbody thead tr"
 )
+_PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
+_BLOCKS = _PARAGRAPHS | frozenset(_LINE_TAGS.split())
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[\w-]+:.*\n|[ \t#-].*\n|\n){1,200}?---[ \t]*(?:\n|\Z)")
 _SPACE = re.compile(r"[ \t\r\n\f]+")

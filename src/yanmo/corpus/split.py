@@ -10,9 +10,11 @@ way: then the ends of each are held out, cut between paragraphs.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -25,10 +27,8 @@ _MIN_PIECE_CHARS = 20
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*\s+|[。！？…][”’』」）]*")
 _PLACE = re.compile(r"#(?:row|line|item)=\d+\Z")
 # Tests are also a thing of programs: test_parser.py is not a test set.
-_CODE = frozenset(
-    [".py", ".pyi", ".js", ".ts", ".java", ".c", ".h", ".cc", ".cpp", ".hpp", ".go", ".rs", ".rb", ".php"]
-    + [".sh", ".sql", ".scala", ".kt", ".cs", ".lua"]
-)
+_CODE_SUFFIXES = ".py .pyi .js .ts .java .c .h .cc .cpp .hpp .go .rs .rb .php .sh .sql .scala .kt .cs .lua"
+_CODE = frozenset(_CODE_SUFFIXES.split())
 
 
 class Split(enum.StrEnum):
@@ -87,7 +87,12 @@ def named_split(source: str) -> Split | None:
     A folder or the file's name must hold the word between separators: ``test``, ``wiki.valid.tokens``,
     ``test_2016.txt``; the file decides before the folders, the inner folder before the outer.
     """
-    path = PurePosixPath(_PLACE.sub("", source))
+    return _named_by_path(_PLACE.sub("", source))
+
+
+@functools.lru_cache(maxsize=1024)
+def _named_by_path(name: str) -> Split | None:
+    path = PurePosixPath(name)
     if path.suffix.lower() in _CODE:
         return None
     for part in reversed(path.parts):
@@ -123,12 +128,13 @@ def divide(
             "no file or folder is named train, valid or test beside others",
             remedy="name them so, or use another --split",
         )
-    present = set(held_out.values())
+    present = _present(entries, held_out)
     pool = [index for index in range(len(entries)) if index not in held_out]
     valid_share = 0.0 if Split.VALID in present else valid_fraction
     test_share = 0.0 if Split.TEST in present else test_fraction
-    counts = ", ".join(f"{sum(s is p for s in held_out.values())} documents in {p}" for p in sorted(present))
-    how = f"split by the names of files and folders: {counts}"
+    counts = Counter(held_out.values())
+    listed = ", ".join(f"{split} has {_documents(counts[split])}" for split in Split if counts[split])
+    how = f"split by the names of files and folders: {listed}"
     if valid_share + test_share == 0:
         return Division(whole={**dict.fromkeys(pool, Split.TRAIN), **held_out}, how=how)
     rest = _divide_pool(
@@ -151,6 +157,15 @@ def cut_text(text: str, valid_share: float, test_share: float) -> dict[Split, st
         first = second
     pieces = {Split.TRAIN: text[:first], Split.VALID: text[first:second], Split.TEST: text[second:]}
     return {split: piece for split, piece in pieces.items() if piece}
+
+
+def _present(entries: Sequence[Entry], held_out: Mapping[int, Split]) -> set[Split]:
+    """The splits that names give enough to measure on; a file or two named so by chance is not."""
+    held = dict.fromkeys(Split, 0)
+    for index, split in held_out.items():
+        held[split] += entries[index].num_bytes
+    enough = min(MIN_CORPUS_BYTES, 0.01 * sum(entry.num_bytes for entry in entries))
+    return {split for split, num_bytes in held.items() if num_bytes and num_bytes >= enough}
 
 
 def _divide_pool(
@@ -184,9 +199,11 @@ def _divide_pool(
     whole = dict.fromkeys((index for index in pool if index not in set(cut)), Split.TRAIN)
     if not ends_only and not (cut and len(whole) < FEW_DOCUMENTS):
         whole = _by_hash(entries, list(whole), valid_share, test_share, seed)
-    how = f"the ends of {len(cut)} long documents held out" if cut else "whole documents held out"
-    if cut and not ends_only:
-        how += ", and whole others"
+    how = f"held out the ends of {_documents(len(cut))} (too few or too long to hold out whole)"
+    if not cut:
+        how = "held out whole documents"
+    elif Split.VALID in whole.values() or Split.TEST in whole.values():
+        how += " and whole others"
     shares = (max(1.0, scale) * valid_share, max(1.0, scale) * test_share)
     return Division(whole=whole, cut=dict.fromkeys(cut, shares), how=how)
 
@@ -217,6 +234,10 @@ def _by_hash(
             held, position = held + num_bytes, position + 1
     result.update(dict.fromkeys(order[position:], Split.TRAIN))
     return result
+
+
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
 
 
 def _boundary(text: str, target: int, reach: int) -> int:

@@ -27,6 +27,7 @@ SUMMARY_FILE, REJECTED_FILE = "corpus.json", "rejected.parquet"
 SHARD_BYTES = 256 << 20
 _BATCH_ROWS, _BATCH_CHARS = 2000, 16 << 20
 _FETCH_ROWS = 256
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _COLUMNS = "id, text, source, language, meta"
 
 
@@ -143,11 +144,14 @@ class Staging:
 
     def __enter__(self) -> Staging:
         """Open the staging file."""
-        self._connection = duckdb.connect(str(self._path), config={"threads": 1})
         columns = "text VARCHAR, source VARCHAR, language VARCHAR, meta VARCHAR"
-        self._connection.execute(f"CREATE TABLE documents (seq BIGINT, id VARCHAR, {columns})")
-        self._connection.execute(f"CREATE TABLE rejected (id VARCHAR, {columns}, reason VARCHAR)")
-        self._connection.execute("CREATE TABLE places (seq BIGINT, split VARCHAR, shard BIGINT)")
+        try:
+            self._connection = duckdb.connect(str(self._path), config={"threads": 1})
+            self._connection.execute(f"CREATE TABLE documents (seq BIGINT, id VARCHAR, {columns})")
+            self._connection.execute(f"CREATE TABLE rejected (id VARCHAR, {columns}, reason VARCHAR)")
+            self._connection.execute("CREATE TABLE places (seq BIGINT, split VARCHAR, shard BIGINT)")
+        except duckdb.Error as error:
+            raise _storage_error(error, self._folder) from error
         return self
 
     def __exit__(
@@ -177,12 +181,11 @@ class Staging:
     def reject_staged(self, seqs: Sequence[int], reason: Reason) -> None:
         """Refuse documents that were staged before."""
         self.flush()
-        for seq in seqs:
-            self._connection.execute(
-                "INSERT INTO rejected SELECT id, substr(text, 1, ?), source, language, meta, ?"
-                " FROM documents WHERE seq = ?",
-                [MAX_REJECTED_CHARS, reason.value, seq],
-            )
+        self._connection.execute(
+            "INSERT INTO rejected SELECT id, substr(text, 1, ?), source, language, meta, ? FROM documents"
+            " WHERE seq IN (SELECT unnest(?::BIGINT[])) ORDER BY seq",
+            [MAX_REJECTED_CHARS, reason.value, list(seqs)],
+        )
 
     def read(self, seq: int) -> Document:
         """A staged document."""
@@ -258,7 +261,7 @@ class _Batch:
 
 def _meta(meta: Mapping[str, str]) -> str:
     # Lone surrogates (from JSON escapes) have no place in UTF-8.
-    return json.dumps(dict(meta), ensure_ascii=False).encode("utf-8", "replace").decode()
+    return _encode(dict(meta)).encode("utf-8", "replace").decode() if meta else "{}"
 
 
 def _storage_error(error: duckdb.Error, folder: Path) -> YanmoError:

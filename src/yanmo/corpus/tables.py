@@ -36,10 +36,8 @@ from yanmo.corpus.files import Blob
 _SAMPLE_LINES = 200
 _MAX_LINES_A_ROW = 100_000
 _FETCH_ROWS = 256
-_HEADER_NAMES = frozenset(
-    [*TEXT_NAMES, "id", "label", "title", "name", "url", "date", "author", "source", "category"]
-    + ["target", "src", "tgt", "en", "zh", "标签", "标题", "类别"]
-)
+_OTHER_NAMES = "id label title name url date author source category target src tgt en zh 标签 标题 类别"
+_HEADER_NAMES = frozenset([*TEXT_NAMES, *_OTHER_NAMES.split()])
 
 
 def read_csv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
