@@ -28,7 +28,7 @@ class Loader:
     """Training batches of a token stream."""
 
     def __init__(
-        self, tokens: NDArray[np.uint16] | NDArray[np.uint32], *, batch_size: int, seq_len: int, seed: int
+        self, tokens: NDArray[np.unsignedinteger], *, batch_size: int, seq_len: int, seed: int
     ) -> None:
         """Prepare batches of ``batch_size`` rows of ``seq_len`` tokens.
 

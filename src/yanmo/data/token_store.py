@@ -27,7 +27,7 @@ _DOCUMENTS_PER_BATCH = 256
 class TokenStore:
     """Token ids of one split."""
 
-    tokens: NDArray[np.uint16] | NDArray[np.uint32]
+    tokens: NDArray[np.unsignedinteger]
     num_documents: int
     num_bytes: int
 
@@ -58,11 +58,11 @@ class TokenStore:
             with artifact.new_folder(folder, kind="tokens", details=details) as temporary:
                 counts = _write(temporary / _TOKENS_FILE, texts, tokenizer)
                 artifact.write_json(temporary / "tokens.json", counts)
-        counts = artifact.read_json(folder / "tokens.json")
-        if counts["num_documents"] == 0:
+        made = artifact.read_json(folder / "tokens.json")
+        if made["num_documents"] == 0:
             raise InputError(f"the {split} split has no text", where=folder, remedy="give more text")
-        tokens = np.memmap(folder / _TOKENS_FILE, dtype=np.dtype(counts["dtype"]), mode="r")
-        return cls(tokens=tokens, num_documents=counts["num_documents"], num_bytes=counts["num_bytes"])
+        tokens = np.memmap(folder / _TOKENS_FILE, dtype=str(made["dtype"]), mode="r")
+        return cls(tokens=tokens, num_documents=made["num_documents"], num_bytes=made["num_bytes"])
 
 
 def _usable_manifest(folder: Path, details: dict[str, str]) -> dict[str, object] | None:

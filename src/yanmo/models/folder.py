@@ -48,7 +48,11 @@ def save_model(
         pieces = weights[our_name].split(parts) if parts else (weights[our_name],)
         theirs |= {n: p.to(dtype).contiguous() for n, p in zip(their_names, pieces, strict=True)}
     end_ids = [tokenizer.eos_id, *([tokenizer.im_end_id] if tokenizer.im_end_id is not None else [])]
-    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
+    ids = {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
     with artifact.new_folder(folder, kind="model", details=details) as temporary:
         save_file(theirs, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
         dtype_name = str(dtype).removeprefix("torch.")

@@ -199,6 +199,6 @@ def _interpolate(
     contexts = level.keys // vocab_size
     totals = np.bincount(contexts, weights=level.counts, minlength=len(below))
     freed = np.bincount(contexts, weights=taken, minlength=len(below))
-    backoffs = np.divide(freed, totals, out=np.ones_like(totals), where=totals > 0)
+    backoffs = np.divide(freed, totals, out=np.ones(len(below)), where=totals > 0)
     kept = (level.counts - taken) / totals[contexts]
     return kept + backoffs[contexts] * below[level.suffixes], backoffs

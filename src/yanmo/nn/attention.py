@@ -31,12 +31,16 @@ class Attention(nn.Module):
         """``num_heads`` must be a multiple of ``num_kv_heads``; ``eps`` is the QK-norm's."""
         super().__init__()
         self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
-        self.qkv = FusedLinear(d_model, (num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim))
+        self.qkv = FusedLinear(
+            d_model, (num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim)
+        )
         self.out = nn.Linear(num_heads * head_dim, d_model, bias=False)
         self.query_norm = RMSNorm(head_dim, eps=eps)
         self.key_norm = RMSNorm(head_dim, eps=eps)
 
-    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None
+    ) -> Tensor:
         """Attend to the tokens before each token and to itself.
 
         Args:

@@ -21,7 +21,9 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.dropout = nn.Dropout(0.0)
 
-    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None
+    ) -> Tensor:
         """Same shape out as in; ``dropout`` is on what is added to the stream, while training."""
         x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), rotary, cache))
         return x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))

@@ -87,4 +87,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
         scale = grad_outputs[0]
-        return grad_hidden_ND * scale.to(grad_hidden_ND.dtype), grad_weight_VD * scale.to(grad_weight_VD.dtype), None
+        return (
+            grad_hidden_ND * scale.to(grad_hidden_ND.dtype),
+            grad_weight_VD * scale.to(grad_weight_VD.dtype),
+            None,
+        )

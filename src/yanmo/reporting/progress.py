@@ -71,6 +71,12 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def set_total(self, total: float) -> None:
+        """Correct how much work there is in all."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Count ``amount`` more units done; ``note`` is shown behind the numbers."""
         self.update(self._done + amount, note)

@@ -1,0 +1,101 @@
+"""A run's folder: run.toml, plan.json, metrics.jsonl, checkpoints/, model/, result.json, report.html.
+
+``run.toml`` is written first and says what the run is; the same command finds it and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yanmo import artifact
+from yanmo.config import read_toml, to_toml
+from yanmo.errors import InputError
+from yanmo.reporting.runs import is_run
+
+SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
+EVALUATION_FILE, MACHINE_FILE = "evaluation.json", "machine.json"
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; ``open`` prepares it."""
+        self.path = path
+
+    def open(self, settings: Mapping[str, Any], *, force: bool) -> None:
+        """Make the folder, or find that it is this very run's and can go on.
+
+        Args:
+            settings: everything that decides the run's result, as plain values.
+            force: begin again whatever is there.
+
+        Raises:
+            InputError: something else is there.
+            YanmoError: the folder cannot be written.
+        """
+        settings_path = self.path / SETTINGS_FILE
+        if force and self.path.is_dir() and is_run(self.path):
+            shutil.rmtree(self.path)
+        elif settings_path.is_file():
+            self._check_same(read_toml(settings_path), settings)
+            return
+        elif self.path.exists() and (not self.path.is_dir() or any(self._strangers())):
+            raise InputError(
+                "already exists and is not a run of yanmo's", where=self.path, remedy="choose another --out"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise artifact.disk_error(error, self.path) from error
+        artifact.write_bytes(settings_path, to_toml(settings).encode())
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out of the run while this one works on it.
+
+        Raises:
+            InputError: another process is at work here.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    "another process is working on this run", where=self.path, remedy="wait for it or stop it"
+                ) from None
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the run, or None where it is not there yet."""
+        path = self.path / name
+        return artifact.read_json(path) if path.is_file() else None
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replace a JSON file of the run."""
+        artifact.write_json(self.path / name, value)
+
+    def _strangers(self) -> Iterator[Path]:
+        """What does not belong to a run that was stopped before its first file."""
+        ours = {"corpus", "source", ".lock"}
+        return (
+            path for path in self.path.iterdir() if path.name not in ours and not path.name.endswith(".tmp")
+        )
+
+    def _check_same(self, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        changed = sorted(key for key in made.keys() | wanted.keys() if made.get(key) != wanted.get(key))
+        if changed:
+            differences = ", ".join(f"{k} ({made.get(k)} there, {wanted.get(k)} now)" for k in changed)
+            raise InputError(
+                f"holds a run with other settings: {differences}",
+                where=self.path,
+                remedy="choose another --out, or begin again with --force",
+            )

@@ -1,0 +1,99 @@
+"""The process: its allocator, threads, clock, signals, and memory.
+
+Call ``tune_process`` before torch is imported: torch reads one of the settings when it loads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from yanmo.errors import Interrupted
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_IMPORTED_S = time.time()
+
+
+def tune_process() -> None:
+    """Keep freed memory for the next step instead of giving it back to the kernel.
+
+    glibc returns big blocks at once and the kernel then clears and maps their pages again: most of
+    the time of an elementwise operator. Raised thresholds keep the blocks; huge pages, asked for
+    through torch's allocator, make mapping 512 times rarer. Nothing happens where there is no glibc.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+    libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(_M_TOP_PAD, 64 * 2**20)
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, its imports included."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/stat") as file:  # noqa: PTH123 - not a path of the user's
+            start_ticks = int(file.read().rpartition(")")[2].split()[19])
+        with open("/proc/uptime") as file:  # noqa: PTH123
+            uptime_s = float(file.read().split()[0])
+        return uptime_s - start_ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - _IMPORTED_S
+
+
+def peak_memory_bytes() -> int:
+    """Most memory this process has held at once."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class StopSignal:
+    """SIGINT and SIGTERM as a flag that long work reads between steps; a second one stops at once."""
+
+    def __init__(self) -> None:
+        """Not asked to stop yet."""
+        self._signal = 0
+
+    def check(self, what: str, *, remedy: str) -> None:
+        """Raise if a signal has come.
+
+        Raises:
+            Interrupted: with exit code 130 or 143.
+        """
+        if self._signal:
+            raise Interrupted(what, exit_code=128 + self._signal, remedy=remedy)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a signal has come."""
+        return self._signal != 0
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._signal:
+            raise Interrupted("stopped at once", exit_code=128 + number)
+        self._signal = number
+
+
+@contextlib.contextmanager
+def stop_signal() -> Iterator[StopSignal]:
+    """Catch SIGINT and SIGTERM inside the block (in the main thread; elsewhere nothing is caught)."""
+    stop = StopSignal()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop._receive) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
