@@ -156,7 +156,7 @@ def test_a_damaged_manifest_is_told(tmp_path: Path, content: str) -> None:
 
 
 def test_a_folder_without_a_manifest_does_not_verify(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no yanmo.json"):
+    with pytest.raises(InputError, match="has no yanmo"):
         artifact.verify(tmp_path)
 
 

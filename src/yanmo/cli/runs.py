@@ -43,5 +43,5 @@ def runs(
     console = Console(width=None if terminal else 200)
     with console.capture() as table:
         console.print(runs_table(found, plain=not terminal), end="")
-    text = table.get() if found else f"no runs in {folder}"
+    text = table.get().rstrip() if found else f"no runs in {folder}"
     emit({"runs": [run.to_mapping() for run in found]}, text, as_json=json)
