@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,36 @@ _STATES = {
     "done": Words("done", "已完成"),
     "interrupted": Words("interrupted; the same command goes on from here", "已中断；重复同一命令即可继续"),
     "unknown": Words("just begun", "刚刚开始"),
+}
+
+# What the corpus stage calls its reasons and its cleaning steps; a name that is not here is shown as it is.
+_CHINESE = {
+    "hidden": "隐藏文件",
+    "written by yanmo": "研墨自己的产物",
+    "not a regular file": "不是普通文件",
+    "link loop": "链接成环",
+    "unreadable": "无法读取",
+    "empty": "空白",
+    "binary": "二进制文件",
+    "unknown encoding": "编码不明",
+    "damaged": "已损坏",
+    "encrypted": "已加密",
+    "decompression bomb": "解压炸弹",
+    "archive inside an archive": "压缩包套压缩包",
+    "ragged row": "列数不齐的行",
+    "broken JSON": "损坏的 JSON",
+    "no text field": "没有文本字段",
+    "too short": "过短",
+    "duplicate": "重复",
+    "in valid split": "已在验证集中",
+    "in test split": "已在测试集中",
+    "invalid bytes replaced": "替换无效字节",
+    "surrogates joined": "合并代理对",
+    "mojibake repaired": "修复乱码",
+    "terminal escapes removed": "去除终端控制序列",
+    "line ends unified": "统一换行符",
+    "control characters removed": "去除控制字符",
+    "composed to NFC": "规范为 NFC",
 }
 
 
@@ -87,19 +116,22 @@ def run_report(
     )
 
 
-def write_corpus_report(summary: Mapping[str, Any], path: Path, *, language: Language = "en") -> None:
-    """Write the report of a corpus.
+def write_corpus_report(
+    summary: Mapping[str, Any], path: Path, *, name: str = "", language: Language = "en"
+) -> None:
+    """Write the report of a corpus; the same summary gives the same bytes.
 
     Args:
         summary: what ``corpus.json`` holds: num_documents, num_bytes, splits, rejected (reason to count),
-            and optionally cleaning (step to count of documents changed); anything else is listed.
+            cleaned (step to count of documents changed); anything else is listed.
         path: the file to write.
+        name: of the corpus; that of the file's folder by default.
         language: what is shown first.
 
     Raises:
         OSError: the file cannot be written.
     """
-    _write(path, corpus_report(summary, name=path.resolve().parent.name, language=language))
+    _write(path, corpus_report(summary, name=name or path.resolve().parent.name, language=language))
 
 
 def corpus_report(summary: Mapping[str, Any], *, name: str, language: Language = "en") -> str:
@@ -108,10 +140,10 @@ def corpus_report(summary: Mapping[str, Any], *, name: str, language: Language =
         key: bar_chart(_bars(summary.get(key)), name=key, title=title)
         for key, title in (
             ("rejected", Words("Rejected documents by reason", "被拒文档（按原因）")),
-            ("cleaning", Words("Documents changed by each cleaning step", "各清洗步骤改动的文档")),
+            ("cleaned", Words("Documents changed by each cleaning step", "各清洗步骤改动的文档")),
         )
     }
-    shown = ("num_documents", "num_bytes", "splits", "rejected", "cleaning")
+    shown = ("num_documents", "num_bytes", "splits", "rejected", "cleaned")
     rest = {key: value for key, value in summary.items() if key not in shown}
     return _render(
         "corpus.html.j2",
@@ -136,8 +168,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _render(template: str, language: Language, **values: Any) -> str:
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return _environment().get_template(template).render(language=language, made=made, w=Words, **values)
+    return _environment().get_template(template).render(language=language, w=Words, **values)
 
 
 def _write(path: Path, text: str) -> None:
@@ -160,8 +191,9 @@ def _machine_of(record: RunRecord) -> Mapping[str, Any]:
 def _bars(counts: object) -> list[tuple[Words, float]]:
     if not isinstance(counts, Mapping):
         return []
-    numbers = {str(k): v for k, value in counts.items() if (v := number(value)) is not None}
-    return [(Words(k, k), v) for k, v in sorted(numbers.items(), key=lambda item: -item[1])]
+    numbers = {str(key): found for key, value in counts.items() if (found := number(value))}
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return [(Words(key, _CHINESE.get(key, key)), value) for key, value in ordered]
 
 
 def _splits(splits: object) -> list[tuple[str, dict[str, Any]]]:

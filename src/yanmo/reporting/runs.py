@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import statistics
 import time
 import tomllib
@@ -28,6 +29,7 @@ from yanmo.reporting.metrics_log import read_metrics
 
 State = Literal["running", "done", "interrupted", "unknown"]
 DEFAULT_FOLDER = Path("runs")
+_LOCK = ".lock"
 _MARKS = ("run.toml", "metrics.jsonl", "result.json", "plan.json")
 
 
@@ -161,11 +163,13 @@ def summarise(record: RunRecord) -> RunSummary:
 def state_of(record: RunRecord) -> State:
     """Whether a run is going on, as far as its files tell.
 
-    A run without a result is running while its newest file is younger than a few of its own intervals
-    between rows, at least half a minute.
+    A run without a result is running while the process that its lock names lives; where there is no lock,
+    while its newest file is younger than a few of its own intervals between rows, at least half a minute.
     """
     if record.result:
         return "done"
+    if (alive := _is_worked_on(record.path)) is not None:
+        return "running" if alive else "interrupted"
     if not record.metrics:
         return "running" if _age_s(record.path, ("run.toml", "plan.json")) < 60 else "unknown"
     times = [t for row in record.metrics if (t := number(row.get("elapsed_s"))) is not None]
@@ -230,6 +234,23 @@ def _started(record: RunRecord) -> str:
         return written.isoformat() if isinstance(written, datetime) else str(written)
     times = [(record.path / name).stat().st_mtime for name in _MARKS if (record.path / name).is_file()]
     return datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds") if times else ""
+
+
+def _is_worked_on(folder: Path) -> bool | None:
+    """Whether the process in the run's lock is alive; None where no lock tells.
+
+    The lock itself is not tried: whoever holds it for a moment would keep the run's own command out.
+    """
+    try:
+        process_id = int((folder / _LOCK).read_text(encoding="ascii"))
+        os.kill(process_id, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return None
+    return True
 
 
 def _age_s(folder: Path, names: Iterable[str]) -> float:

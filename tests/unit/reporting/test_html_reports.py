@@ -197,7 +197,7 @@ def test_a_corpus_report_has_counts_splits_and_reasons(tmp_path: Path) -> None:
         "num_bytes": 9_876_543,
         "splits": {"train": {"num_documents": 4000, "num_bytes": 9_000_000}, "test": {"num_documents": 321}},
         "rejected": {"empty": 3, "exact <duplicate>": 70},
-        "cleaning": {"repaired": 5},
+        "cleaned": {"mojibake repaired": 5, "line ends unified": 0},
         "settings": {"seed": 7},
     }
     write_corpus_report(summary, tmp_path / "report.html")
@@ -205,11 +205,24 @@ def test_a_corpus_report_has_counts_splits_and_reasons(tmp_path: Path) -> None:
     assert {"4,321", "9,876,543", "4,000", "321", "settings.seed", "7", tmp_path.name} <= set(
         page.words[None]
     )
-    assert {"Rejected", "exact <duplicate>", "Cleaning", "repaired"} <= set(page.words["en"])
+    assert {"Rejected", "exact <duplicate>", "Cleaning", "mojibake repaired"} <= set(page.words["en"])
+    assert {"exact <duplicate>", "空白", "修复乱码"} <= set(page.words["zh"])
+    assert "line ends unified" not in page.words["en"]
     assert page.loaded == []
 
 
+def test_every_reason_and_step_of_the_corpus_has_chinese_words(tmp_path: Path) -> None:
+    from yanmo.corpus.document import Reason
+
+    names = {str(reason): 1 for reason in Reason}
+    page = Page(corpus_report({"rejected": names, "num_documents": 1}, name="c"))
+    untranslated = [name for name in names if name in page.words["zh"]]
+    assert untranslated == []
+
+
 def test_a_corpus_that_lost_nothing_shows_no_reasons() -> None:
-    page = Page(corpus_report({"num_documents": 1, "rejected": {}, "splits": {"train": 1}}, name="c"))
+    page = Page(
+        corpus_report({"num_documents": 1, "rejected": {"empty": 0}, "splits": {"train": 1}}, name="c")
+    )
     assert "Rejected" not in page.words["en"]
     assert "Splits" in page.words["en"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,17 @@ def test_a_run_without_result_is_running_while_it_writes_and_interrupted_after(t
     states = {run.name: run for run in runs(tmp_path)}
     assert (states["now"].state, states["then"].state) == ("running", "interrupted")
     assert (states["now"].steps, states["now"].planned_steps, states["now"].elapsed_s) == (20, 500, 4.0)
+
+
+def test_the_lock_tells_whether_a_run_is_worked_on(tmp_path: Path) -> None:
+    silent, killed = make_run(tmp_path / "a", bits=(2.0,), age_s=9999), make_run(tmp_path / "b", bits=(2.0,))
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    (silent / ".lock").write_text(str(os.getpid()), encoding="ascii")
+    (killed / ".lock").write_text(str(process.pid), encoding="ascii")
+    assert {run.name: run.state for run in runs(tmp_path)} == {"a": "running", "b": "interrupted"}
+    (silent / ".lock").write_text("", encoding="ascii")
+    assert runs(tmp_path / "a")[0].state == "interrupted"
 
 
 def test_a_run_that_never_wrote_a_row_is_unknown(tmp_path: Path) -> None:
