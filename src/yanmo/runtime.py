@@ -28,9 +28,11 @@ def tune_process() -> None:
 
     glibc returns big blocks at once and the kernel then clears and maps their pages again: most of
     the time of an elementwise operator. Raised thresholds keep the blocks; huge pages, asked for
-    through torch's allocator, make mapping 512 times rarer. Nothing happens where there is no glibc.
+    through torch's allocator, make mapping 512 times rarer (nothing of this where there is no glibc).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Threads that wait by spinning lose most of their time as soon as another program wants a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)

@@ -24,7 +24,7 @@ def pretrain(
 ) -> None:
     """Train a model on a corpus within a budget; the same command goes on after a stop."""
     from yanmo.config import format_duration
-    from yanmo.runtime import tune_process
+    from yanmo.runtime import process_age_s, tune_process
 
     tune_process()
     from yanmo.planning.plan import plan_table
@@ -35,7 +35,7 @@ def pretrain(
         made = recipe.plan(corpus, settings=settings)
         emit(made.to_json(), plan_table(made), as_json=json)
         return
-    result = recipe.pretrain(corpus, out, settings=settings, force=force)
+    result = recipe.pretrain(corpus, out, settings=settings, force=force, spent_s=process_age_s())
     text = (
         f"model: {result['model']}\nreport: {result['report']}\n"
         f"{result['steps']:,} steps, {result['tokens']:,} tokens in {format_duration(result['wall_s'])}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from yanmo.corpus.store import SUMMARY_FILE, Corpus
 from yanmo.errors import InputError
 from yanmo.evaluation.baselines import Baseline, baseline_json, fit_baseline
 from yanmo.evaluation.scoring import TextScore, evaluate_texts, sequence_losses
+from yanmo.models.character_ngram import sample_texts
 from yanmo.models.registry import LoadedModel, load
 from yanmo.reporting.progress import say
 from yanmo.tokenizers.load import Tokenizer
@@ -85,6 +86,7 @@ def evaluate(
     baseline: bool = True,
     baseline_corpus: Path | str | None = None,
     stride: int | None = None,
+    max_bytes: int | None = None,
     seed: int = 0,
     out: Path | str | None = None,
 ) -> Evaluation:
@@ -98,7 +100,8 @@ def evaluate(
         baseline: train an n-gram and score it on the same text.
         baseline_corpus: corpus to train it on where ``data`` is not one; the run's corpus if None.
         stride: tokens by which the window moves on long texts; half the model's context if None.
-        seed: of the interval's resampling.
+        max_bytes: score a sample of whole documents of about this size where there is more text.
+        seed: of the interval's resampling, and of the sample.
         out: JSON file to write the result to; nothing is written if None.
 
     Raises:
@@ -111,7 +114,7 @@ def evaluate(
         raise InputError(
             "there is no text to evaluate on", where=loaded.path, remedy="give a corpus or a file"
         )
-    held = _open(source, split)
+    held = _open(source, split).sampled(max_bytes, seed)
     model_score = evaluate_texts(loaded.model, loaded.tokenizer, held.texts(), stride=stride, seed=seed)
     trained = None
     if baseline:
@@ -202,8 +205,17 @@ class _Held:
     split: str | None = None
     plain: tuple[str, ...] = ()
 
+    sample: tuple[str, ...] | None = None
+
     def texts(self) -> Iterable[str]:
+        if self.sample is not None:
+            return self.sample
         return self.plain if self.corpus is None or self.split is None else self.corpus.texts(self.split)
+
+    def sampled(self, max_bytes: int | None, seed: int) -> _Held:
+        if max_bytes is None:
+            return self
+        return replace(self, sample=tuple(sample_texts(self.texts(), max_bytes=max_bytes, seed=seed)))
 
 
 def _open(source: Path, split: str) -> _Held:

@@ -183,7 +183,8 @@ def plan_table(plan: Plan) -> str:
         lines.append(
             f" {mark} {candidate.num_parameters / 1e6:8.1f} M  {candidate.num_layers:6d}"
             f"  {candidate.d_model:5d}  {candidate.max_seq_len:7d}  {candidate.batch_size:5d}"
-            f"  {candidate.num_steps:6d}  {candidate.epochs:6.1f}  {format_duration(candidate.predicted_s):>8s}"
+            f"  {candidate.num_steps:6d}  {candidate.epochs:6.1f}"
+            f"  {format_duration(candidate.predicted_s):>8s}"
             f"  {format_size(candidate.predicted_memory_bytes):>8s}"
             f"  {candidate.predicted_bits_per_byte:.3f}"
         )

@@ -30,7 +30,7 @@ from yanmo.recipes.run_folder import MACHINE_FILE, METRICS_FILE, PLAN_FILE, RESU
 from yanmo.reporting.html import write_run_report
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
-from yanmo.runtime import StopSignal, process_age_s
+from yanmo.runtime import StopSignal
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.train import fit_bpe
 from yanmo.training.checkpoint import CheckpointStore
@@ -60,20 +60,19 @@ class PretrainSettings:
     wishes: Wishes = field(default_factory=Wishes)
 
 
-def plan(corpus: Path | str, *, settings: PretrainSettings, began_s: float | None = None) -> Plan:
+def plan(corpus: Path | str, *, settings: PretrainSettings) -> Plan:
     """Choose sizes for a corpus and a budget without training.
 
     Args:
         corpus: a corpus folder.
         settings: the budget and what is fixed by hand.
-        began_s: seconds of the budget already spent.
 
     Raises:
         InputError: there is no such corpus, or nothing fits.
     """
     source = Corpus.open(Path(corpus))
     tokenizer = _tokenizer_for(source, settings)
-    return _plan(source, tokenizer, settings, spent_s=began_s or 0.0, reserve_s=_FINISH_S)
+    return _plan(source, tokenizer, settings, spent_s=0.0, reserve_s=_FINISH_S)
 
 
 def pretrain(
@@ -82,7 +81,7 @@ def pretrain(
     *,
     settings: PretrainSettings,
     force: bool = False,
-    spent_s: float | None = None,
+    spent_s: float = 0.0,
     reserve_s: float = 0.0,
 ) -> dict[str, Any]:
     """Train a model on a corpus; the same call goes on where an earlier one was stopped.
@@ -92,7 +91,7 @@ def pretrain(
         out: the run's folder.
         settings: budget, or steps in ``settings.wishes``.
         force: begin again whatever is there.
-        spent_s: seconds of the budget spent before this call; the age of the process where None.
+        spent_s: seconds of the budget spent before this call.
         reserve_s: seconds of the budget that the caller needs afterwards.
 
     Returns:
@@ -102,7 +101,7 @@ def pretrain(
     Raises:
         InputError: bad input. TrainingDiverged: it would not converge. Interrupted: a signal came.
     """
-    began = time.monotonic() - (process_age_s() if spent_s is None else spent_s)
+    began = time.monotonic() - spent_s
     source, run = Corpus.open(Path(corpus)), RunFolder(Path(out))
     run.open(_run_settings(source, settings), force=force)
     with run.lock(), runtime.stop_signal() as stop:
@@ -130,18 +129,15 @@ class _Pretraining:
 
     def run(self) -> dict[str, Any]:
         tokenizer = self._prepare_tokenizer()
-        tokens = {
-            split: TokenStore.open_or_build(
-                self._run.path / "tokens" / split,
-                self._corpus.texts(split),
-                tokenizer,
-                corpus_sha256=self._corpus.sha256,
-                split=split,
-            )
-            for split in ("train",)
-        }
+        tokens = TokenStore.open_or_build(
+            self._run.path / "tokens",
+            self._corpus.texts("train"),
+            tokenizer,
+            corpus_sha256=self._corpus.sha256,
+            split="train",
+        )
         chosen, training_s = self._prepare_plan(tokenizer)
-        trainer = self._build_trainer(chosen, tokenizer, tokens["train"], training_s)
+        trainer = self._build_trainer(chosen, tokenizer, tokens, training_s)
         state = trainer.run()
         return self._finish(chosen, tokenizer, trainer, state)
 
