@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 
 def yanmo(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -54,13 +61,8 @@ def test_live_needs_a_terminal(tmp_path: Path) -> None:
     assert done.stderr.startswith("yanmo: --live needs a terminal")
 
 
-def test_live_redraws_until_ctrl_c(tmp_path: Path) -> None:
-    """On a pseudo-terminal: shows the table, ends with 0 on Ctrl-C."""
-    import os
-    import pty
-    import select
-    import time
-
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_live_redraws_until_stopped(tmp_path: Path, number: int, expected: int) -> None:
     make_run(tmp_path / "runs" / "good", 1.5)
     reader, writer = pty.openpty()
     command = [sys.executable, "-c", "from yanmo.cli.main import main; main()", "runs", "--live"]
@@ -70,9 +72,9 @@ def test_live_redraws_until_ctrl_c(tmp_path: Path) -> None:
         while b"good" not in shown and time.monotonic() < end_s:
             if select.select([reader], [], [], 0.2)[0]:
                 shown += os.read(reader, 65536)
-        process.send_signal(2)
+        process.send_signal(number)
         code = process.wait(10)
     os.close(writer)
     os.close(reader)
     assert b"good" in shown
-    assert code == 0
+    assert code == expected

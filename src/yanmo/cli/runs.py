@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from pathlib import Path
@@ -34,10 +33,15 @@ def runs(
     if live:
         if json or not terminal:
             raise InputError("--live needs a terminal", remedy="leave it out, or call again when needed")
-        with contextlib.suppress(KeyboardInterrupt), Live(runs_table(find(folder))) as view:
-            while True:
-                time.sleep(_REFRESH_S)
-                view.update(runs_table(find(folder)))
+        try:
+            with Live(runs_table(find(folder))) as view:
+                while True:
+                    time.sleep(_REFRESH_S)
+                    view.update(runs_table(find(folder)))
+        except KeyboardInterrupt as interrupt:
+            # Ctrl-C is how one leaves; SIGTERM, a kind of its own, is told by the exit code.
+            if type(interrupt) is not KeyboardInterrupt:
+                raise
         return
     found = find(folder)
     console = Console(width=None if terminal else 200)

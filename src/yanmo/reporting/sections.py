@@ -157,7 +157,9 @@ def outcome(record: RunRecord) -> list[Fact]:
     if not chosen:
         return []
     steps, batch = number(chosen.get("num_steps")), number(chosen.get("batch_tokens"))
-    planned_s = number(chosen.get("predicted_s"))
+    # The plan predicts training alone; a result that tells no training time has only the whole.
+    planned_s, trained_s = number(chosen.get("predicted_s")), number(result.get("training_s"))
+    trained_s = summary.elapsed_s if trained_s is None else trained_s
     planned_tokens = steps * batch if steps is not None and batch is not None else None
     planned_speed = planned_tokens / planned_s if planned_tokens and planned_s else None
     predicted, expected = number(chosen.get("predicted_bits_per_byte")), _interval(chosen.get("interval"))
@@ -172,7 +174,7 @@ def outcome(record: RunRecord) -> list[Fact]:
     if bits and expected is not None:
         bits += f" [{expected[0]:.3f}, {expected[1]:.3f}]"
     rows = [
-        _compared(Words("time", "时间"), planned_s, summary.elapsed_s, format_duration),
+        _compared(Words("training time", "训练时间"), planned_s, trained_s, format_duration),
         _compared(
             Words("peak memory", "内存峰值"),
             number(chosen.get("predicted_memory_bytes")),
