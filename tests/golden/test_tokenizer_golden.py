@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.tokenizers.load import Tokenizer, byte_level_to_bytes
-from yanmo.tokenizers.train import fit_bpe
+from yanmo.tokenizers.bpe import fit_bpe
+from yanmo.tokenizers.byte_level import byte_level_to_bytes
+from yanmo.tokenizers.load import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 

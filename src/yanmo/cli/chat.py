@@ -69,7 +69,10 @@ def _answer(conversation: Conversation, line: str, *, silent: bool) -> None:
         for piece in pieces:
             if not silent:
                 print(piece.text, end="", flush=True)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        # Termination is a kind of interrupt too, and ends the program.
+        if type(interrupt) is not KeyboardInterrupt:
+            raise
         say("\n(stopped)")
     except InputError as error:
         if not sys.stdin.isatty():
@@ -94,8 +97,8 @@ def _lines() -> Iterator[str]:
             yield (input("> ") if is_terminal else _next_line()).strip()
         except EOFError:
             return
-        except KeyboardInterrupt:
-            if not is_terminal:
+        except KeyboardInterrupt as interrupt:
+            if not is_terminal or type(interrupt) is not KeyboardInterrupt:
                 raise
             say("\n/exit or Ctrl-D ends")
 

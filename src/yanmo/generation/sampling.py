@@ -193,7 +193,7 @@ def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         YanmoError: the scores are not numbers, so the model is damaged.
     """
     cumulative_BV = torch.softmax(scores_BV.double(), dim=-1).cumsum(dim=-1)
-    total_B1 = cumulative_BV[:, -1:]
+    total_B1 = cumulative_BV[:, -1:].contiguous()
     if not bool(torch.isfinite(total_B1).all()):
         raise YanmoError(
             "the model's scores are not numbers", remedy="its weights are damaged; train it again"

@@ -7,11 +7,11 @@ normalised: whatever is encoded decodes to the same string.
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from yanmo.artifact import read_json, sha256_of_text, write_bytes, write_json
 from yanmo.errors import InputError
 from yanmo.tokenizers import chat_template
+from yanmo.tokenizers.byte_level import StreamDecoder, Utf8Stream, byte_level_to_bytes
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -32,17 +33,12 @@ PAD = "<|pad|>"
 # In this order behind the ordinary tokens, as in the Qwen family.
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, PAD)
 
+# The library takes some 200 bytes of memory per byte of text, so long texts are encoded in pieces. No
+# token crosses from a word to the space after it, or from a line break to a word after it.
+_PIECE_CHARS = 500_000
+_CUT = re.compile(r"(?<=\S)(?= )|(?<=\n)(?=\S)")
+
 _NO_LIMIT = int(1e30)  # what transformers writes for "no limit"
-
-
-class StreamDecoder(Protocol):
-    """Turns token ids into text as they come, never half a character."""
-
-    def push(self, token_id: int) -> str:
-        """The text that this token completes; empty while a character is unfinished."""
-
-    def finish(self) -> str:
-        """What is left: U+FFFD for an unfinished character, or nothing."""
 
 
 class Tokenizer:
@@ -220,14 +216,23 @@ class Tokenizer:
             InputError: the text is not valid Unicode (it holds a lone surrogate).
         """
         _require_unicode(text)
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        ids: list[int] = []
+        for piece in _pieces(text):
+            ids.extend(self._backend.encode(piece, add_special_tokens=False).ids)
+        return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Token ids of many texts, on all cores; the same ids as ``encode`` one by one."""
         for text in texts:
             _require_unicode(text)
-        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        pieces = [list(_pieces(text)) for text in texts]
+        flat = [piece for pieces_of_text in pieces for piece in pieces_of_text]
+        encodings = iter(self._backend.encode_batch_fast(flat, add_special_tokens=False))
+        ids = (np.array(encoding.ids, dtype=np.int64) for encoding in encodings)
+        return [
+            next(ids) if len(pieces_of_text) == 1 else np.concatenate([next(ids) for _ in pieces_of_text])
+            for pieces_of_text in pieces
+        ]
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids; bytes that are no UTF-8 become U+FFFD.
@@ -259,7 +264,7 @@ class Tokenizer:
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder for ids that come one at a time; special tokens give no text."""
-        return _Utf8Stream(self._bytes_by_id)
+        return Utf8Stream(self._bytes_by_id)
 
     def render_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
@@ -313,52 +318,22 @@ class Tokenizer:
         return None if token_id is None else int(token_id)
 
 
-class _Utf8Stream:
-    """Incremental UTF-8 over the bytes of tokens."""
-
-    def __init__(self, bytes_by_id: Sequence[bytes]) -> None:
-        self._bytes_by_id = bytes_by_id
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def push(self, token_id: int) -> str:
-        return self._decoder.decode(self._bytes_by_id[token_id])
-
-    def finish(self) -> str:
-        text = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return text
-
-
-def _byte_alphabet() -> dict[int, str]:
-    """The printable character that stands for each byte (Radford et al. 2019, GPT-2's encoder)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    table = {byte: chr(byte) for byte in printable}
-    for index, byte in enumerate(byte for byte in range(256) if byte not in table):
-        table[byte] = chr(256 + index)
-    return table
-
-
-CHARACTER_OF_BYTE = _byte_alphabet()
-_BYTE_OF_CHARACTER = {character: byte for byte, character in CHARACTER_OF_BYTE.items()}
-
-
-def bytes_to_byte_level(raw: bytes) -> str:
-    """How byte-level tokenizers write these bytes in their vocabulary."""
-    return "".join(CHARACTER_OF_BYTE[byte] for byte in raw)
-
-
-def byte_level_to_bytes(token: str) -> bytes:
-    """The bytes of a token written in the byte-level alphabet; a token outside it is plain UTF-8."""
-    if all(character in _BYTE_OF_CHARACTER for character in token):
-        return bytes(_BYTE_OF_CHARACTER[character] for character in token)
-    return token.encode()
-
-
 def _token_text(value: object) -> str | None:
     """A special token in tokenizer_config.json: a string, or a table with its content."""
     if isinstance(value, Mapping):
         value = value.get("content")
     return value if isinstance(value, str) else None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in pieces, cut where no token crosses if there is such a place."""
+    start = 0
+    while len(text) - start > 2 * _PIECE_CHARS:
+        found = _CUT.search(text, start + _PIECE_CHARS, start + 2 * _PIECE_CHARS)
+        end = found.start() if found else start + 2 * _PIECE_CHARS
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def _require_unicode(text: str) -> None:

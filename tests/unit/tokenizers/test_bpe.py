@@ -7,8 +7,8 @@ import random
 import pytest
 
 from yanmo.errors import InputError
+from yanmo.tokenizers.bpe import fit_bpe, suggest_vocab_size
 from yanmo.tokenizers.load import SPECIAL_TOKENS, Tokenizer
-from yanmo.tokenizers.train import fit_bpe, suggest_vocab_size
 
 _RNG = random.Random(1)
 _SYLLABLES = [a + b for a in "bdfghklmnprstw" for b in ("a", "en", "i", "or", "us")]
@@ -145,3 +145,10 @@ def test_size_is_fitted_to_the_texts_where_none_is_given() -> None:
     english = ["the cat sat on the mat " * 25 for _ in range(200)]
     assert fit_bpe(chinese).vocab_size > 900
     assert fit_bpe(english).vocab_size < 500
+
+
+def test_a_line_without_a_space_is_learned_from_in_good_time() -> None:
+    rng = random.Random(3)
+    tokenizer = fit_bpe(["".join(rng.choices("abcdef", k=300_000)), "x" * 300_000], 300)
+    assert tokenizer.vocab_size == 300
+    assert len(tokenizer.encode("x" * 64)) <= 8

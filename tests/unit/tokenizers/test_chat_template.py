@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from yanmo.errors import InputError
+from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import Tokenizer
-from yanmo.tokenizers.train import fit_bpe
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from yanmo.errors import InputError
+from yanmo.tokenizers import load
+from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import Tokenizer
-from yanmo.tokenizers.train import fit_bpe
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,41 @@ def test_folders_that_name_special_tokens_apart(tokenizer: Tokenizer, tmp_path: 
     (tmp_path / "special_tokens_map.json").unlink()
     with pytest.raises(InputError, match="no end-of-text token"):
         _ = Tokenizer.load(tmp_path).eos_id
+
+
+def test_long_texts_are_encoded_in_pieces_without_a_trace(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(2)
+    parts = [
+        "hello",
+        " world",
+        "  ",
+        "\n",
+        "你好",
+        "。",
+        "!\n\n",
+        "\r\n",
+        "\t",
+        "12",
+        " \n ",
+        "goodbye",
+        " --",
+    ]
+    texts = ["".join(rng.choices(parts, k=n)) for n in (0, 1, 30, 300, 3000)]
+    whole = [tokenizer.encode(text) for text in texts]
+    monkeypatch.setattr(load, "_PIECE_CHARS", 100)
+    sizes: list[int] = []
+    pieces = load._pieces
+    monkeypatch.setattr(load, "_pieces", lambda text: (sizes.append(len(p)) or p for p in pieces(text)))
+    assert [tokenizer.encode(text) for text in texts] == whole
+    assert [ids.tolist() for ids in tokenizer.encode_batch(texts)] == whole
+    assert len(sizes) > 100 and max(sizes) <= 200
+
+
+def test_a_word_without_end_is_cut_and_comes_back(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "_PIECE_CHARS", 100)
+    text = "你好" * 1000
+    assert tokenizer.decode(tokenizer.encode(text)) == text

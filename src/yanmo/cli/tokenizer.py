@@ -1,0 +1,43 @@
+"""``yanmo tokenizer``: train a tokenizer on a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from yanmo.cli.output import DryRun, Force, Json, Seed, emit
+
+
+def tokenizer(
+    corpus: Path,
+    *,
+    out: Annotated[Path, Parameter(help="Tokenizer folder to write.")],
+    vocab_size: Annotated[
+        int | None, Parameter(help="Tokens in all; without it, fitted to the corpus.")
+    ] = None,
+    kind: Annotated[str, Parameter(help="bpe: byte-level byte pairs.")] = "bpe",
+    force: Force = False,
+    dry_run: DryRun = False,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train a tokenizer on a corpus.
+
+    Args:
+        corpus: The corpus folder.
+    """
+    from yanmo.config import format_size, to_mapping
+    from yanmo.tokenizers.train import survey_tokenizer, train_tokenizer
+
+    if dry_run:
+        found = survey_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
+        state = (
+            "is there already" if found["is_done"] else f"would learn from {format_size(found['num_bytes'])}"
+        )
+        emit(found, f"{found['path']}: {state}", as_json=json)
+        return
+    summary = train_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
+    text = f"{summary.path}: {summary.vocab_size:,} tokens, {summary.bytes_per_token:.2f} bytes per token"
+    emit(to_mapping(summary), text, as_json=json)

@@ -1,0 +1,149 @@
+"""Each function against a slow reference, and the sampler against exact probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from yanmo.errors import InputError, YanmoError
+from yanmo.generation.sampling import (
+    SamplingParams,
+    apply_temperature,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalize_counts,
+    penalize_repetition,
+    sample,
+    shape_scores,
+)
+
+SCORES_BV = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3
+
+
+def probabilities(row: list[float]) -> list[float]:
+    top = max(row)
+    weights = [math.exp(score - top) for score in row]
+    return [weight / sum(weights) for weight in weights]
+
+
+def kept(scores_BV: torch.Tensor) -> list[set[int]]:
+    return [{v for v, score in enumerate(row) if score > -math.inf} for row in scores_BV.tolist()]
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 39, 40, 100])
+def test_top_k_keeps_the_highest(top_k: int) -> None:
+    for row, got in zip(SCORES_BV.tolist(), kept(keep_top_k(SCORES_BV, top_k)), strict=True):
+        assert got == set(sorted(range(40), key=lambda v: -row[v])[:top_k])
+    assert torch.equal(keep_top_k(SCORES_BV, 0), SCORES_BV)
+
+
+@pytest.mark.parametrize("top_p", [1e-6, 0.3, 0.9, 0.999])
+def test_top_p_keeps_the_fewest_that_reach_it(top_p: float) -> None:
+    for row, got in zip(SCORES_BV.tolist(), kept(keep_top_p(SCORES_BV, top_p)), strict=True):
+        probability, expected, total = probabilities(row), set(), 0.0
+        for v in sorted(range(40), key=lambda v: -row[v]):
+            if total >= top_p:
+                break
+            expected.add(v)
+            total += probability[v]
+        assert got == expected
+    assert torch.equal(keep_top_p(SCORES_BV, 1.0), SCORES_BV)
+
+
+@pytest.mark.parametrize("min_p", [0.01, 0.2, 1.0])
+def test_min_p_keeps_what_is_near_the_highest(min_p: float) -> None:
+    for row, got in zip(SCORES_BV.tolist(), kept(keep_min_p(SCORES_BV, min_p)), strict=True):
+        probability = probabilities(row)
+        assert got == {v for v in range(40) if probability[v] >= min_p * max(probability) * (1 - 1e-6)}
+    assert torch.equal(keep_min_p(SCORES_BV, 0.0), SCORES_BV)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 1e-30])
+def test_temperature_raises_probabilities_to_a_power(temperature: float) -> None:
+    got_BV = torch.softmax(apply_temperature(SCORES_BV, temperature), dim=-1)
+    for row, got in zip(SCORES_BV.tolist(), got_BV.tolist(), strict=True):
+        expected = probabilities([(score - max(row)) / temperature for score in row])
+        assert got == pytest.approx(expected, abs=1e-6)
+
+
+def test_penalties_follow_their_formulas() -> None:
+    scores_BV = torch.tensor([[2.0, -2.0, 1.0, -1.0]])
+    seen_BV = torch.tensor([[True, True, False, False]])
+    assert penalize_repetition(scores_BV, seen_BV, 2.0).tolist() == [[1.0, -4.0, 1.0, -1.0]]
+    counts_BV = torch.tensor([[3.0, 1.0, 0.0, 0.0]])
+    assert penalize_counts(scores_BV, counts_BV, 0.5, 0.25).tolist() == [[0.75, -2.75, 1.0, -1.0]]
+
+
+def test_filters_work_on_what_the_one_before_left() -> None:
+    """top-p counts probabilities among the top-k only."""
+    scores_BV = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1]]))
+    params = SamplingParams(temperature=1.0, top_k=2, top_p=0.55)
+    # Alone 0.4 < 0.55 would keep two; among the top two it is 0.57 and suffices.
+    assert kept(shape_scores(scores_BV, params)) == [{0}]
+
+
+def test_samples_have_the_exact_probabilities() -> None:
+    num_draws = 20_000
+    params = SamplingParams(temperature=0.7, top_k=6)
+    shaped_BV = shape_scores(SCORES_BV[:1, :10], params)
+    expected = [p * num_draws for p in probabilities(shaped_BV[0].tolist())]
+    generator = torch.Generator().manual_seed(1)
+    draws = sample(shaped_BV.expand(num_draws, -1), [generator] * num_draws)
+    observed = torch.bincount(draws, minlength=10).tolist()
+    used = [v for v in range(10) if expected[v] > 0]
+    assert sum(observed[v] for v in used) == num_draws and len(used) == 6
+    assert chisquare([observed[v] for v in used], [expected[v] for v in used]).pvalue > 1e-3
+
+
+def test_a_row_draws_the_same_whatever_stands_beside_it() -> None:
+    def generators(*seeds: int) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    together = sample(SCORES_BV, generators(*range(6))).tolist()
+    apart = [int(sample(SCORES_BV[row : row + 1], generators(row))) for row in range(6)]
+    assert together == apart
+    assert len(set(together)) > 1
+
+
+def test_a_token_without_probability_is_never_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores_BV = torch.tensor([[-math.inf, 0.0, -math.inf, 1.0, -math.inf]])
+    for draw, expected in ((0.0, 1), (1.0, 3)):
+        value = torch.tensor(draw, dtype=torch.float64)
+        monkeypatch.setattr(torch, "rand", lambda *_, value=value, **__: value)
+        assert sample(scores_BV, [torch.Generator()]).tolist() == [expected]
+
+
+def test_scores_that_are_no_numbers_are_reported() -> None:
+    with pytest.raises(YanmoError, match="not numbers"):
+        sample(torch.tensor([[0.0, math.nan]]), [torch.Generator()])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_tokens", 0),
+        ("temperature", -0.1),
+        ("temperature", math.nan),
+        ("temperature", math.inf),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("top_p", 1.01),
+        ("top_p", math.nan),
+        ("min_p", -0.1),
+        ("min_p", 1.1),
+        ("repetition_penalty", 0.0),
+        ("presence_penalty", math.inf),
+        ("frequency_penalty", math.nan),
+        ("stop", ("a", "")),
+        ("seed", 2**64),
+        ("num_logprobs", -1),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"^{name} cannot be"):
+        SamplingParams(**{name: value})
