@@ -24,7 +24,7 @@ _FUNCTIONS = {
     "doctor": "yanmo.planning.doctor",
 }
 
-__all__ = [*_FUNCTIONS]  # noqa: PLE0604
+__all__ = [*_FUNCTIONS]
 
 
 def __getattr__(name: str) -> Any:

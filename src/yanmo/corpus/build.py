@@ -24,8 +24,10 @@ from yanmo.corpus.reader import read_documents, read_file
 from yanmo.corpus.split import Division, Entry, Split, SplitBy, cut_text, divide, named_split
 from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary, Staging
 from yanmo.errors import InputError
+from yanmo.reporting.html import write_corpus_report
 from yanmo.reporting.progress import Progress, say
 
+REPORT_FILE = "report.html"
 _FORMAT = 1
 _MAX_SAID_NOTES, _MAX_KEPT_NOTES = 10, 1000
 _BYTES_REPLACED = REPAIRED.strip(", ")
@@ -86,6 +88,7 @@ def build_corpus(
         value = {**summary.to_json(), "settings": to_mapping(settings), "sources": details["sources"]}
         del value["path"]
         write_json(folder / SUMMARY_FILE, value)
+        write_corpus_report(summary.to_json(), folder / REPORT_FILE, name=out.resolve().name)
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from yanmo.corpus.store import CorpusSummary
 from yanmo.evaluation.evaluate import evaluate
 from yanmo.recipes.pretrain import PretrainSettings, pretrain
 from yanmo.recipes.run_folder import EVALUATION_FILE, RESULT_FILE, RunFolder
-from yanmo.reporting.html import write_corpus_report, write_run_report
+from yanmo.reporting.html import write_run_report
 from yanmo.reporting.progress import say
 
 # The evaluation reads at most this much of the test split, the n-gram learns from at most 16 MB.
@@ -69,7 +68,6 @@ def train(
     began = time.monotonic() - spent_s
     run = RunFolder(Path(out))
     summary = build_corpus(sources, run.path / "corpus", force=force)
-    write_corpus_report(summary.to_json(), run.path / "corpus-report.html")
     result = pretrain(
         run.path / "corpus",
         run.path,
