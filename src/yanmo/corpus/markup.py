@@ -18,13 +18,16 @@ _DROPPED_TAGS = (
 _DROPPED = _DROPPED_TAGS.split()
 _PARAGRAPH_TAGS = "article blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul"
 _LINE_TAGS = (
-    "address body br caption dd details dialog div dt fieldset figcaption hr li main summary tbody thead tr"
+    "address body caption dd details dialog div dt fieldset figcaption hr li main summary tbody thead tr"
 )
 _PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
 _BLOCKS = _PARAGRAPHS | frozenset(_LINE_TAGS.split())
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[\w-]+:.*\n|[ \t#-].*\n|\n){1,200}?---[ \t]*(?:\n|\Z)")
-_SPACE = re.compile(r"[ \t\r\n\f]+")
+_SPACE = re.compile(r"[ \t\r\n\f\v]+")
+# Marks for "a line, a paragraph begins or ends here"; neighbouring ones become one.
+_LINE, _PARAGRAPH = "\v", "\f"
+_MARKS = re.compile(r"(?:[ \n]?[\v\f])+")
 
 
 def declared_charset(head: bytes) -> str | None:
@@ -73,18 +76,21 @@ def _render(root: lxml.html.HtmlElement) -> str:
     in_pre = 0
     for event, element in etree.iterwalk(root, events=("start", "end")):
         tag = element.tag if isinstance(element.tag, str) else ""
-        if tag in _BLOCKS:
-            parts.append("\n\n" if tag in _PARAGRAPHS else "\n")
+        if tag == "br":
+            parts.append("\n" if event == "start" else "")
+        elif tag in _BLOCKS:
+            parts.append(_PARAGRAPH if tag in _PARAGRAPHS else _LINE)
         elif tag in ("td", "th") and event == "end":
             parts.append("\t")
         in_pre += (1 if event == "start" else -1) if tag in ("pre", "textarea") else 0
         text = element.text if event == "start" else (element.tail if element is not root else None)
         if text:
-            parts.append(text if in_pre else _SPACE.sub(" ", text))
+            parts.append(re.sub(r"[\v\f]", "", text) if in_pre else _SPACE.sub(" ", text))
     return _tidy("".join(parts))
 
 
 def _tidy(text: str) -> str:
+    text = _MARKS.sub(lambda marks: "\n\n" if _PARAGRAPH in marks[0] else "\n", text)
     lines = (line.rstrip() for line in text.split("\n"))
     # One leading space is what is left of the space around a tag; more are meant (pre).
     joined = "\n".join(re.sub(r"^ (?! )", "", line) for line in lines)

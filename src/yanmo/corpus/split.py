@@ -132,7 +132,7 @@ def divide(
     pool = [index for index in range(len(entries)) if index not in held_out]
     valid_share = 0.0 if Split.VALID in present else valid_fraction
     test_share = 0.0 if Split.TEST in present else test_fraction
-    counts = Counter(held_out.values())
+    counts = Counter[Split](held_out.values())
     listed = ", ".join(f"{split} has {_documents(counts[split])}" for split in Split if counts[split])
     how = f"split by the names of files and folders: {listed}"
     if valid_share + test_share == 0:

@@ -152,9 +152,12 @@ class _Rows:
             return self._give_back()
         if self._width is None:
             self._width = len(row)
-        elif len(self._taken) > 1 and len(row) != self._width:
+        elif len(self._taken) > 1 and (len(row) != self._width or self._ends_inside_quotes()):
             return self._give_back()
         return row, "".join(self._taken)
+
+    def _ends_inside_quotes(self) -> bool:
+        return sum(line.count('"') for line in self._taken) % 2 == 1
 
     def _give_back(self) -> tuple[list[str], str]:
         first, *later = self._taken

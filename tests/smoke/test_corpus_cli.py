@@ -1,0 +1,67 @@
+"""``yanmo corpus`` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def yanmo(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from yanmo.cli.main import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def make_texts(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    for n in range(40):
+        (folder / "texts" / f"{n}.txt").write_text(f"Text {n}: 你好。 " * 20, encoding="utf-8")
+    (folder / "texts" / "bad.bin").write_bytes(bytes(900))
+
+
+def test_json_has_the_keys_that_scripts_rely_on(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    done = yanmo("corpus", "texts", "--out", "corpus", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout.splitlines()[-1])
+    assert value["num_documents"] == 40
+    assert value["rejected"] == {"binary": 1}
+    assert value["num_bytes"] == sum(split["num_bytes"] for split in value["splits"].values())
+    assert set(value["splits"]) == {"train", "valid", "test"}
+    assert value["path"] == "corpus"
+    assert len(value["sha256"]) == 64
+    again = yanmo("corpus", "texts", "--out", "corpus", "--json", folder=tmp_path)
+    assert json.loads(again.stdout) == value
+    assert "nothing to do" in again.stderr
+
+
+def test_the_table_for_people(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    done = yanmo("corpus", "texts", "--out", "corpus", "--test-fraction", "0", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("corpus: 40 documents")
+    assert "rejected: binary 1" in done.stdout
+    assert not list((tmp_path / "corpus").glob("test-*.parquet"))
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    done = yanmo("corpus", "texts", "--out", "corpus", "--dry-run", "--json", folder=tmp_path)
+    assert json.loads(done.stdout)["suffixes"] == {".txt": 40, ".bin": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["texts"]
+
+
+def test_bad_use_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    make_texts(tmp_path)
+    for arguments, message in (
+        (("missing", "--out", "corpus"), "missing: no such file or folder"),
+        (("texts", "--out", "texts"), "not a corpus"),
+        (("texts", "--out", "corpus", "--split", "sideways"), "auto, names, documents, ends"),
+        (("texts", "--out", "corpus", "--valid-fraction", "2"), "valid_fraction"),
+    ):
+        done = yanmo("corpus", *arguments, folder=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""

@@ -1,0 +1,165 @@
+"""No document and no piece of text is in two splits, and the shares are shares of the bytes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from yanmo.corpus.split import Division, Entry, Split, SplitBy, cut_text, divide, named_split
+from yanmo.errors import InputError
+
+PROSE = "".join(f"Paragraph {n} says a thing. It says another!\nA line.\n\n" for n in range(400))
+NOVEL = "".join(f"第{n}回说的是一件事。后来又说了一件！\n\n" for n in range(400))
+
+
+def entry(index: int, num_bytes: int, named: Split | None = None) -> Entry:
+    return Entry(id=f"{index:04d}", num_bytes=num_bytes, num_chars=num_bytes, named=named)
+
+
+def run(entries: list[Entry], by: SplitBy = SplitBy.AUTO, seed: int = 0, test: float = 0.05) -> Division:
+    return divide(entries, by=by, valid_fraction=0.03, test_fraction=test, seed=seed)
+
+
+def held(entries: list[Entry], division: Division, split: Split) -> int:
+    return sum(entries[i].num_bytes for i, s in division.whole.items() if s is split)
+
+
+@pytest.mark.parametrize(
+    ("source", "split"),
+    [
+        ("train.csv#row=9", Split.TRAIN),
+        ("data/valid/001.txt", Split.VALID),
+        ("squad-dev-v1.1.json#item=3", Split.VALID),
+        ("wiki.test.tokens.gz", Split.TEST),
+        ("test_2016.en.gz", Split.TEST),
+        ("validation-00000-of-00001.parquet#row=1", Split.VALID),
+        ("test/train.txt", Split.TRAIN),
+        ("training/a.txt", Split.TRAIN),
+        ("latest/contest.txt", None),
+        ("devices.txt", None),
+        ("tests/test_parser.py", None),
+        ("notes#test/plain.txt", None),
+        ("红楼梦.txt", None),
+    ],
+)
+def test_names(source: str, split: Split | None) -> None:
+    assert named_split(source) is split
+
+
+def test_shares_are_of_bytes_not_of_documents() -> None:
+    rng = random.Random(0)
+    entries = [entry(n, int(rng.lognormvariate(6, 1)) + 1) for n in range(3000)]
+    total = sum(e.num_bytes for e in entries)
+    division = run(entries)
+    assert not division.cut
+    assert len(division.whole) == len(entries)
+    assert held(entries, division, Split.VALID) / total == pytest.approx(0.03, abs=0.003)
+    assert held(entries, division, Split.TEST) / total == pytest.approx(0.05, abs=0.003)
+
+
+def test_the_order_of_documents_does_not_matter_and_the_seed_does() -> None:
+    entries = [entry(n, 100 + n) for n in range(200)]
+    places = {entries[i].id: s for i, s in run(entries).whole.items()}
+    shuffled = random.Random(1).sample(entries, len(entries))
+    assert {shuffled[i].id: s for i, s in run(shuffled).whole.items()} == places
+    assert {entries[i].id: s for i, s in run(entries, seed=1).whole.items()} != places
+
+
+def test_a_new_document_moves_few_others() -> None:
+    entries = [entry(n, 100) for n in range(1000)]
+    before, after = run(entries).whole, run([*entries, entry(5000, 100)]).whole
+    assert sum(before[i] is not after[i] for i in before) <= 2
+
+
+def test_a_few_long_documents_give_their_ends() -> None:
+    entries = [entry(n, 100_000) for n in range(4)]
+    division = run(entries)
+    assert division.cut == dict.fromkeys(range(4), (0.03, 0.05))
+    assert division.whole == {}
+
+
+def test_a_giant_among_many_is_cut_and_the_others_are_held_out_whole() -> None:
+    entries = [entry(0, 1_000_000), *(entry(n, 1000) for n in range(1, 200))]
+    division = run(entries)
+    assert set(division.cut) == {0}
+    assert set(division.whole.values()) == set(Split)
+
+
+def test_tiny_files_beside_a_novel_stay_in_train_and_the_novel_gives_their_part() -> None:
+    entries = [entry(0, 10_000), entry(1, 300), entry(2, 300)]
+    division = run(entries)
+    assert division.whole == {1: Split.TRAIN, 2: Split.TRAIN}
+    assert division.cut[0] == pytest.approx((0.03 * 1.06, 0.05 * 1.06))
+
+
+def test_a_few_short_documents_are_held_out_whole() -> None:
+    division = run([entry(n, 300) for n in range(8)])
+    assert sorted(division.whole.values()).count(Split.TEST) == 1
+    assert sorted(division.whole.values()).count(Split.VALID) == 1
+
+
+def test_names_decide_and_only_what_is_missing_is_cut_from_train() -> None:
+    named = [entry(n, 500, Split.TEST) for n in range(10)]
+    free = [entry(100 + n, 500) for n in range(100)]
+    entries = [*named, *free]
+    division = run(entries)
+    assert [i for i, s in division.whole.items() if s is Split.TEST] == list(range(10))
+    assert held(entries, division, Split.VALID) == pytest.approx(0.03 * 50_000, abs=500)
+    full = [*entries, *(entry(300 + n, 500, Split.VALID) for n in range(3))]
+    assert held(full, run(full), Split.VALID) == 1500
+
+
+def test_a_file_named_so_by_chance_does_not_stand_for_the_valid_split() -> None:
+    entries = [entry(0, 40, Split.VALID), *(entry(n, 1000) for n in range(1, 200))]
+    division = run(entries)
+    assert division.whole[0] is Split.VALID
+    assert held(entries, division, Split.VALID) > 4000
+
+
+def test_only_test_named_files_are_split_as_any_others() -> None:
+    entries = [entry(n, 500, Split.TEST) for n in range(100)]
+    assert set(run(entries).whole.values()) == set(Split)
+
+
+def test_documents_mode_cuts_nothing_and_names_mode_wants_names() -> None:
+    entries = [entry(n, 100_000) for n in range(4)]
+    assert run(entries, SplitBy.DOCUMENTS).cut == {}
+    with pytest.raises(InputError, match="no file or folder is named"):
+        run(entries, SplitBy.NAMES)
+
+
+def test_no_test_share_leaves_no_test() -> None:
+    entries = [entry(n, 500) for n in range(100)]
+    assert Split.TEST not in run(entries, test=0.0).whole.values()
+    assert run([entry(0, 50_000)], test=0.0).cut == {0: (0.03, 0.0)}
+
+
+@pytest.mark.parametrize("entries", [[entry(0, 500)], [], [entry(n, 10) for n in range(50)]])
+def test_too_small(entries: list[Entry]) -> None:
+    with pytest.raises(InputError, match=r"too small to split.*2\.0 KB of text are needed"):
+        run(entries)
+
+
+@pytest.mark.parametrize("text", [PROSE, NOVEL, "x" * 10_000, "word " * 3000, "一" * 5000, "a。" * 3000])
+@pytest.mark.parametrize("shares", [(0.03, 0.05), (0.1, 0.0), (0.03, 0.1)])
+def test_pieces_joined_are_the_text(text: str, shares: tuple[float, float]) -> None:
+    pieces = cut_text(text, *shares)
+    assert "".join(pieces.values()) == text
+    assert list(pieces) == [s for s in Split if s is not Split.TEST or shares[1] > 0]
+    for split, share in zip((Split.VALID, Split.TEST), shares, strict=True):
+        if share:
+            assert len(pieces[split]) / len(text) == pytest.approx(share, rel=0.6)
+
+
+@pytest.mark.parametrize("text", [PROSE, NOVEL])
+def test_cuts_fall_between_paragraphs(text: str) -> None:
+    pieces = cut_text(text, 0.03, 0.05)
+    assert pieces[Split.TRAIN].endswith("\n\n")
+    assert pieces[Split.VALID].endswith("\n\n")
+
+
+def test_cuts_fall_after_sentences_where_there_are_no_lines() -> None:
+    pieces = cut_text(PROSE.replace("\n", " "), 0.03, 0.05)
+    assert pieces[Split.TRAIN].rstrip()[-1] in ".!"
+    assert cut_text(NOVEL.replace("\n", ""), 0.03, 0.05)[Split.VALID][-1] in "。！"
