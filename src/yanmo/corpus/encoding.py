@@ -214,5 +214,5 @@ def _refuse_binary(head: bytes, valid_utf8: bool) -> None:
         raise RefusedError(Reason.BINARY, "a tar archive; unpack it first")
     num_controls = len(head) - len(head.translate(None, _CONTROLS))
     # A stray control character in a text is cleaned away; compressed data is a tenth of them.
-    if num_controls > 0.05 * len(head) or (not valid_utf8 and b"\0" in head):
+    if num_controls > 2 + 0.05 * len(head) or (not valid_utf8 and b"\0" in head):
         raise RefusedError(Reason.BINARY)

@@ -105,6 +105,8 @@ def _read_separated(
         head = list(islice(lines, _SAMPLE_LINES))
         if head:
             head[0] = head[0].removeprefix("\ufeff")
+        num_blank = next((index for index, line in enumerate(head) if line.strip()), len(head))
+        head = head[num_blank:]
         delimiter = _delimiter(head, delimiters)
         rows = _Rows(chain(head, lines), delimiter, _is_quoted(head, delimiter))
         first = list(islice(rows, SAMPLE_RECORDS))
@@ -113,9 +115,9 @@ def _read_separated(
         if not good:
             raise RefusedError(Reason.NO_TEXT, "no row below the header")
         fields = pick_fields(good, text_column, blob.label, note)
-        for number, (row, raw) in enumerate(chain(first, rows), 1):
+        for number, (row, raw) in enumerate(chain(first, rows), 1 + num_blank):
             source = f"{blob.label}#row={number}"
-            if number <= skip or not raw.strip():
+            if number <= skip + num_blank or not raw.strip():
                 continue
             if len(row) != len(names):
                 yield _ragged(row, raw, source, len(names))
@@ -206,8 +208,9 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
         return [], 0
     first = [cell.strip() for cell in rows[0]]
     numbered = [f"column {index}" for index in range(1, len(first) + 1)]
-    if any(cell.lower() in _HEADER_NAMES for cell in first) and len(set(first)) == len(first):
-        return first, 1
+    if any(cell.lower() in _HEADER_NAMES for cell in first):
+        repeated_names = [first[:index].count(cell) for index, cell in enumerate(first)]
+        return [f"{cell} {n + 1}" if n else cell for cell, n in zip(first, repeated_names, strict=True)], 1
     plausible = all(re.fullmatch(r"[^\W\d][\w .()/-]{0,39}", cell) for cell in first)
     below = [row for row in rows[1:] if len(row) == len(first)]
     repeated = any(cell == row[index].strip() for index, cell in enumerate(first) for row in below)
