@@ -133,6 +133,7 @@ def byte_ids(text: str) -> list[int]:
         ("你好。再见", ("。",), "你好"),
         ("你好再见", ("再再", "再见"), "你好"),
         ("one two", ("two", "one two"), ""),
+        ("hello", ("l",), "he"),
         ("ends with STOP", ("STOP",), "ends with "),
         ("🙂🙃", ("🙃",), "🙂"),
     ],

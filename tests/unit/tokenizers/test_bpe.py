@@ -152,3 +152,10 @@ def test_a_line_without_a_space_is_learned_from_in_good_time() -> None:
     tokenizer = fit_bpe(["".join(rng.choices("abcdef", k=300_000)), "x" * 300_000], 300)
     assert tokenizer.vocab_size == 300
     assert len(tokenizer.encode("x" * 64)) <= 8
+
+
+def test_scarce_places_go_to_the_most_frequent_characters() -> None:
+    rare = "".join(chr(0x4E00 + 64 * n) * 2 for n in range(20))
+    tokenizer = fit_bpe([rare, "好了" * 500], 266)
+    assert len(tokenizer.encode("好")) == len(tokenizer.encode("了")) == 1
+    assert len(tokenizer.encode(chr(0x4E00))) > 1
