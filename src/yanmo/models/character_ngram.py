@@ -144,7 +144,7 @@ def quick_baseline(
 def sample_texts(texts: Iterable[str], *, max_bytes: int, seed: int = 0) -> list[str]:
     """A sample of documents of about ``max_bytes`` in one pass, never holding much more than twice that.
 
-    All texts are returned, in order, where they fit. A document longer than the whole sample is cut.
+    All texts are returned, in order, where they fit; else the last one taken is cut to the space left.
     """
     rng = np.random.default_rng(seed)
     kept: list[str] = []
@@ -164,10 +164,13 @@ def sample_texts(texts: Iterable[str], *, max_bytes: int, seed: int = 0) -> list
             held = sum(sizes)
     if held <= max_bytes:
         return kept
-    chosen = rng.permutation(len(kept))
-    # The first document past the limit is taken whole if it is alone.
-    fitting = max(1, int(np.searchsorted(np.cumsum([sizes[i] for i in chosen]), max_bytes, side="right")))
-    return [kept[i] for i in np.sort(chosen[:fitting])]
+    chosen, left = [], max_bytes
+    for index in rng.permutation(len(kept)):
+        chosen.append((int(index), kept[index][:left]))
+        left -= sizes[index]
+        if left <= 0:
+            break
+    return [text for _, text in sorted(chosen)]
 
 
 def _code_points(text: str) -> Ints:
