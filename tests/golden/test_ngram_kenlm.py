@@ -109,8 +109,9 @@ def test_estimation_equals_lmplz() -> None:
         np.testing.assert_allclose(scores, reference, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["model.arpa", "model.arpa.gz"])
-def test_round_trip(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "rows_at_once"), [("model.arpa", 100_000), ("model.arpa.gz", 100)])
+def test_round_trip(name: str, rows_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanmo.models.arpa._ROWS_AT_ONCE", rows_at_once)
     model, words = fitted(TRAIN["both"], 4)
     write_arpa(model, tmp_path / name, words)
     again, again_words = read_arpa(tmp_path / name)

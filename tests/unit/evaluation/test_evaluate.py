@@ -12,6 +12,7 @@ import torch
 from evaluation_made import made_documents, make_model
 
 import yanmo
+from yanmo.corpus.build import CorpusSettings, build_corpus
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
 from yanmo.evaluation.evaluate import Evaluation, evaluate, given_text, score
@@ -61,6 +62,10 @@ def test_a_moved_run_finds_the_corpus_beside_it(made_run: Path, made_corpus: Pat
     (run / "run.toml").write_text('corpus = "gone/elsewhere"\n')
     with pytest.raises(InputError, match="no text to evaluate on"):
         evaluate(run, baseline=False)
+    (run / "run.toml").write_text("seed = 3\n")
+    with pytest.raises(InputError, match="no text to evaluate on"):
+        evaluate(run, baseline=False)
+    (run / "run.toml").write_text('corpus = "gone/elsewhere"\n')
     (run / "corpus").symlink_to(made_corpus)
     assert evaluate(run, baseline=False).score.num_documents > 0
 
@@ -89,6 +94,18 @@ def test_a_plain_file_takes_the_baseline_of_the_run(
     assert evaluate(lone, file, baseline_corpus=made_corpus).baseline == result.baseline
     with pytest.raises(InputError, match="not a corpus"):
         evaluate(lone, file, baseline_corpus=tmp_path)
+
+
+def test_a_corpus_without_test_split_gives_its_valid_split(
+    made_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("\n\n".join(made_documents(40)), encoding="utf-8")
+    settings = CorpusSettings(test_fraction=0.0, valid_fraction=0.2)
+    build_corpus(tmp_path / "a.txt", tmp_path / "corpus", settings=settings)
+    result = evaluate(made_run, tmp_path / "corpus")
+    assert result.split == "valid" and result.baseline is not None
+    assert "has no test split" in capsys.readouterr().err
+    assert result.score.num_bytes == Corpus.open(tmp_path / "corpus").num_bytes("valid")
 
 
 def test_the_result_is_written_where_asked(made_run: Path, made_corpus: Path, tmp_path: Path) -> None:
