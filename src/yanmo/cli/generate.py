@@ -25,7 +25,10 @@ def generate(
     min_p: Annotated[float, Parameter(help="Leave out tokens below this share of the likeliest.")] = 0.0,
     repetition_penalty: Annotated[float, Parameter(help="Above 1 makes repetition rarer.")] = 1.0,
     stop: Annotated[
-        tuple[str, ...], Parameter(help="String that ends the text; may be given again.", negative="")
+        tuple[str, ...],
+        Parameter(
+            help="String that ends the text; may be given again.", negative="", allow_leading_hyphen=True
+        ),
     ] = (),
     num_samples: Annotated[int, Parameter(help="How many continuations.")] = 1,
     seed: Annotated[int | None, Parameter(help="Seed of the sampling; without it each run differs.")] = None,
