@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -91,7 +92,7 @@ def test_schedule_warms_up_stays_and_decays_to_nearly_nothing() -> None:
     factors = [schedule.factor(step) for step in range(100)]
     assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert factors[10:49] == pytest.approx([1.0] * 39)
-    assert all(later < earlier for earlier, later in zip(factors[50:], factors[51:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(factors[50:]))
     assert 0 < factors[99] < 0.02
 
 
