@@ -159,18 +159,23 @@ def sample_texts(texts: Iterable[str], *, max_bytes: int, seed: int = 0) -> list
         held += sizes[-1]
         while held > 2 * max_bytes and len(kept) > 1:
             share /= 2
-            chosen = np.sort(rng.permutation(len(kept))[: (len(kept) + 1) // 2])
-            kept, sizes = [kept[i] for i in chosen], [sizes[i] for i in chosen]
+            half = np.sort(rng.permutation(len(kept))[: (len(kept) + 1) // 2])
+            kept, sizes = [kept[i] for i in half], [sizes[i] for i in half]
             held = sum(sizes)
     if held <= max_bytes:
         return kept
-    chosen, left = [], max_bytes
-    for index in rng.permutation(len(kept)):
-        chosen.append((int(index), kept[index][:left]))
+    chosen: list[tuple[int, str]] = []
+    left = max_bytes
+    for index in rng.permutation(len(kept)).tolist():
+        chosen.append((index, _cut(kept[index], left)))
         left -= sizes[index]
         if left <= 0:
             break
     return [text for _, text in sorted(chosen)]
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode("utf-8", "surrogatepass")[:max_bytes].decode("utf-8", "ignore")
 
 
 def _code_points(text: str) -> Ints:

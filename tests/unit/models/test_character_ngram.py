@@ -94,5 +94,9 @@ def test_samples() -> None:
 
 def test_one_document_too_long_is_cut() -> None:
     assert sample_texts(["a" * 500], max_bytes=100) == ["a" * 100]
-    (chinese,) = sample_texts([CHINESE * 100], max_bytes=100)
-    assert 0 < len(chinese) <= 100
+    assert sample_texts([CHINESE * 100], max_bytes=100) == [(CHINESE * 100)[:33]]
+
+
+def test_of_two_long_documents_both_are_used() -> None:
+    first, second = sample_texts(["a" * 700, "天" * 200], max_bytes=1000)
+    assert {len(first.encode()), len(second.encode())} in ({700, 300}, {400, 600})
