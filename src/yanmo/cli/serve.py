@@ -1,0 +1,36 @@
+"""``yanmo serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from yanmo.cli.output import Json, emit
+
+Port = Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[str, Parameter(help="Address to listen on; other than loopback needs a key.")]
+KeyFile = Annotated[Path | None, Parameter(help="File with the key that requests must bring.")]
+RunsDir = Annotated[Path, Parameter(help="Folder of the training runs that the page shows.")]
+
+
+def serve(
+    *models: Annotated[Path, Parameter(help="Model folders.")],
+    port: Port = 8000,
+    host: Host = "127.0.0.1",
+    api_key_file: KeyFile = None,
+    runs_dir: RunsDir = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Serve models to OpenAI's clients, and to people as a web page, until Ctrl-C."""
+    from yanmo.serving import app
+
+    app.serve(
+        models,
+        port=port,
+        host=host,
+        api_key_file=api_key_file,
+        runs_dir=runs_dir,
+        on_ready=(lambda url: emit({"url": url}, url, as_json=True)) if json else None,
+    )

@@ -1,0 +1,199 @@
+"""Answers in the shape of the OpenAI API, whole and in chunks.
+
+Completions carry text, chats carry messages (whole) and deltas (chunks); the envelope is the same.
+Log-probabilities of completions follow the older lists (``tokens``, ``token_logprobs`` ...), with
+``text_offset`` counted from the beginning of the answer; those of chats follow ``content``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from yanmo.generation.engine import Piece, TokenLogprob
+from yanmo.serving.catalog import TextTokenizer
+
+Kind = Literal["completion", "chat"]
+
+_IMPOSSIBLE = -9999.0  # what the OpenAI API gives for a probability of zero; JSON has no infinity
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenEntry:
+    """A token drawn, in words."""
+
+    text: str
+    raw: bytes
+    offset: int
+    logprob: float
+    top: tuple[tuple[str, bytes, float], ...]
+
+
+@dataclass(kw_only=True)
+class Choice:
+    """One answer as it grows."""
+
+    index: int
+    tokenizer: TextTokenizer
+    text: str = ""
+    num_tokens: int = 0
+    finish_reason: str | None = None
+    entries: list[TokenEntry] = field(default_factory=list)
+    _num_characters: int = 0
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
+    )
+
+    def add(self, piece: Piece) -> list[TokenEntry]:
+        """Take in what one step gave; returns its tokens in words, where they were asked for."""
+        self.text += piece.text
+        self.num_tokens += len(piece.token_ids)
+        self.finish_reason = piece.finish_reason
+        entries = [self._entry(logprob) for logprob in piece.logprobs]
+        self.entries += entries
+        return entries
+
+    def _entry(self, logprob: TokenLogprob) -> TokenEntry:
+        raw = self.tokenizer.token_bytes(logprob.token_id)
+        offset = self._num_characters
+        self._num_characters += len(self._decoder.decode(raw))
+        top = [(self._name(token_id), self.tokenizer.token_bytes(token_id), p) for token_id, p in logprob.top]
+        return TokenEntry(
+            text=self._name(logprob.token_id),
+            raw=raw,
+            offset=offset,
+            logprob=max(logprob.logprob, _IMPOSSIBLE),
+            top=tuple((text, token_raw, max(p, _IMPOSSIBLE)) for text, token_raw, p in top),
+        )
+
+    def _name(self, token_id: int) -> str:
+        raw = self.tokenizer.token_bytes(token_id)
+        if not raw:
+            return self.tokenizer.decode([token_id], skip_special_tokens=False)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+class Envelope:
+    """What stands around the choices of one request's answer."""
+
+    def __init__(self, kind: Kind, *, model: str, logprobs: bool, num_prompt_tokens: int) -> None:
+        """Begin an answer.
+
+        Args:
+            kind: of the route.
+            model: its name.
+            logprobs: whether log-probabilities were asked for.
+            num_prompt_tokens: of all prompts together.
+        """
+        self._kind, self._model, self._logprobs = kind, model, logprobs
+        self._num_prompt_tokens = num_prompt_tokens
+        self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
+        self._created = int(time.time())
+
+    def whole(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """The answer to a request that does not stream."""
+        name = "chat.completion" if self._kind == "chat" else "text_completion"
+        return {
+            **self._frame(name, [self._whole_choice(choice) for choice in choices]),
+            "usage": self._usage(choices),
+        }
+
+    def opening(self, index: int) -> dict[str, Any] | None:
+        """The chunk before any text; completions have none."""
+        if self._kind == "completion":
+            return None
+        return self._chunk(index, {"delta": {"role": "assistant", "content": ""}}, None, None)
+
+    def part(self, choice: Choice, text: str, entries: Sequence[TokenEntry]) -> dict[str, Any] | None:
+        """The chunk for one step, or None where the step shows nothing."""
+        if not text and not entries:
+            return None
+        return self._chunk(choice.index, self._text(text), entries, None)
+
+    def closing(self, choice: Choice) -> dict[str, Any]:
+        """The chunk that names the finish reason."""
+        text = {"delta": {}} if self._kind == "chat" else self._text("")
+        return self._chunk(choice.index, text, None, choice.finish_reason)
+
+    def counts(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """The chunk of ``include_usage``: counts and no choice."""
+        return {**self._frame(self._chunk_name, []), "usage": self._usage(choices)}
+
+    @property
+    def _chunk_name(self) -> str:
+        return "chat.completion.chunk" if self._kind == "chat" else "text_completion"
+
+    def _frame(self, name: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": name,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": None,
+            "choices": choices,
+        }
+
+    def _chunk(
+        self,
+        index: int,
+        content: dict[str, Any],
+        entries: Sequence[TokenEntry] | None,
+        finish_reason: str | None,
+    ) -> dict[str, Any]:
+        logprobs = self._scores(entries) if self._logprobs and entries else None
+        choice = {"index": index, **content, "logprobs": logprobs, "finish_reason": finish_reason}
+        return self._frame(self._chunk_name, [choice])
+
+    def _text(self, text: str) -> dict[str, Any]:
+        return {"delta": {"content": text}} if self._kind == "chat" else {"text": text}
+
+    def _whole_choice(self, choice: Choice) -> dict[str, Any]:
+        if self._kind == "chat":
+            content: dict[str, Any] = {
+                "message": {"role": "assistant", "content": choice.text, "refusal": None}
+            }
+        else:
+            content = {"text": choice.text}
+        logprobs = self._scores(choice.entries) if self._logprobs else None
+        return {
+            "index": choice.index,
+            **content,
+            "logprobs": logprobs,
+            "finish_reason": choice.finish_reason,
+        }
+
+    def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
+        num_tokens = sum(choice.num_tokens for choice in choices)
+        return {
+            "prompt_tokens": self._num_prompt_tokens,
+            "completion_tokens": num_tokens,
+            "total_tokens": self._num_prompt_tokens + num_tokens,
+        }
+
+    def _scores(self, entries: Sequence[TokenEntry]) -> dict[str, Any]:
+        if self._kind == "completion":
+            return {
+                "tokens": [entry.text for entry in entries],
+                "token_logprobs": [entry.logprob for entry in entries],
+                "top_logprobs": [{text: logprob for text, _, logprob in entry.top} for entry in entries],
+                "text_offset": [entry.offset for entry in entries],
+            }
+        content = [
+            {
+                **_score(entry.text, entry.raw, entry.logprob),
+                "top_logprobs": [_score(*top) for top in entry.top],
+            }
+            for entry in entries
+        ]
+        return {"content": content, "refusal": None}
+
+
+def _score(text: str, raw: bytes, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob, "bytes": list(raw)}

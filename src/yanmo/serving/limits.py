@@ -1,0 +1,166 @@
+"""What one request may cost, and the waiting line in front of the one generation that runs.
+
+A generation uses every core, so two at once would only halve each other's speed: one runs at a
+time in a worker thread, a few wait in the order they came, and the next is refused with 429.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from yanmo.serving import api_errors
+
+Event = TypeVar("Event")
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds that hold for every request.
+
+    Attributes:
+        max_body_bytes: a longer body is refused with 413.
+        max_waiting: requests that may wait while one runs; the next is refused with 429.
+        max_request_s: seconds from arrival to the last token, waiting included.
+        max_body_s: seconds within which the body must have arrived.
+        max_new_tokens: most tokens of one answer, and the default of a chat with a model that has no limit.
+        max_choices: most answers (prompts times ``n``) of one request.
+    """
+
+    max_body_bytes: int = 4 * 2**20
+    max_waiting: int = 8
+    max_request_s: float = 600.0
+    max_body_s: float = 30.0
+    max_new_tokens: int = 8192
+    max_choices: int = 16
+
+
+class Job(Generic[Event]):
+    """One generation: made and read in the event loop, run in the worker thread."""
+
+    def __init__(self, work: Callable[[Cancelled], Iterator[Event]], *, max_request_s: float) -> None:
+        """Prepare the job; call in a running event loop.
+
+        Args:
+            work: yields events; asks the function it is handed, at every step, whether to stop.
+            max_request_s: seconds from now within which the last event must have come.
+        """
+        self._work, self._max_request_s = work, max_request_s
+        self._loop = asyncio.get_running_loop()
+        self._deadline_s = self._loop.time() + max_request_s
+        self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+        self._cancelled = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the rest."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Stop within one step. May be called from any thread, and more than once."""
+        self._cancelled.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop, and raise ``error`` where the events are read."""
+        self.cancel()
+        self._put(error)
+
+    def run(self) -> None:
+        """Do the work in the calling thread; what it raises goes to the reader."""
+        try:
+            for event in self._work(self._cancelled.is_set):
+                if self.cancelled:
+                    break
+                self._put(event)
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    async def next_event(self) -> Event | None:
+        """The next event, or None after the last.
+
+        Raises:
+            ApiError: the time limit has passed.
+            BaseException: whatever the work raised.
+        """
+        try:
+            async with asyncio.timeout_at(self._deadline_s):
+                event = await self._events.get()
+        except TimeoutError:
+            self.cancel()
+            raise api_errors.out_of_time(self._max_request_s) from None
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    def _put(self, event: Event | BaseException | None) -> None:
+        # A loop that is closed has no reader left: the process is ending.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+
+class Line:
+    """Runs one job at a time in a worker thread; the others wait in the order they came."""
+
+    def __init__(self, *, max_waiting: int) -> None:
+        """Prepare an empty line; its thread starts with the first job.
+
+        Args:
+            max_waiting: jobs that may wait behind the one that runs.
+        """
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()
+        self._waiting: deque[Job[Any]] = deque()
+        self._running: Job[Any] | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._job_s = 1.0
+
+    def join(self, job: Job[Any]) -> None:
+        """Put a job in the line.
+
+        Raises:
+            ApiError: the line is full (429) or closed (503).
+        """
+        with self._changed:
+            if self._closed:
+                raise api_errors.stopping()
+            # A job whose client has left holds no place.
+            self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
+            ahead = len(self._waiting) + (self._running is not None)
+            if ahead > self._max_waiting:
+                raise api_errors.line_full(max(1, round(self._job_s * ahead)))
+            self._waiting.append(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="yanmo-generation", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Refuse new jobs and stop those that wait or run; their readers are told."""
+        with self._changed:
+            self._closed = True
+            for job in (*self._waiting, *([self._running] if self._running else [])):
+                job.fail(api_errors.stopping())
+            self._waiting.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                job = self._running = self._waiting.popleft()
+            started_s = time.monotonic()
+            if not job.cancelled:
+                job.run()
+                self._job_s += 0.3 * (time.monotonic() - started_s - self._job_s)
+            with self._changed:
+                self._running = None

@@ -1,0 +1,122 @@
+"""The official ``openai`` client against a live server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import openai
+import pytest
+from serving_fakes import TEXT, FakeEngine, fake_model, live_server
+
+from yanmo.serving.guard import Access
+from yanmo.serving.limits import Limits
+
+KEY = "a-long-enough-key"
+HELLO = [{"role": "user", "content": "hi 研墨 🎨"}]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    broken = FakeEngine(error=RuntimeError("bug"))
+    models = [fake_model(), fake_model("broken", engine=broken)]
+    limits = Limits(max_body_bytes=100_000)
+    with live_server(*models, access=Access(api_key=KEY), limits=limits) as url:
+        yield f"{url}/v1"
+
+
+@pytest.fixture
+def client(url: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=20)
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["fake", "broken"]
+    assert client.models.retrieve("fake").owned_by == "yanmo"
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="fake", messages=HELLO, seed=1, temperature=0.5, extra_body={"top_k": 5, "min_p": 0.1}
+    )
+    assert answer.choices[0].message.content == TEXT
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.completion_tokens == len(TEXT.encode())
+
+
+def test_streamed_chat(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="fake", messages=HELLO, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == TEXT
+    assert chunks[-1].usage.total_tokens == chunks[-1].usage.prompt_tokens + len(TEXT.encode())
+
+
+def test_chat_logprobs(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="fake", messages=HELLO, max_completion_tokens=3, logprobs=True, top_logprobs=2
+    )
+    content = answer.choices[0].logprobs.content
+    assert "".join(entry.token for entry in content) == TEXT[:3]
+    assert len(content[0].top_logprobs) == 2
+    assert answer.choices[0].finish_reason == "length"
+
+
+def test_completions(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="fake", prompt=["a", "b"], n=2, max_tokens=3, logprobs=1, echo=False
+    )
+    assert [choice.text for choice in answer.choices] == [TEXT[:3]] * 4
+    assert answer.choices[3].logprobs.tokens == list(TEXT[:3])
+
+
+def test_streamed_completion(client: openai.OpenAI) -> None:
+    stream = client.completions.create(model="fake", prompt="x", max_tokens=500, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream) == TEXT
+
+
+def test_async_client(url: str) -> None:
+    async def main() -> str:
+        async with openai.AsyncOpenAI(base_url=url, api_key=KEY) as client:
+            stream = await client.chat.completions.create(model="fake", messages=HELLO, stream=True)
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    assert asyncio.run(main()) == TEXT
+
+
+def test_errors_become_the_clients_own(client: openai.OpenAI, url: str) -> None:
+    chat = client.chat.completions
+    with pytest.raises(openai.NotFoundError) as caught:
+        chat.create(model="none", messages=HELLO)
+    assert caught.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat.create(model="fake", messages=HELLO, temperature=9)
+    assert (caught.value.param, caught.value.type) == ("temperature", "invalid_request_error")
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat.create(model="fake", messages=[{"role": "user", "content": "x" * 600}])
+    assert caught.value.code == "context_length_exceeded"
+    with pytest.raises(openai.APIStatusError) as caught:
+        chat.create(model="fake", messages=[{"role": "user", "content": "x" * 200_000}])
+    assert caught.value.status_code == 413
+    with pytest.raises(openai.InternalServerError) as caught:
+        chat.create(model="broken", messages=HELLO)
+    assert caught.value.code == "internal_error"
+    with pytest.raises(openai.AuthenticationError) as caught:
+        openai.OpenAI(base_url=url, api_key="wrong").models.list()
+    assert caught.value.code == "invalid_api_key"
+
+
+def test_a_full_line_is_a_rate_limit_error_and_an_error_in_a_stream_is_raised() -> None:
+    engine = FakeEngine(step_s=0.05)
+    limits = Limits(max_waiting=0, max_request_s=1.5)
+    with live_server(fake_model(engine=engine), limits=limits) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+        stream = client.chat.completions.create(model="fake", messages=HELLO, stream=True)
+        assert next(iter(stream)).choices[0].delta.role == "assistant"
+        with pytest.raises(openai.RateLimitError) as full:
+            client.chat.completions.create(model="fake", messages=HELLO)
+        assert int(full.value.response.headers["Retry-After"]) >= 1
+        with pytest.raises(openai.APIError, match=r"longer than the 1\.5 s"):
+            list(stream)
