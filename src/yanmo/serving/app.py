@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import signal
 import socket
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -107,9 +105,6 @@ def serve(
     with contextlib.closing(_listen(host, port)) as listener:
         served = catalog.load([Path(path) for path in models])
         app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
-        # The command line lets SIGPIPE end it, as `| head` wants; a server must outlive its clients.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         url = _url(host, listener.getsockname()[1])
         server = _Server(app, on_started=lambda: (on_ready or _say_ready)(url))
         asyncio.run(server.serve(sockets=[listener]))
