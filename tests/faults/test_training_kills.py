@@ -90,9 +90,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted
 
 
-def test_every_checkpoint_damaged_is_one_clear_line(
-    corpus: Path, tmp_path: Path, uninterrupted: str
-) -> None:
+def test_every_checkpoint_damaged_is_one_clear_line(corpus: Path, tmp_path: Path, uninterrupted: str) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_for(out / "metrics.jsonl", process)

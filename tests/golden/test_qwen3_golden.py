@@ -73,7 +73,9 @@ def test_same_logits_and_greedy_text_as_transformers(
     assert greedy == expected.tolist()
 
 
-def test_token_losses_equal_cross_entropy_of_transformers_logits(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_token_losses_equal_cross_entropy_of_transformers_logits(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
     model = random_model(tokenizer, tied=True, num_kv_heads=2)
     weights = dict(model.named_parameters())
     save_model(tmp_path / "m", model, weights, tokenizer, dtype=torch.float32, details={}, card="")
@@ -84,7 +86,9 @@ def test_token_losses_equal_cross_entropy_of_transformers_logits(tmp_path: Path,
         expected = torch.nn.functional.cross_entropy(
             logits_BTV.transpose(1, 2), tokens_BT[:, 1:], reduction="none"
         )
-    torch.testing.assert_close(load(tmp_path / "m").model.token_losses(tokens_BT), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        load(tmp_path / "m").model.token_losses(tokens_BT), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_weights_of_transformers_are_read(tmp_path: Path, tokenizer: Tokenizer) -> None:

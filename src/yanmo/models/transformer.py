@@ -17,6 +17,7 @@ from yanmo.errors import InputError
 from yanmo.nn.attention import Attention
 from yanmo.nn.block import Block
 from yanmo.nn.cross_entropy import token_losses
+from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.feed_forward import SwiGLU
 from yanmo.nn.kv_cache import LayerCache
@@ -150,8 +151,8 @@ class Transformer(nn.Module):
     def set_dropout(self, probability: float) -> None:
         """Dropout on what each block adds to the stream, while training."""
         for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = probability
+            if isinstance(module, RowDropout):
+                module.probability = probability
 
     def start(self, batch_size: int = 1) -> TransformerSession:
         """Begin ``batch_size`` empty texts (``LanguageModel``)."""

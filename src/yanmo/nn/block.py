@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from yanmo.nn.attention import Attention
+from yanmo.nn.dropout import RowDropout
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.norm import RMSNorm
 
@@ -19,7 +20,7 @@ class Block(nn.Module):
         self.attention = attention
         self.feed_forward_norm = RMSNorm(d_model, eps=eps)
         self.feed_forward = feed_forward
-        self.dropout = nn.Dropout(0.0)
+        self.dropout = RowDropout()
 
     def forward(
         self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None

@@ -1,10 +1,16 @@
-"""Normalisation: RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467, equation 4)."""
+"""Normalisation: RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467, equation 4).
+
+Forward and backward are written out: torch composes RMSNorm of a dozen operators on a CPU, and on a
+small model's widths that costs more than the matrix products beside it (13 ms against 1.2 ms for
+4,096 x 256 in bf16, forward and backward).
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class RMSNorm(nn.Module):
@@ -18,4 +24,24 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out as in."""
-        return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        normalised: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
+        return normalised
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = (norm.square_().div_(x.shape[-1]).add_(eps)).rsqrt_().to(x.dtype)
+        unit = x * scale
+        ctx.save_for_backward(unit, scale, weight)
+        return unit * weight
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        unit, scale, weight = ctx.saved_tensors
+        (grad,) = grad_outputs
+        grad_weight = (grad * unit).flatten(0, -2).sum(0)
+        grad_unit = grad * weight
+        along = torch.linalg.vecdot(grad_unit, unit).unsqueeze(-1).div_(-unit.shape[-1])
+        return torch.addcmul(grad_unit, unit, along).mul_(scale), grad_weight, None

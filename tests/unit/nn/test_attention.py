@@ -43,7 +43,9 @@ def test_cache_grows_and_reorders() -> None:
     torch.manual_seed(0)
     cache, keys, values = LayerCache(300), torch.randn(2, 1, 150, 4), torch.randn(2, 1, 150, 4)
     for start in range(0, 150, 50):
-        seen_keys, seen_values = cache.append(keys[:, :, start : start + 50], values[:, :, start : start + 50])
+        seen_keys, seen_values = cache.append(
+            keys[:, :, start : start + 50], values[:, :, start : start + 50]
+        )
     torch.testing.assert_close(seen_keys, keys)
     torch.testing.assert_close(seen_values, values)
     cache.select(torch.tensor([1, 1, 0]))
