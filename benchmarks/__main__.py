@@ -1,0 +1,20 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME...]``; all of them take about an hour."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("kills", "tinyshakespeare", "speed")
+
+
+def main() -> None:
+    """Run the named benchmarks, or all."""
+    for name in sys.argv[1:] or NAMES:
+        if name not in (*NAMES, "scaling"):
+            sys.exit(f"no benchmark {name!r}; there are {', '.join((*NAMES, 'scaling'))}")
+        importlib.import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

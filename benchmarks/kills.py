@@ -1,0 +1,69 @@
+"""``kill -9`` at 20 random moments of a run, each followed by the same command: the same weights?
+
+The text is Python's own reference, so nothing but the installation is needed.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import YANMO, describe
+from yanmo.artifact import sha256_of_file
+from yanmo.recipes.demo import write_python_reference
+
+NUM_KILLS = 20
+STEPS = "300"
+SIZES = ("--num-layers", "2", "--d-model", "128", "--max-seq-len", "128", "--batch-size", "8")
+
+
+def main() -> None:
+    """Kill, repeat, compare; ends with an error where the bytes differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source"
+        write_python_reference(source)
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        began = time.monotonic()
+        subprocess.run(_command(source / "reference", whole), check=True, capture_output=True)
+        length_s = time.monotonic() - began
+        rng, moments = random.Random(0), []
+        while len(moments) < NUM_KILLS:
+            process = subprocess.Popen(
+                _command(source / "reference", killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            # Short waits fall into the corpus, the tokenizer and the plan, long ones into training.
+            wait_s = rng.uniform(0.1, 1.2 if len(moments) % 4 == 0 else length_s / 4)
+            try:
+                process.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                moments.append(wait_s)
+            else:
+                break
+        subprocess.run(_command(source / "reference", killed), check=True, capture_output=True)
+        same = _weights(whole) == _weights(killed)
+        print(
+            f"kill -9: {len(moments)} kills in a run of {length_s:.0f} s and {STEPS} steps; final weights "
+            f"{'identical, bit for bit' if same else 'DIFFERENT'}. {describe()}"
+        )
+        if not same or len(moments) < NUM_KILLS:
+            sys.exit(1)
+
+
+def _command(source: Path, out: Path) -> list[str]:
+    flags = ["--steps", STEPS, *SIZES, "--checkpoint-every", "0.5s"]
+    return [*YANMO, "train", str(source), "--out", str(out), *flags]
+
+
+def _weights(run: Path) -> str:
+    return sha256_of_file(run / "model" / "model.safetensors")
+
+
+if __name__ == "__main__":
+    main()
