@@ -31,7 +31,8 @@ def main() -> None:
         began = time.monotonic()
         subprocess.run(_command(source / "reference", whole), check=True, capture_output=True)
         length_s = time.monotonic() - began
-        rng, moments = random.Random(0), []
+        rng = random.Random(0)
+        moments: list[float] = []
         while len(moments) < NUM_KILLS:
             process = subprocess.Popen(
                 _command(source / "reference", killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

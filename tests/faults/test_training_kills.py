@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -114,3 +115,39 @@ def test_finished_run_is_left_alone_and_other_settings_are_refused(
     refused = subprocess.run(other, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "seed (0 there, 7 now)" in refused.stderr
+
+
+def test_full_disk_is_one_line_and_the_run_goes_on_once_there_is_space(
+    corpus: Path, tmp_path: Path, uninterrupted: str
+) -> None:
+    disk, ballast = tmp_path / "disk", tmp_path / "disk" / "ballast"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        out = disk / "run"
+        process = subprocess.Popen(command(corpus, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        wait_for(out / "checkpoints" / "best", process)
+        with ballast.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"\0" * 4096)
+                file.flush()
+        _, message = process.communicate(timeout=60)
+        assert process.returncode == 1
+        last = message.decode().strip().splitlines()[-1]
+        assert "disk is full" in last or "No space left on device" in last
+        ballast.unlink()
+        subprocess.run(command(corpus, out), check=True, capture_output=True)
+        assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_unwritable_place_is_one_line(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    failed = subprocess.run(command(corpus, tmp_path / "file" / "run"), capture_output=True, text=True)
+    assert failed.returncode in (1, 2)
+    assert len(failed.stderr.strip().splitlines()) == 1

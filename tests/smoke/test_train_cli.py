@@ -105,6 +105,17 @@ def test_generation_is_the_same_with_and_without_the_cache(trained: Path) -> Non
         torch.testing.assert_close(scores, loaded.model.start().extend(tokens), atol=1e-4, rtol=1e-4)
 
 
+def test_force_begins_again_and_keeps_what_is_not_the_run_s(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    flags = ["--out", str(out), "--steps", "4", *TINY]
+    assert run_cli(["train", str(source), *flags]) == 0
+    (out / "notes.txt").write_text("mine")
+    assert run_cli(["train", str(source), *flags, "--seed", "3"]) == 2
+    assert run_cli(["train", str(source), *flags, "--seed", "3", "--force"]) == 0
+    assert "seed = 3" in (out / "run.toml").read_text()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 def test_plan_prints_candidates(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = printed(capsys, "plan", str(trained / "corpus"), "--steps", "10")
     chosen = plan["chosen"]

@@ -249,7 +249,7 @@ def _candidate(
         num_parameters=in_blocks,
         num_bytes=facts.num_train_bytes,
         epochs=epochs,
-    ) * _context_penalty(context * facts.bytes_per_token)
+    ) * context_penalty(context * facts.bytes_per_token)
     names = {field.name for field in dataclasses.fields(Candidate)}
     sizes = {name: value for name, value in vars(model).items() if name in names}
     return Candidate(
@@ -261,7 +261,7 @@ def _candidate(
         epochs=epochs,
         dropout=_dropout(epochs) if wishes.dropout is None else wishes.dropout,
         muon_learning_rate=wishes.muon_learning_rate or 0.02,
-        adam_learning_rate=wishes.adam_learning_rate or 0.004 * (256 / d_model) ** 0.5,
+        adam_learning_rate=wishes.adam_learning_rate or 0.01 * (256 / d_model) ** 0.5,
         weight_decay=0.1 if epochs > 2 else 0.0,
         predicted_step_s=step_s,
         predicted_s=num_steps * step_s,
@@ -302,6 +302,6 @@ def _dropout(epochs: float) -> float:
     return 0.0 if effective_epochs(epochs, 1e9) <= 2 else 0.1 if epochs <= 16 else 0.2
 
 
-def _context_penalty(context_bytes: float) -> float:
+def context_penalty(context_bytes: float) -> float:
     """How much worse a model does that sees only this many bytes back."""
     return 1 + 1.2 / max(16.0, context_bytes)

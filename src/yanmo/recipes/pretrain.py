@@ -23,7 +23,7 @@ from yanmo.models.character_ngram import quick_baseline, sample_texts
 from yanmo.models.folder import save_model
 from yanmo.models.transformer import Transformer
 from yanmo.planning.plan import Candidate, CorpusFacts, Plan, Wishes, make_plan, plan_table
-from yanmo.planning.probe import probe
+from yanmo.planning.probe import probe, usable_cores
 from yanmo.recipes.listeners import Log, Narrator, Sampler
 from yanmo.recipes.model_card import model_card
 from yanmo.recipes.run_folder import MACHINE_FILE, METRICS_FILE, PLAN_FILE, RESULT_FILE, RunFolder
@@ -103,7 +103,9 @@ def pretrain(
     """
     began = time.monotonic() - spent_s
     source, run = Corpus.open(Path(corpus)), RunFolder(Path(out))
-    run.open(_run_settings(source, settings), force=force)
+    if force:
+        run.clear()
+    run.open(_run_settings(source, settings))
     with run.lock(), runtime.stop_signal() as stop:
         result = run.read(RESULT_FILE)
         if result is not None and (run.path / "model").is_dir():
@@ -170,6 +172,7 @@ class _Pretraining:
         self, chosen: Candidate, tokenizer: Tokenizer, train: TokenStore, training_s: float | None
     ) -> Trainer:
         settings, run = self._settings, self._run
+        torch.set_num_threads(usable_cores())
         torch.manual_seed(settings.seed)
         model = Transformer(chosen.model)
         optimizer = Optimizer(model, chosen.optimizer)
@@ -256,6 +259,7 @@ def _plan(
     corpus: Corpus, tokenizer: Tokenizer, settings: PretrainSettings, *, spent_s: float, reserve_s: float
 ) -> Plan:
     began_s = time.monotonic()
+    torch.set_num_threads(usable_cores())
     machine = probe()
     facts = _corpus_facts(corpus, tokenizer)
     budget_s = None

@@ -20,6 +20,11 @@ from yanmo.reporting.runs import is_run
 
 SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
 EVALUATION_FILE, MACHINE_FILE = "evaluation.json", "machine.json"
+# What decides a run's result goes last, so that a kill while clearing leaves a run.
+_WRITTEN = (
+    *("checkpoints", "model", "tokens", "tokenizer", "report.html", METRICS_FILE, RESULT_FILE),
+    *(EVALUATION_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
+)
 
 
 class RunFolder:
@@ -29,24 +34,30 @@ class RunFolder:
         """Name the folder; ``open`` prepares it."""
         self.path = path
 
-    def open(self, settings: Mapping[str, Any], *, force: bool) -> None:
+    def clear(self) -> None:
+        """Remove what a run has written, and nothing else."""
+        if self.path.is_dir() and is_run(self.path):
+            for name in _WRITTEN:
+                if (self.path / name).is_dir():
+                    shutil.rmtree(self.path / name)
+                else:
+                    (self.path / name).unlink(missing_ok=True)
+
+    def open(self, settings: Mapping[str, Any]) -> None:
         """Make the folder, or find that it is this very run's and can go on.
 
         Args:
             settings: everything that decides the run's result, as plain values.
-            force: begin again whatever is there.
 
         Raises:
             InputError: something else is there.
             YanmoError: the folder cannot be written.
         """
         settings_path = self.path / SETTINGS_FILE
-        if force and self.path.is_dir() and is_run(self.path):
-            shutil.rmtree(self.path)
-        elif settings_path.is_file():
+        if settings_path.is_file():
             self._check_same(read_toml(settings_path), settings)
             return
-        elif self.path.exists() and (not self.path.is_dir() or any(self._strangers())):
+        if self.path.exists() and (not self.path.is_dir() or any(self._strangers())):
             raise InputError(
                 "already exists and is not a run of yanmo's", where=self.path, remedy="choose another --out"
             )

@@ -67,12 +67,13 @@ def train(
     """
     began = time.monotonic() - spent_s
     run = RunFolder(Path(out))
+    if force:
+        run.clear()
     summary = build_corpus(sources, run.path / "corpus", force=force)
     result = pretrain(
         run.path / "corpus",
         run.path,
         settings=settings,
-        force=force,
         spent_s=time.monotonic() - began,
         reserve_s=_evaluation_s(summary),
     )

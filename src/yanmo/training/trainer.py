@@ -150,7 +150,7 @@ class Trainer:
 
     def _step(self) -> None:
         state, began_s = self.state, time.perf_counter()
-        torch.manual_seed((self._config.seed << 32) + state.step)
+        torch.manual_seed((self._config.seed * 1_000_003 + state.step) % 2**63)
         loss_nats, num_tokens = 0.0, 0
         for micro_batch in _micro_batches(self._loader.batch(state.step), self._config.micro_batch_size):
             loss = self._objective(self._model, micro_batch)
