@@ -17,7 +17,7 @@ from yanmo.errors import InputError
 from yanmo.models.transformer import TransformerConfig
 from yanmo.planning.cost import StepShape, measure_step_s, predict_memory_bytes, predict_step_s
 from yanmo.planning.probe import Machine
-from yanmo.planning.scaling import LAW, effective_epochs
+from yanmo.planning.scaling import LAW
 from yanmo.training.optimizer import OptimizerConfig
 
 # Layers and width, smallest first; neighbours differ by about 1.6 in parameters.
@@ -261,7 +261,7 @@ def _candidate(
         epochs=epochs,
         dropout=_dropout(epochs) if wishes.dropout is None else wishes.dropout,
         muon_learning_rate=wishes.muon_learning_rate or 0.02,
-        adam_learning_rate=wishes.adam_learning_rate or 0.01 * (256 / d_model) ** 0.5,
+        adam_learning_rate=wishes.adam_learning_rate or 0.015 * (256 / d_model) ** 0.5,
         weight_decay=0.1 if epochs > 2 else 0.0,
         predicted_step_s=step_s,
         predicted_s=num_steps * step_s,
@@ -291,15 +291,21 @@ def _best(candidates: list[Candidate], machine: Machine, budget_s: float | None)
 
 
 def _batch_tokens(budget_s: float | None) -> int:
-    """More time affords more tokens a step: noise falls, and Muon's cost is spread."""
-    if budget_s is None or budget_s < 20 * 60:
+    """Little time needs many steps; more of it affords larger ones, which Muon's cost is spread over."""
+    if budget_s is None:
         return 4096
-    return 8192 if budget_s < 2 * 3600 else 16384
+    for limit_s, batch_tokens in ((150, 2048), (1200, 4096), (7200, 8192)):
+        if budget_s < limit_s:
+            return batch_tokens
+    return 16384
 
 
 def _dropout(epochs: float) -> float:
-    """Text that is seen often needs noise against being learned by heart."""
-    return 0.0 if effective_epochs(epochs, 1e9) <= 2 else 0.1 if epochs <= 16 else 0.2
+    """Text that is seen often needs noise against being learned by heart; seldom seen, it does not."""
+    for most_epochs, dropout in ((4, 0.0), (16, 0.1)):
+        if epochs <= most_epochs:
+            return dropout
+    return 0.2
 
 
 def context_penalty(context_bytes: float) -> float:

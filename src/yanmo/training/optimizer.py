@@ -27,7 +27,7 @@ class OptimizerConfig:
     muon_momentum: float = 0.95
     muon_weight_decay: float = 0.0
     muon_iterations: int = 5
-    adam_learning_rate: float = 0.004
+    adam_learning_rate: float = 0.015
     adam_beta1: float = 0.8
     adam_beta2: float = 0.95
     adam_weight_decay: float = 0.0
