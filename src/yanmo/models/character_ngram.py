@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from yanmo.models.ngram import NgramModel, fit_ngram
 _NUM_CODE_POINTS = 0x110000
 _CHUNK_CHARACTERS = 2**20
 _QUICK_TRAIN_BYTES = 4 * 2**20
+# Few enough that a piece is long beside a model's context, many enough to come from everywhere.
+_PIECES_OF_A_SAMPLE = 16
 _QUICK_VALID_BYTES = 2**18
 
 
@@ -142,36 +144,65 @@ def quick_baseline(
 
 
 def sample_texts(texts: Iterable[str], *, max_bytes: int, seed: int = 0) -> list[str]:
-    """A sample of documents of about ``max_bytes`` in one pass, never holding much more than twice that.
+    """A sample of about ``max_bytes`` in one pass, never holding much more than twice that.
 
-    All texts are returned, in order, where they fit; else the last one taken is cut to the space left.
+    All texts are returned, in order, where they fit. Else pieces of them are: whole short documents, and
+    parts of long ones, so that a few long documents are sampled as evenly as many short ones. The last
+    piece taken is cut to the space left; neighbouring pieces of a document are joined again.
     """
     rng = np.random.default_rng(seed)
-    kept: list[str] = []
-    sizes: list[int] = []
+    longest = max(64, max_bytes // _PIECES_OF_A_SAMPLE)
+    kept: list[_Piece] = []
     share, held = 1.0, 0
-    for text in texts:
+    for piece in _pieces(texts, longest):
         if share < 1.0 and rng.random() >= share:
             continue
-        # A character is at least a byte, so this never cuts below the limit.
-        kept.append(text[:max_bytes])
-        sizes.append(len(kept[-1].encode("utf-8", "surrogatepass")))
-        held += sizes[-1]
+        kept.append(piece)
+        held += piece.num_bytes
         while held > 2 * max_bytes and len(kept) > 1:
             share /= 2
-            half = np.sort(rng.permutation(len(kept))[: (len(kept) + 1) // 2])
-            kept, sizes = [kept[i] for i in half], [sizes[i] for i in half]
-            held = sum(sizes)
-    if held <= max_bytes:
-        return kept
-    chosen: list[tuple[int, str]] = []
-    left = max_bytes
-    for index in rng.permutation(len(kept)).tolist():
-        chosen.append((index, _cut(kept[index], left)))
-        left -= sizes[index]
-        if left <= 0:
-            break
-    return [text for _, text in sorted(chosen)]
+            half = np.sort(rng.permutation(len(kept))[: (len(kept) + 1) // 2]).tolist()
+            kept = [kept[index] for index in half]
+            held = sum(piece.num_bytes for piece in kept)
+    if held > max_bytes:
+        chosen, left = [], max_bytes
+        for index in rng.permutation(len(kept)).tolist():
+            chosen.append(replace(kept[index], text=_cut(kept[index].text, left)))
+            left -= kept[index].num_bytes
+            if left <= 0:
+                break
+        kept = sorted(chosen, key=lambda piece: (piece.document, piece.start))
+    return _join(kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """A part of a document, from its character ``start`` on."""
+
+    document: int
+    start: int
+    text: str
+    num_bytes: int
+
+
+def _pieces(texts: Iterable[str], longest: int) -> Iterator[_Piece]:
+    for document, text in enumerate(texts):
+        for start in range(0, max(1, len(text)), longest):
+            part = text[start : start + longest]
+            num_bytes = len(part.encode("utf-8", "surrogatepass"))
+            yield _Piece(document=document, start=start, text=part, num_bytes=num_bytes)
+
+
+def _join(pieces: Iterable[_Piece]) -> list[str]:
+    joined: list[list[str]] = []
+    document, end = -1, 0
+    for piece in pieces:
+        if (piece.document, piece.start) == (document, end):
+            joined[-1].append(piece.text)
+        else:
+            joined.append([piece.text])
+        document, end = piece.document, piece.start + len(piece.text)
+    return ["".join(parts) for parts in joined]
 
 
 def _cut(text: str, max_bytes: int) -> str:

@@ -18,9 +18,11 @@ from yanmo.training.objective import causal
 from yanmo.training.optimizer import Optimizer, OptimizerConfig
 
 _PROCESS_BYTES = 450 * 2**20
+# Share of the probe's speed that a step's own products reach.
+_PRODUCT_EFFICIENCY = 0.87
 # Bytes of memory traffic per element of the residual stream, of the feed-forward layer and of the
-# attention scores, forward and backward, in bf16; fitted on steps of 2 to 8 layers.
-_STREAM_TRAFFIC, _FEED_FORWARD_TRAFFIC, _SCORE_TRAFFIC = 230.0, 40.0, 24.0
+# attention scores, forward and backward, in bf16; fitted on steps of 2 to 6 layers.
+_STREAM_TRAFFIC, _FEED_FORWARD_TRAFFIC, _SCORE_TRAFFIC = 500.0, 90.0, 55.0
 _OPERATORS_PER_LAYER = 150
 
 
@@ -49,7 +51,8 @@ def matrix_flop_per_token(config: TransformerConfig, seq_len: int) -> float:
 def predict_step_s(shape: StepShape, machine: Machine) -> float:
     """Seconds of one optimizer step, by the analytic model."""
     config = shape.model
-    products_s = shape.batch_tokens * matrix_flop_per_token(config, shape.seq_len) / machine.gemm_flop_per_s
+    flop = shape.batch_tokens * matrix_flop_per_token(config, shape.seq_len)
+    products_s = flop / (_PRODUCT_EFFICIENCY * machine.gemm_flop_per_s)
     width = 2 if machine.dtype == "bfloat16" else 4
     traffic = (
         config.num_layers

@@ -92,11 +92,19 @@ def test_samples() -> None:
     assert sample != sample_texts(iter(texts), max_bytes=10_000, seed=2)
 
 
-def test_one_document_too_long_is_cut() -> None:
-    assert sample_texts(["a" * 500], max_bytes=100) == ["a" * 100]
-    assert sample_texts([CHINESE * 100], max_bytes=100) == [(CHINESE * 100)[:33]]
+def test_long_documents_are_sampled_in_pieces() -> None:
+    assert sum(map(len, sample_texts(["a" * 5000], max_bytes=1000))) == 1000
+    readme, english, chinese = "readme", "a" * 70_000, "天" * 20_000
+    for seed in range(5):
+        sample = sample_texts([readme, english, chinese], max_bytes=20_000, seed=seed)
+        num_bytes = {kind: sum(len(t.encode()) for t in sample if t[0] == kind) for kind in "ra天"}
+        assert 19_990 <= sum(num_bytes.values()) <= 20_000
+        assert num_bytes["a"] > 4_000 and num_bytes["天"] > 3_000
 
 
-def test_of_two_long_documents_both_are_used() -> None:
-    first, second = sample_texts(["a" * 700, "天" * 200], max_bytes=1000)
-    assert {len(first.encode()), len(second.encode())} in ({700, 300}, {400, 600})
+def test_neighbouring_pieces_are_joined_again() -> None:
+    text = "".join(chr(0x4E00 + index) for index in range(9000))
+    sample = sample_texts([text], max_bytes=20_000, seed=1)
+    assert len(sample) > 1 and all(piece in text for piece in sample)
+    assert len({character for piece in sample for character in piece}) == sum(map(len, sample))
+    assert sample_texts([text], max_bytes=27_000) == [text]
