@@ -207,13 +207,13 @@ def _one(path: Path, label: str) -> SourceFile | Rejected:
 
 
 def _own_files(source: Path) -> frozenset[str] | None:
-    """The files that yanmo itself wrote there as documents; of any other folder: all (None)."""
+    """The names in the folder that yanmo itself wrote as documents; of any other folder: all (None)."""
     manifest = read_manifest(source)
     if manifest is None:
         return None
     names = manifest["files"]
     if manifest.get("kind") != "corpus":
-        return frozenset(names)
+        return frozenset(PurePosixPath(name).parts[0] for name in names)
     return frozenset(n for n in names if n.endswith(".parquet") and n != "rejected.parquet")
 
 

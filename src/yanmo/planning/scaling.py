@@ -53,4 +53,4 @@ def effective_epochs(epochs: float, repeat: float) -> float:
     return 1 + repeat * (1 - math.exp(-(epochs - 1) / repeat))
 
 
-LAW = ScalingLaw(floor=0.55, a=6.0, alpha=0.27, b=60.0, beta=0.36, repeat=6.0, spread=0.08)
+LAW = ScalingLaw(floor=0.4673, a=4.164, alpha=0.2766, b=76.2, beta=0.3578, repeat=2.739, spread=0.06)

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from yanmo import artifact
 from yanmo.corpus import store
 from yanmo.corpus.build import CorpusSettings, build_corpus, read_texts, survey
 from yanmo.corpus.split import SplitBy
@@ -225,3 +226,12 @@ def test_corpus_open_says_what_is_wrong(tmp_path: Path) -> None:
     build_corpus(make_source(tmp_path / "in"), tmp_path / "out")
     with pytest.raises(InputError, match="no split 'tset'"):
         list(Corpus.open(tmp_path / "out").texts("tset"))
+
+
+def test_a_folder_written_whole_by_yanmo_is_a_source_like_any_other(tmp_path: Path) -> None:
+    with artifact.new_folder(tmp_path / "source", kind="source", details={}) as folder:
+        (folder / "deep" / "er").mkdir(parents=True)
+        for index in range(9):
+            (folder / "deep" / "er" / f"{index}.txt").write_text(f"{index} ink and paper " * 80)
+    summary = build_corpus(tmp_path / "source", tmp_path / "corpus")
+    assert summary.num_documents == 9 and not summary.rejected
