@@ -57,7 +57,7 @@ def test_bad_use_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     for arguments, message in (
         (("missing", "--out", "corpus"), "missing: no such file or folder"),
         (("texts", "--out", "texts"), "not a corpus"),
-        (("texts", "--out", "corpus", "--split", "sideways"), "auto, names, documents, ends"),
+        (("texts", "--out", "corpus", "--split", "sideways"), "auto, names, documents, pieces"),
         (("texts", "--out", "corpus", "--valid-fraction", "2"), "valid_fraction"),
     ):
         done = yanmo("corpus", *arguments, folder=tmp_path)

@@ -13,9 +13,9 @@ from yanmo.cli.output import DryRun, Force, Json, Seed, emit
 def corpus(
     *source: Annotated[Path, Parameter(help="Files and folders of text, tables, records, archives.")],
     out: Annotated[Path, Parameter(help="Corpus folder to write.")],
-    valid_fraction: Annotated[float, Parameter(help="Share of the bytes held out for validation.")] = 0.03,
-    test_fraction: Annotated[float, Parameter(help="Share of the bytes held out for the test.")] = 0.05,
-    split: Annotated[str, Parameter(help="How to split: auto, names, documents or ends.")] = "auto",
+    valid_fraction: Annotated[float, Parameter(help="Share of the bytes held out for validation.")] = 0.02,
+    test_fraction: Annotated[float, Parameter(help="Share of the bytes held out for the test.")] = 0.03,
+    split: Annotated[str, Parameter(help="How to split: auto, names, documents or pieces.")] = "auto",
     min_chars: Annotated[int, Parameter(help="Refuse shorter documents.")] = 1,
     text_column: Annotated[
         str | None, Parameter(help="Column or key of the text in tables and records; guessed if not given.")

@@ -38,8 +38,8 @@ _STRICTNESS = {None: 0, Split.TRAIN: 0, Split.VALID: 1, Split.TEST: 2}
 class CorpusSettings:
     """How a corpus is made."""
 
-    valid_fraction: float = 0.03
-    test_fraction: float = 0.05
+    valid_fraction: float = 0.02
+    test_fraction: float = 0.03
     min_chars: int = 1
     """Shorter documents are refused."""
     text_column: str | None = None
@@ -225,7 +225,7 @@ class _Builder:
         for position, shares in division.cut.items():
             document = self._staging.read(kept[position])
             pieces = cut_text(document.text, *shares)
-            for number, (split, piece) in enumerate(pieces.items(), 1):
+            for number, (split, piece) in enumerate(pieces, 1):
                 part = _with_text(document, piece, f"{document.source}#part={number}")
                 meta = {**part.meta, "part": f"{number} of {len(pieces)}"}
                 yield self._stage(replace(part, meta=meta), split), split

@@ -1,10 +1,11 @@
-"""Train, valid and test without leaks: whole documents, or contiguous ends of a few long ones.
+"""Train, valid and test without leaks: whole documents, or contiguous pieces of a few long ones.
 
 Names decide first, as Hugging Face datasets reads them (``train.csv``, ``test/…``): a test set
 that the user named is never trained on. Otherwise documents are ordered by a hash of id and seed
 and held out until their bytes reach the fractions, so the order of the files does not matter and
 adding a document moves few others. A handful of long documents (a novel) cannot be divided that
-way: then the ends of each are held out, cut between paragraphs.
+way: then a few pieces from all over each are held out, cut between paragraphs. (Holding out its end
+alone would keep from training just what is nearest to how the text goes on.)
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from yanmo.errors import InputError
 FEW_DOCUMENTS = 20
 MIN_CORPUS_BYTES = 2000
 _MIN_PIECE_CHARS = 20
+# A held-out piece should be long beside a model's context.
+_MOST_STRETCHES, _STRETCH_PIECE_CHARS = 8, 2000
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*\s+|[。！？…][”’』」）]*")
 _PLACE = re.compile(r"#(?:row|line|item)=\d+\Z")
 # Tests are also a thing of programs: test_parser.py is not a test set.
@@ -40,12 +43,12 @@ class Split(enum.StrEnum):
 
 
 class SplitBy(enum.StrEnum):
-    """How documents are divided; ``auto`` is names, else documents, else ends."""
+    """How documents are divided; ``auto`` is names, else documents, else pieces."""
 
     AUTO = "auto"
     NAMES = "names"
     DOCUMENTS = "documents"
-    ENDS = "ends"
+    PIECES = "pieces"
 
 
 _WORDS = {
@@ -76,7 +79,7 @@ class Division:
 
     whole: dict[int, Split] = field(default_factory=dict)
     cut: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Documents to cut, with the shares of their ends that are valid and test."""
+    """Documents to cut, with the shares of them that are valid and test."""
     how: str = ""
     """One line that says what was done."""
 
@@ -143,20 +146,29 @@ def divide(
     return Division(whole={**rest.whole, **held_out}, cut=rest.cut, how=f"{how}; from the rest, {rest.how}")
 
 
-def cut_text(text: str, valid_share: float, test_share: float) -> dict[Split, str]:
-    """Cut the ends off a text: train, then valid, then test, which joined are the text again.
+def cut_text(text: str, valid_share: float, test_share: float) -> list[tuple[Split, str]]:
+    """Cut a text into pieces that train, validate and test in turn; joined, they are the text again.
 
+    The text is parted into equal stretches, eight where it is long enough, and the end of each is held out.
     Shares are of its characters; each cut moves to the nearest end of a paragraph, line or sentence.
     """
-    length = len(text)
-    starts = [length * (1 - valid_share - test_share), length * (1 - test_share)]
-    reach = int(length * min(share for share in (valid_share, test_share) if share > 0) / 4)
-    first = _boundary(text, int(starts[0]), reach) if valid_share > 0 else int(starts[0])
-    second = _boundary(text, int(starts[1]), reach) if test_share > 0 else length
-    if valid_share == 0:
-        first = second
-    pieces = {Split.TRAIN: text[:first], Split.VALID: text[first:second], Split.TEST: text[second:]}
-    return {split: piece for split, piece in pieces.items() if piece}
+    smallest = min(share for share in (valid_share, test_share) if share > 0)
+    num_stretches = max(1, min(_MOST_STRETCHES, int(len(text) * smallest / _STRETCH_PIECE_CHARS)))
+    reach = int(len(text) / num_stretches * smallest / 4)
+    pieces: list[tuple[Split, str]] = []
+    begin = 0
+    for number in range(1, num_stretches + 1):
+        end = len(text) * number / num_stretches
+        starts = [end - len(text) / num_stretches * share for share in (valid_share + test_share, test_share)]
+        first = _boundary(text, int(starts[0]), reach)
+        last = len(text) if number == num_stretches else _boundary(text, int(end), reach)
+        second = _boundary(text, int(starts[1]), reach) if test_share > 0 else last
+        if valid_share == 0:
+            first = second
+        pieces.append((Split.TRAIN, text[begin:first]))
+        pieces += [(Split.VALID, text[first:second]), (Split.TEST, text[second:last])]
+        begin = last
+    return [(split, piece) for split, piece in pieces if piece]
 
 
 def _present(entries: Sequence[Entry], held_out: Mapping[int, Split]) -> set[Split]:
@@ -188,18 +200,18 @@ def _divide_pool(
     cut = [
         index
         for index in pool
-        if (few or by is SplitBy.ENDS or entries[index].num_bytes > largest * total)
+        if (few or by is SplitBy.PIECES or entries[index].num_bytes > largest * total)
         and by is not SplitBy.DOCUMENTS
         and entries[index].num_chars * smallest >= _MIN_PIECE_CHARS
     ]
     cut_bytes = sum(entries[index].num_bytes for index in cut)
-    ends_only = bool(cut) and (few or by is SplitBy.ENDS)
+    pieces_only = bool(cut) and (few or by is SplitBy.PIECES)
     # Where the short documents all stay in train, the long ones give their part too.
-    scale = min(total / cut_bytes, 0.5 / (valid_share + test_share)) if ends_only else 1.0
+    scale = min(total / cut_bytes, 0.5 / (valid_share + test_share)) if pieces_only else 1.0
     whole = dict.fromkeys((index for index in pool if index not in set(cut)), Split.TRAIN)
-    if not ends_only and not (cut and len(whole) < FEW_DOCUMENTS):
+    if not pieces_only and not (cut and len(whole) < FEW_DOCUMENTS):
         whole = _by_hash(entries, list(whole), valid_share, test_share, seed)
-    how = f"held out the ends of {_documents(len(cut))} (too few or too long to hold out whole)"
+    how = f"held out pieces of {_documents(len(cut))} (too few or too long to hold out whole)"
     if not cut:
         how = "held out whole documents"
     elif Split.VALID in whole.values() or Split.TEST in whole.values():
@@ -219,7 +231,7 @@ def _by_hash(
     if len(order) <= len(wanted):
         raise InputError(
             f"too few documents to split: {len(order)}",
-            remedy=f"at least {len(wanted) + 1} are needed, or one long one (--split ends)",
+            remedy=f"at least {len(wanted) + 1} are needed, or one long one (--split pieces)",
         )
     result: dict[int, Split] = {}
     position = 0

@@ -259,7 +259,7 @@ def _candidate(
         batch_tokens=shape.batch_tokens,
         num_steps=num_steps,
         epochs=epochs,
-        dropout=_dropout(epochs) if wishes.dropout is None else wishes.dropout,
+        dropout=_dropout(epochs, in_blocks, num_train_tokens) if wishes.dropout is None else wishes.dropout,
         muon_learning_rate=wishes.muon_learning_rate or 0.02,
         adam_learning_rate=wishes.adam_learning_rate or 0.015 * (256 / d_model) ** 0.5,
         weight_decay=0.1 if epochs > 2 else 0.0,
@@ -300,12 +300,11 @@ def _batch_tokens(budget_s: float | None) -> int:
     return 16384
 
 
-def _dropout(epochs: float) -> float:
-    """Text that is seen often needs noise against being learned by heart; seldom seen, it does not."""
-    for most_epochs, dropout in ((4, 0.0), (16, 0.1)):
-        if epochs <= most_epochs:
-            return dropout
-    return 0.2
+def _dropout(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
+    """Text seen often by a model that could hold it needs noise against being learned by heart."""
+    if num_parameters < num_train_tokens or epochs <= 4:
+        return 0.0
+    return 0.1 if epochs <= 16 else 0.2
 
 
 def context_penalty(context_bytes: float) -> float:

@@ -145,7 +145,7 @@ def test_a_novel_is_cut_and_joins_again(tmp_path: Path, capsys: pytest.CaptureFi
     novel = "".join(f"第{n}回\n　　话说此事如何，且听下回分解。\n\n" for n in range(1000))
     (tmp_path / "novel.txt").write_text(novel, encoding="utf-8")
     build_corpus(tmp_path / "novel.txt", tmp_path / "out", settings=CorpusSettings(test_fraction=0.1))
-    assert "held out the ends of 1 document" in capsys.readouterr().err
+    assert "held out pieces of 1 document" in capsys.readouterr().err
     corpus = Corpus.open(tmp_path / "out")
     documents = [document for split in SPLITS for document in corpus.documents(split)]
     assert "".join(document.text for document in documents) == novel
@@ -209,11 +209,11 @@ def test_settings_that_make_no_corpus_are_refused(values: dict[str, float]) -> N
         CorpusSettings(**values)  # type: ignore[arg-type]
 
 
-def test_split_by_ends_by_wish(tmp_path: Path) -> None:
+def test_split_by_pieces_by_wish(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in")
     for n in range(30):
         (source / f"{n}.txt").write_text(f"Text {n}. " * 200)
-    build_corpus(source, tmp_path / "out", settings=CorpusSettings(split=SplitBy.ENDS))
+    build_corpus(source, tmp_path / "out", settings=CorpusSettings(split=SplitBy.PIECES))
     parts = [d.source for d in Corpus.open(tmp_path / "out").documents("test")]
     assert "7.txt#part=3" in parts
 
@@ -231,7 +231,7 @@ def test_corpus_open_says_what_is_wrong(tmp_path: Path) -> None:
 def test_a_folder_written_whole_by_yanmo_is_a_source_like_any_other(tmp_path: Path) -> None:
     with artifact.new_folder(tmp_path / "source", kind="source", details={}) as folder:
         (folder / "deep" / "er").mkdir(parents=True)
-        for index in range(9):
-            (folder / "deep" / "er" / f"{index}.txt").write_text(f"{index} ink and paper " * 80)
+        for index in range(30):
+            (folder / "deep" / "er" / f"{index}.txt").write_text(f"{index} ink and paper " * 20)
     summary = build_corpus(tmp_path / "source", tmp_path / "corpus")
-    assert summary.num_documents == 9 and not summary.rejected
+    assert summary.num_documents == 30 and not summary.rejected

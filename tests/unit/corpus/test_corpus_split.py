@@ -141,25 +141,35 @@ def test_too_small(entries: list[Entry]) -> None:
         run(entries)
 
 
+def joined(pieces: list[tuple[Split, str]], split: Split) -> str:
+    return "".join(piece for of, piece in pieces if of is split)
+
+
 @pytest.mark.parametrize("text", [PROSE, NOVEL, "x" * 10_000, "word " * 3000, "一" * 5000, "a。" * 3000])
 @pytest.mark.parametrize("shares", [(0.03, 0.05), (0.1, 0.0), (0.03, 0.1)])
 def test_pieces_joined_are_the_text(text: str, shares: tuple[float, float]) -> None:
     pieces = cut_text(text, *shares)
-    assert "".join(pieces.values()) == text
-    assert list(pieces) == [s for s in Split if s is not Split.TEST or shares[1] > 0]
+    assert "".join(piece for _, piece in pieces) == text
     for split, share in zip((Split.VALID, Split.TEST), shares, strict=True):
-        if share:
-            assert len(pieces[split]) / len(text) == pytest.approx(share, rel=0.6)
+        assert len(joined(pieces, split)) / len(text) == pytest.approx(share, rel=0.6)
+
+
+def test_a_long_text_is_held_out_from_all_over() -> None:
+    text = "".join(f"Line {number} of a long text.\n" for number in range(40_000))
+    pieces = cut_text(text, 0.02, 0.03)
+    assert [split for split, _ in pieces] == [Split.TRAIN, Split.VALID, Split.TEST] * 8
+    tests = [piece for split, piece in pieces if split is Split.TEST]
+    assert min(map(len, tests)) > 2000
+    places = [text.index(piece) / len(text) for piece in tests]
+    assert places == pytest.approx([(n + 1) / 8 - 0.03 / 8 for n in range(8)], abs=0.01)
 
 
 @pytest.mark.parametrize("text", [PROSE, NOVEL])
 def test_cuts_fall_between_paragraphs(text: str) -> None:
-    pieces = cut_text(text, 0.03, 0.05)
-    assert pieces[Split.TRAIN].endswith("\n\n")
-    assert pieces[Split.VALID].endswith("\n\n")
+    assert all(piece.endswith("\n\n") for _, piece in cut_text(text, 0.03, 0.05)[:-1])
 
 
 def test_cuts_fall_after_sentences_where_there_are_no_lines() -> None:
     pieces = cut_text(PROSE.replace("\n", " "), 0.03, 0.05)
-    assert pieces[Split.TRAIN].rstrip()[-1] in ".!"
-    assert cut_text(NOVEL.replace("\n", ""), 0.03, 0.05)[Split.VALID][-1] in "。！"
+    assert pieces[0][1].rstrip()[-1] in ".!"
+    assert cut_text(NOVEL.replace("\n", ""), 0.03, 0.05)[1][1][-1] in "。！"
