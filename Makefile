@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/yanmo demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -18,8 +18,10 @@ from yanmo.artifact import sha256_of_file
 from yanmo.recipes.demo import write_python_reference
 
 NUM_KILLS = 20
-STEPS = "300"
+STEPS = "3000"
 SIZES = ("--num-layers", "2", "--d-model", "128", "--max-seq-len", "128", "--batch-size", "8")
+# A killed run comes at most this far into training: most moments fall there, the rest before it.
+TRAINING_S = 4.0
 
 
 def main() -> None:
@@ -28,17 +30,14 @@ def main() -> None:
         source = Path(folder) / "source"
         write_python_reference(source)
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-        began = time.monotonic()
-        subprocess.run(_command(source / "reference", whole), check=True, capture_output=True)
-        length_s = time.monotonic() - began
+        startup_s, length_s = _run_whole(_command(source / "reference", whole), whole)
         rng = random.Random(0)
         moments: list[float] = []
         while len(moments) < NUM_KILLS:
             process = subprocess.Popen(
                 _command(source / "reference", killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            # Short waits fall into the corpus, the tokenizer and the plan, long ones into training.
-            wait_s = rng.uniform(0.1, 1.2 if len(moments) % 4 == 0 else length_s / 4)
+            wait_s = rng.uniform(0.1, startup_s + TRAINING_S)
             try:
                 process.wait(wait_s)
             except subprocess.TimeoutExpired:
@@ -47,14 +46,28 @@ def main() -> None:
                 moments.append(wait_s)
             else:
                 break
+        training = sum(wait_s > startup_s for wait_s in moments)
         subprocess.run(_command(source / "reference", killed), check=True, capture_output=True)
         same = _weights(whole) == _weights(killed)
         print(
-            f"kill -9: {len(moments)} kills in a run of {length_s:.0f} s and {STEPS} steps; final weights "
+            f"kill -9: {len(moments)} kills, {training} of them while training, of a run of {length_s:.0f} s "
+            f"and {STEPS} steps; final weights "
             f"{'identical, bit for bit' if same else 'DIFFERENT'}. {describe()}"
         )
         if not same or len(moments) < NUM_KILLS:
             sys.exit(1)
+
+
+def _run_whole(command: list[str], out: Path) -> tuple[float, float]:
+    """Seconds until the first step of an uninterrupted run, and in all."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "metrics.jsonl").exists() and process.poll() is None:
+        time.sleep(0.05)
+    startup_s = time.monotonic() - began
+    if process.wait():
+        sys.exit("the uninterrupted run failed")
+    return startup_s, time.monotonic() - began
 
 
 def _command(source: Path, out: Path) -> list[str]:

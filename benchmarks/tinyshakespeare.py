@@ -31,7 +31,7 @@ def main() -> None:
         source.mkdir()
         (source / "train.txt").write_text(text[:cut], encoding="utf-8")
         (source / "test.txt").write_text(text[cut:], encoding="utf-8")
-        for budget in BUDGETS:
+        for budget in sys.argv[2:] or BUDGETS:
             out = Path(folder) / budget
             command = [*YANMO, "train", str(source), "--out", str(out), "--budget", budget, "--json"]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)

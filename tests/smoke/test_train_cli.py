@@ -81,6 +81,16 @@ def test_same_seed_same_bytes_other_seed_other_bytes(source: Path, trained: Path
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_accumulated_gradients_train_alike(trained: Path, tmp_path: Path) -> None:
+    losses = []
+    for size in ("4", "1"):
+        out = tmp_path / size
+        flags = ["--out", str(out), "--steps", "30", "--micro-batch-size", size, *TINY]
+        assert run_cli(["pretrain", str(trained / "corpus"), *flags]) == 0
+        losses.append(json.loads((out / "result.json").read_text())["valid_loss_nats"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
 def test_evaluate_generate_and_runs_agree_with_the_run(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +124,22 @@ def test_force_begins_again_and_keeps_what_is_not_the_run_s(source: Path, tmp_pa
     assert run_cli(["train", str(source), *flags, "--seed", "3", "--force"]) == 0
     assert "seed = 3" in (out / "run.toml").read_text()
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_transformers_opens_the_model_and_answers_the_same(trained: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = yanmo.load(trained)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(trained / "model", dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(trained / "model")
+    text = "7: ink 研墨 stone"
+    ids = tokenizer(text)["input_ids"]
+    assert ids == ours.tokenizer.encode(text)
+    with torch.inference_mode():
+        logits_BTV = theirs(torch.tensor([ids])).logits
+        torch.testing.assert_close(ours.model(torch.tensor([ids])), logits_BTV, atol=1e-4, rtol=1e-4)
+        greedy = theirs.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False)[0, len(ids) :]
+    generated = yanmo.generate(ours, text, max_tokens=8, temperature=0)[0]
+    assert tokenizer.decode(greedy, skip_special_tokens=True) == generated.text
 
 
 def test_plan_prints_candidates(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

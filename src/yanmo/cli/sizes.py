@@ -22,6 +22,7 @@ class Sizes:
     d_model: Annotated[int | None, Parameter(help="Width of the network.")] = None
     max_seq_len: Annotated[int | None, Parameter(help="Context in tokens.")] = None
     batch_size: Annotated[int | None, Parameter(help="Rows of a step.")] = None
+    micro_batch_size: Annotated[int | None, Parameter(help="Rows at once; gradients are summed.")] = None
     vocab_size: Annotated[int | None, Parameter(help="Tokens of the vocabulary.")] = None
     tokenizer: Annotated[Path | None, Parameter(help="Tokenizer folder to use.")] = None
     dropout: Annotated[float | None, Parameter(help="Share of each block's output that is dropped.")] = None
@@ -43,7 +44,7 @@ def settings_of(budget: str | None, sizes: Sizes, seed: int) -> PretrainSettings
 
     if (budget is None) == (sizes.steps is None):
         raise InputError("give either --budget or --steps", remedy="for example --budget 30m")
-    for name in ("steps", "num_layers", "d_model", "max_seq_len", "batch_size"):
+    for name in ("steps", "num_layers", "d_model", "max_seq_len", "batch_size", "micro_batch_size"):
         value = getattr(sizes, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
@@ -52,6 +53,7 @@ def settings_of(budget: str | None, sizes: Sizes, seed: int) -> PretrainSettings
         vocab_size=sizes.vocab_size,
         tokenizer=sizes.tokenizer,
         seed=seed,
+        micro_batch_size=sizes.micro_batch_size,
         checkpoint_every_s=parse_duration_s(sizes.checkpoint_every),
         wishes=Wishes(
             num_layers=sizes.num_layers,

@@ -19,8 +19,8 @@ from yanmo.nn.linear import FusedLinear
 from yanmo.nn.norm import RMSNorm
 from yanmo.nn.position import apply_rotary
 
-# Up to this length, plain matrix products beat the CPU flash kernel forward and backward
-# (measured in bf16 at contexts 64 to 512; benchmarks/LOG.md).
+# In bf16 and up to this length, plain matrix products beat the CPU flash kernel forward and backward;
+# in float32 the kernel is twice as fast (benchmarks/LOG.md).
 _MATMUL_MAX_SEQ_LEN = 512
 
 
@@ -76,7 +76,8 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
         out_BHTE.
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
-    if num_all > _MATMUL_MAX_SEQ_LEN and num_new == num_all:
+    suits_kernel = num_all > _MATMUL_MAX_SEQ_LEN or q_BHTE.dtype == torch.float32
+    if suits_kernel and num_new == num_all:
         grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
         return functional.scaled_dot_product_attention(
             q_BHTE, k_BKSE, v_BKSE, is_causal=True, enable_gqa=grouped

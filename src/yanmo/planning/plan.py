@@ -249,7 +249,9 @@ def _candidate(
         num_parameters=in_blocks,
         num_bytes=facts.num_train_bytes,
         epochs=epochs,
-    ) * context_penalty(context * facts.bytes_per_token)
+    )
+    predicted *= context_penalty(context * facts.bytes_per_token)
+    predicted *= _memorising_penalty(epochs, in_blocks, num_train_tokens)
     names = {field.name for field in dataclasses.fields(Candidate)}
     sizes = {name: value for name, value in vars(model).items() if name in names}
     return Candidate(
@@ -304,7 +306,17 @@ def _dropout(epochs: float, num_parameters: int, num_train_tokens: float) -> flo
     """Text seen often by a model that could hold it needs noise against being learned by heart."""
     if num_parameters < num_train_tokens or epochs <= 4:
         return 0.0
-    return 0.1 if epochs <= 16 else 0.2
+    return 0.1 if epochs <= 10 else 0.2
+
+
+def _memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
+    """How much worse a model does that is large enough to learn by heart what it sees often.
+
+    Measured on 0.5 M tokens: 3.0 M parameters and 12 passes ended above 1.3 M parameters and 9 passes.
+    """
+    if epochs <= 6:
+        return 1.0
+    return max(1.0, num_parameters / (4 * num_train_tokens)) ** 0.15
 
 
 def context_penalty(context_bytes: float) -> float:

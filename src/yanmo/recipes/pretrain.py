@@ -56,6 +56,8 @@ class PretrainSettings:
     tokenizer: Path | None = None
     """A tokenizer folder to use instead of training one."""
     seed: int = 0
+    micro_batch_size: int | None = None
+    """Rows whose gradients are computed at once; those of a step are summed. All of them where None."""
     checkpoint_every_s: float = 30.0
     wishes: Wishes = field(default_factory=Wishes)
 
@@ -200,7 +202,7 @@ class _Pretraining:
             config=TrainerConfig(
                 seed=settings.seed,
                 dropout=chosen.dropout,
-                micro_batch_size=chosen.batch_size,
+                micro_batch_size=settings.micro_batch_size or chosen.batch_size,
                 checkpoint_every_s=settings.checkpoint_every_s,
             ),
             deadline_s=training_s,
