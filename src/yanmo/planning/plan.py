@@ -314,9 +314,8 @@ def _memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: fl
 
     Measured on 0.5 M tokens: 3.0 M parameters and 12 passes ended above 1.3 M parameters and 9 passes.
     """
-    if epochs <= 6:
-        return 1.0
-    return max(1.0, num_parameters / (4 * num_train_tokens)) ** 0.15
+    often = min(1.0, max(0.0, (epochs - 3) / 6))
+    return max(1.0, num_parameters / (4 * num_train_tokens)) ** (0.15 * often)
 
 
 def context_penalty(context_bytes: float) -> float:
