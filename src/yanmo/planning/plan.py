@@ -306,7 +306,7 @@ def _dropout(epochs: float, num_parameters: int, num_train_tokens: float) -> flo
     """Text seen often by a model that could hold it needs noise against being learned by heart."""
     if num_parameters < num_train_tokens or epochs <= 4:
         return 0.0
-    return 0.1 if epochs <= 10 else 0.2
+    return 0.1 if epochs <= 12 else 0.2
 
 
 def _memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
