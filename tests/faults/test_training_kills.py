@@ -81,10 +81,14 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(out / "metrics.jsonl", process)
+    while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
+        time.sleep(0.005)
     process.terminate()
     process.wait()
-    newest = sorted((out / "checkpoints").glob("step-*"))[-1] / "weights.safetensors"
+    # One was saved in passing, one more when the signal came.
+    *before, newest_folder = sorted((out / "checkpoints").glob("step-*"))
+    assert before
+    newest = newest_folder / "weights.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
     finished = subprocess.run(command(corpus, out), check=True, capture_output=True, text=True)
     assert f"checkpoint not used: {newest}: has another size" in finished.stderr
