@@ -56,7 +56,7 @@ def test_train_learns_and_leaves_every_file(trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text())
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     valid = [row["bits_per_byte"] for row in rows if row["kind"] == "valid"]
-    assert len(valid) == 20 and valid[-1] < 0.6 * valid[0]
+    assert len(valid) == 20 and valid[-1] < 0.75 * valid[0]
     assert result["bits_per_byte"] < 2 and result["baseline_bits_per_byte"] < 2
     assert [row for row in rows if row["kind"] == "sample"]
     assert "<svg" in (trained / "report.html").read_text()

@@ -107,7 +107,7 @@ def pretrain(
     source, run = Corpus.open(Path(corpus)), RunFolder(Path(out))
     if force:
         run.clear()
-    run.open(_run_settings(source, settings))
+    run.open(_run_settings(source, settings), force=force)
     with run.lock(), runtime.stop_signal() as stop:
         result = run.read(RESULT_FILE)
         if result is not None and (run.path / "model").is_dir():

@@ -43,11 +43,12 @@ class RunFolder:
                 else:
                     (self.path / name).unlink(missing_ok=True)
 
-    def open(self, settings: Mapping[str, Any]) -> None:
+    def open(self, settings: Mapping[str, Any], *, force: bool) -> None:
         """Make the folder, or find that it is this very run's and can go on.
 
         Args:
             settings: everything that decides the run's result, as plain values.
+            force: begin beside whatever else is there.
 
         Raises:
             InputError: something else is there.
@@ -57,7 +58,7 @@ class RunFolder:
         if settings_path.is_file():
             self._check_same(read_toml(settings_path), settings)
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self._strangers())):
+        if self.path.exists() and (not self.path.is_dir() or (any(self._strangers()) and not force)):
             raise InputError(
                 "already exists and is not a run of yanmo's", where=self.path, remedy="choose another --out"
             )

@@ -74,6 +74,7 @@ def train(
         run.path / "corpus",
         run.path,
         settings=settings,
+        force=force,
         spent_s=time.monotonic() - began,
         reserve_s=_evaluation_s(summary),
     )
