@@ -18,10 +18,10 @@ from yanmo.artifact import sha256_of_file
 from yanmo.recipes.demo import write_python_reference
 
 NUM_KILLS = 20
-STEPS = "3000"
+STEPS = "1000"
 SIZES = ("--num-layers", "2", "--d-model", "128", "--max-seq-len", "128", "--batch-size", "8")
 # A killed run comes at most this far into training: most moments fall there, the rest before it.
-TRAINING_S = 4.0
+TRAINING_S = 1.5
 
 
 def main() -> None:
