@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 from yanmo.errors import Interrupted
@@ -32,7 +33,7 @@ def tune_process() -> None:
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Threads that spin long lose most of their time as soon as another program wants a core; threads that
-    # do not spin at all lose a seventh of it when none does. This is about 50 microseconds.
+    # do not spin at all lose a seventh of it when none does (benchmarks/LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     if platform.libc_ver()[0] != "glibc":
         return
@@ -45,10 +46,8 @@ def tune_process() -> None:
 def process_age_s() -> float:
     """Seconds since this process was started, its imports included."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        with open("/proc/self/stat") as file:  # noqa: PTH123 - not a path of the user's
-            start_ticks = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime") as file:  # noqa: PTH123
-            uptime_s = float(file.read().split()[0])
+        start_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
         return uptime_s - start_ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - _IMPORTED_S
 
