@@ -1,0 +1,73 @@
+"""Where weights come from: a protocol that every kind of weight file satisfies, and the memory they need.
+
+A source says what it holds before anything is allocated and hands tensors over one at a time, so that a
+loader copies each into its place, gives the pages back, and never holds the file and the model at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from yanmo import runtime
+from yanmo.config import format_size
+from yanmo.errors import InputError
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a file says of one tensor; ``num_bytes`` is what it takes once read (as ``dtype``)."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    num_bytes: int
+
+
+class WeightSource(Protocol):
+    """Named tensors that can be read one at a time."""
+
+    @property
+    def path(self) -> Path:
+        """File or folder they come from, which messages name."""
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by the names of the file; nothing is read for it."""
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, of the shape and dtype that ``tensors`` gives; not to be written to.
+
+        It is a view of the mapped file or made afresh, valid until ``release``.
+
+        Raises:
+            KeyError: there is no such tensor.
+            InputError: the tensor is damaged.
+        """
+
+    def release(self) -> None:
+        """Give back the memory of what was read so far; reading goes on as before."""
+
+
+def require_memory(num_bytes: int, *, what: str, where: object) -> None:
+    """Refuse, before anything is loaded, what this machine cannot hold.
+
+    Args:
+        num_bytes: memory that is going to be needed.
+        what: what needs it, such as "the model in float32".
+        where: its file or folder, for the message.
+
+    Raises:
+        InputError: less is available, with both figures.
+    """
+    available_bytes = runtime.available_memory_bytes()
+    if num_bytes > available_bytes:
+        raise InputError(
+            f"{what} needs {format_size(num_bytes)} of memory; {format_size(available_bytes)} is available",
+            where=where,
+            remedy="load it as bfloat16, take a smaller model, or close other programs",
+        )
