@@ -18,6 +18,8 @@ from yanmo import runtime
 from yanmo.config import format_size
 from yanmo.errors import InputError
 
+_PIECE_BYTES = 16 * 2**20
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -42,7 +44,8 @@ class WeightSource(Protocol):
     def read(self, name: str) -> Tensor:
         """One tensor, of the shape and dtype that ``tensors`` gives; not to be written to.
 
-        It is a view of the mapped file or made afresh, valid until ``release``.
+        It is a view of the mapped file or made afresh. It stays right after ``release``, but a view that is
+        read again brings its pages back.
 
         Raises:
             KeyError: there is no such tensor.
@@ -51,6 +54,23 @@ class WeightSource(Protocol):
 
     def release(self) -> None:
         """Give back the memory of what was read so far; reading goes on as before."""
+
+
+def fill(target: Tensor, weight: Tensor, source: WeightSource) -> None:
+    """Copy a weight into its place in pieces, so that one large tensor never stands in memory twice.
+
+    Args:
+        target: where to, of the same shape and any dtype.
+        weight: what ``source.read`` gave, or a view of that (transposed, sliced).
+        source: whose pages are given back after each piece.
+    """
+    assert target.shape == weight.shape, (target.shape, weight.shape)
+    rows = max(1, _PIECE_BYTES * max(1, len(weight)) // max(1, weight.nbytes)) if weight.ndim else 1
+    pieces = zip(target.split(rows), weight.split(rows), strict=True) if weight.ndim else [(target, weight)]
+    with torch.no_grad():
+        for target_piece, weight_piece in pieces:
+            target_piece.copy_(weight_piece)
+            source.release()
 
 
 def require_memory(num_bytes: int, *, what: str, where: object) -> None:

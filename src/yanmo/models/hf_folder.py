@@ -1,0 +1,244 @@
+"""A Hugging Face model folder without its weights: settings, side files, and the name that leads to it.
+
+Code that a folder brings along is never run; one line says so. The network is never asked: a name such
+as ``org/name`` is looked up in the local cache (layout:
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifact import disk_error
+from yanmo.errors import InputError
+from yanmo.models import pickled, safetensors_files
+from yanmo.models.foreign_files import DAMAGED, inside, read_json
+from yanmo.models.weights import WeightSource
+from yanmo.reporting.progress import say_once
+
+CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+# Files that a conversion carries along unchanged.
+_SIDE_FILES = (
+    TOKENIZER_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "chat_template.jinja",
+    GENERATION_FILE,
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "LICENSE",
+    "LICENSE.txt",
+    "LICENSE.md",
+)
+# The numbered folders of sentence-transformers: 1_Pooling/config.json, 2_Dense/model.safetensors.
+_MODULE_FOLDER = re.compile(r"\d{1,2}_[A-Za-z]+")
+_MODULE_FILES = ("config.json", "model.safetensors")
+# Tokenizers that only transformers' own Python code, or sentencepiece, can read.
+_SLOW_TOKENIZERS = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.txt", "vocab.json")
+_CODE_KEYS = ("auto_map", "custom_pipelines")
+_MAX_NAMED = 4
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HfFolder:
+    """Settings and files of a model folder, read with limits."""
+
+    path: Path
+    config: Mapping[str, Any]
+    generation_config: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> HfFolder:
+        """Read config.json and generation_config.json.
+
+        Args:
+            path: the folder, as ``find_model`` gives it.
+
+        Raises:
+            InputError: there is no config.json, or a file is damaged.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise InputError("no such model folder", where=folder, remedy="give a model folder or a run")
+        if not (folder / CONFIG_FILE).exists():
+            raise InputError(f"has no {CONFIG_FILE}", where=folder, remedy="give a model folder or a run")
+        config = read_json(inside(folder, CONFIG_FILE, where=folder))
+        generation: dict[str, Any] = {}
+        if (folder / GENERATION_FILE).exists():
+            generation = read_json(inside(folder, GENERATION_FILE, where=folder))
+        _say_what_is_ignored(folder, config)
+        return cls(path=folder, config=config, generation_config=generation)
+
+    @property
+    def model_type(self) -> str:
+        """What config.json says the model is, such as ``qwen3``.
+
+        Raises:
+            InputError: it does not say.
+        """
+        model_type = self.config.get("model_type")
+        if not isinstance(model_type, str) or not model_type:
+            raise InputError("has no model_type", where=self.path / CONFIG_FILE, remedy=DAMAGED)
+        return model_type
+
+    def source(self) -> WeightSource:
+        """The safetensors weights of the folder, with their headers checked.
+
+        Raises:
+            InputError: there are none, or a file is damaged.
+        """
+        has_safe = any(
+            (self.path / name).exists()
+            for name in (safetensors_files.WEIGHTS_FILE, safetensors_files.INDEX_FILE)
+        )
+        if not has_safe and pickled.has_pickled_weights(self.path):
+            raise InputError(
+                f"has only {pickled.WEIGHTS_FILE}, a format that can run code",
+                where=self.path,
+                remedy=f"convert it once: yanmo convert {self.path} DEST --to hf",
+            )
+        return safetensors_files.SafetensorsFiles(self.path)
+
+    def require_tokenizer(self) -> Path:
+        """The path of tokenizer.json.
+
+        Raises:
+            InputError: the folder has none, or only files of the slow kind.
+        """
+        if (self.path / TOKENIZER_FILE).exists():
+            return inside(self.path, TOKENIZER_FILE, where=self.path)
+        slow = [name for name in _SLOW_TOKENIZERS if (self.path / name).exists()]
+        if slow:
+            call = f"AutoTokenizer.from_pretrained({str(self.path)!r}).save_pretrained({str(self.path)!r})"
+            raise InputError(
+                f"has {', '.join(slow)} but no {TOKENIZER_FILE}",
+                where=self.path,
+                remedy=f"make it once with transformers and sentencepiece installed: {call}",
+            )
+        raise InputError(f"has no {TOKENIZER_FILE}", where=self.path, remedy="copy the whole folder again")
+
+    def side_files(self) -> list[str]:
+        """What a conversion carries along unchanged, as names relative to the folder.
+
+        Raises:
+            InputError: one of them is a link out of the folder.
+        """
+        names = [name for name in _SIDE_FILES if (self.path / name).exists()]
+        names += sorted(path.name for path in self.path.glob("*.spm"))
+        for folder in sorted(path for path in self.path.iterdir() if _MODULE_FOLDER.fullmatch(path.name)):
+            names += [f"{folder.name}/{name}" for name in _MODULE_FILES if (folder / name).exists()]
+        for name in names:
+            inside(self.path, name, where=self.path)
+        return names
+
+    def copy_side_files(self, destination: Path) -> list[str]:
+        """Copy the side files, bytes unchanged, into a folder that exists.
+
+        Returns:
+            Their names.
+
+        Raises:
+            InputError: one of them is a link out of the folder.
+            YanmoError: the disk is full or ``destination`` cannot be written.
+        """
+        names = self.side_files()
+        for name in names:
+            target = destination / name
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.path / name, target)
+            except OSError as error:
+                raise disk_error(error, target) from error
+        return names
+
+
+def find_model(argument: Path | str) -> Path:
+    """What a model argument of the command line means.
+
+    Args:
+        argument: a model folder, a run (its ``model`` folder is meant), a ``.gguf`` file, or the name of
+            a model in the local Hugging Face cache.
+
+    Returns:
+        A folder with config.json, or a ``.gguf`` file.
+
+    Raises:
+        InputError: there is no such model here.
+    """
+    path = Path(argument)
+    if path.is_dir():
+        for folder in (path, path / "model"):
+            if (folder / CONFIG_FILE).exists():
+                return folder
+        raise InputError(f"has no {CONFIG_FILE}", where=path, remedy="give a model folder or a run")
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return path
+        raise InputError(
+            "is neither a folder nor a .gguf file", where=path, remedy="give the folder that it lies in"
+        )
+    name = str(argument)
+    if path.suffix != ".gguf" and _HUB_NAME.fullmatch(name) and ".." not in name:
+        return _find_in_cache(name)
+    raise InputError("no such model", where=path, remedy="`yanmo runs` lists the models here")
+
+
+def hub_cache() -> Path:
+    """The folder of downloaded models, by the same variables as the Hugging Face tools."""
+    for variable, inner in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser() / inner
+    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(general).expanduser() / "huggingface" / "hub"
+
+
+def _find_in_cache(name: str) -> Path:
+    cache = hub_cache()
+    model = cache / f"models--{name.replace('/', '--')}"
+    if not model.is_dir():
+        raise InputError(
+            f"no such folder, and no such model in the cache {cache}",
+            where=name,
+            remedy="give a model folder; nothing is downloaded",
+        )
+    try:
+        commit = (model / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        commit = ""
+    folder = model / "snapshots" / commit
+    if not _COMMIT.fullmatch(commit) or not (folder / CONFIG_FILE).exists():
+        raise InputError(
+            "is in the cache but not whole",
+            where=model,
+            remedy=f"download it again, or give a folder below {model / 'snapshots'}",
+        )
+    return folder
+
+
+def _say_what_is_ignored(folder: Path, config: Mapping[str, Any]) -> None:
+    """One line on stderr that names the code a folder brings along."""
+    found = [f"{key} of {CONFIG_FILE}" for key in _CODE_KEYS if config.get(key)]
+    found += sorted(ascii(path.name)[1:-1] for path in folder.glob("*.py"))
+    if found:
+        more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
+        say_once(f"{folder}: code of others is never run; ignored: {', '.join(found[:_MAX_NAMED])}{more}")
