@@ -23,7 +23,7 @@ from yanmo.errors import Interrupted
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _IMPORTED_S = time.time()
-_MEMINFO, _CGROUPS = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+_MEMINFO, _OWN_CGROUPS, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def tune_process() -> None:
@@ -67,7 +67,7 @@ def available_memory_bytes() -> int:
     """
     left_bytes = [_machine_memory_bytes()]
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in _OWN_CGROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers:
                 left_bytes += _cgroup_memory_bytes(_CGROUPS, path, version=2)

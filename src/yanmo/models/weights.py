@@ -61,7 +61,8 @@ def fill(target: Tensor, weight: Tensor, source: WeightSource) -> None:
 
     Args:
         target: where to, of the same shape and any dtype.
-        weight: what ``source.read`` gave, or a view of that (transposed, sliced).
+        weight: what ``source.read`` gave, or some rows of it. To transpose, transpose ``target``: pieces
+            of a transposed file touch all of its pages.
         source: whose pages are given back after each piece.
     """
     assert target.shape == weight.shape, (target.shape, weight.shape)
