@@ -185,19 +185,22 @@ def find_model(argument: Path | str) -> Path:
     Raises:
         InputError: there is no such model here.
     """
-    path = Path(argument)
-    if path.is_dir():
+    path, name = Path(argument), str(argument)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=path) from None
+    if is_folder:
         for folder in (path, path / "model"):
             if (folder / CONFIG_FILE).exists():
                 return folder
         raise InputError(f"has no {CONFIG_FILE}", where=path, remedy="give a model folder or a run")
-    if path.is_file():
+    if is_file:
         if path.suffix == ".gguf":
             return path
         raise InputError(
             "is neither a folder nor a .gguf file", where=path, remedy="give the folder that it lies in"
         )
-    name = str(argument)
     if path.suffix != ".gguf" and _HUB_NAME.fullmatch(name) and ".." not in name:
         return _find_in_cache(name)
     raise InputError("no such model", where=path, remedy="`yanmo runs` lists the models here")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,7 +84,10 @@ def _load(path: Path, *, is_mapped: bool) -> dict[str, Tensor]:
     if not is_mapped:
         require_memory(path.stat().st_size, what="this file of an old format", where=path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
+        with warnings.catch_warnings():
+            # Of the age of the format, which its reader cannot change.
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except Exception as error:  # a foreign pickle can make torch's reader fail in any way
         refused = "weights_only" in str(error).lower() or "Weights only load failed" in str(error)
         if refused:
