@@ -71,6 +71,12 @@ def parse_json(raw: bytes, *, where: object) -> dict[str, Any]:
         raise InputError("not a JSON object", where=where, remedy=DAMAGED)
     if _is_deeper(value, MAX_JSON_DEPTH):
         raise InputError("the JSON is nested too deep", where=where, remedy=DAMAGED)
+    if b"\\ud" in raw or b"\\uD" in raw:
+        # Half a surrogate pair, which only an escape can write, could be neither shown nor saved.
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InputError("not valid Unicode: a lone surrogate", where=where, remedy=DAMAGED) from None
     return value
 
 

@@ -25,6 +25,8 @@ NESTED = b'{"a":' * 31 + b"[]" + b"}" * 31
         (b"[" * 100_000, "nested too deep"),
         (b'{"a":' + NESTED + b"}", "nested too deep"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
+        (rb'{"a": ["\ud800"]}', "lone surrogate"),
+        (rb'{"\uDC00": 1}', "lone surrogate"),
         (b"[1, 2]", "not a JSON object"),
         (b'{"a": 1', "not JSON"),
         (b"", "not JSON"),
@@ -43,6 +45,7 @@ def test_good_json_is_read_as_it_is() -> None:
     no_limit = 1000000000000000019884624838656
     text = f'{{"n": {no_limit}, "名": [1.5, -2, true, null, "é"]}}'.encode()
     assert parse_json(text, where="x") == {"n": no_limit, "名": [1.5, -2, True, None, "é"]}
+    assert parse_json(rb'{"\ud83d\uDE00": "\\ud800"}', where="x") == {"😀": r"\ud800"}
     assert "a" in parse_json(NESTED, where="x")
 
 
