@@ -39,7 +39,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     for layers, width, vocab_size, context, rows in SHAPES:
-        config = TransformerConfig(
+        config = qwen3.decoder(
             vocab_size=vocab_size,
             d_model=width,
             num_layers=layers,

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from yanmo.generation.engine import Engine, SamplingParams
+from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
 from yanmo.models.registry import load
-from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.bpe import fit_bpe
 
 transformers = pytest.importorskip("transformers")
@@ -21,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = fit_bpe(["hello world, how do you do? " * 9, "你好世界，你好吗？" * 9], 300)
     sizes = {"d_model": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "head_dim": 8, "d_ff": 64}
     torch.manual_seed(1)
-    model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, max_seq_len=128, **sizes))
+    model = Transformer(qwen3.decoder(vocab_size=tokenizer.vocab_size, max_seq_len=128, **sizes))
     weights = {name: torch.randn_like(tensor) * 0.5 for name, tensor in model.state_dict().items()}
     path = tmp_path_factory.mktemp("golden") / "model"
     save_model(path, model, weights, tokenizer, dtype=torch.float32, details={}, card="# Tiny\n")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
 from yanmo.models.registry import load
-from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.train import fit_bpe
 
@@ -26,7 +27,7 @@ def tokenizer() -> Tokenizer:
 def random_model(tokenizer: Tokenizer, *, tied: bool, num_kv_heads: int) -> Transformer:
     torch.manual_seed(1)
     model = Transformer(
-        TransformerConfig(
+        qwen3.decoder(
             vocab_size=tokenizer.vocab_size,
             d_model=48,
             num_layers=3,

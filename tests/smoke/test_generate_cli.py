@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from yanmo.cli.main import run
+from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
-from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import Tokenizer
 
@@ -30,7 +31,7 @@ def write_model(folder: Path, *, chat_tuned: bool, max_seq_len: int = 256) -> Pa
     tokenizer.chat_tuned = chat_tuned
     sizes = {"d_model": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "head_dim": 8, "d_ff": 32}
     torch.manual_seed(0)
-    model = Transformer(TransformerConfig(vocab_size=320, max_seq_len=max_seq_len, **sizes))
+    model = Transformer(qwen3.decoder(vocab_size=320, max_seq_len=max_seq_len, **sizes))
     model.initialise()
     weights = {name: torch.randn_like(tensor) for name, tensor in model.state_dict().items()}
     # Scores of special tokens are 0, never the highest: greedy answers do not end by themselves.

@@ -1,23 +1,82 @@
-"""Model folders in the Hugging Face layout: config.json, model.safetensors, tokenizer, model card."""
+"""Transformers in the Hugging Face layout: read from any source of named weights, written as a model folder.
+
+Loading never holds the file and the model at once: the model is laid out without memory, every weight is
+found and compared in shape, and only then is memory taken and each weight copied into its place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from yanmo import artifact
 from yanmo.errors import InputError
-from yanmo.models.families import FAMILIES, qwen3
-from yanmo.models.transformer import Transformer
+from yanmo.models.families import FAMILIES, Family, family_of
+from yanmo.models.families.mapping import Resolver, Weight
+from yanmo.models.foreign_files import DAMAGED
+from yanmo.models.safetensors_files import write_safetensors
+from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.weights import WeightSource, fill, require_memory
+from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 
-WEIGHTS_FILE = "model.safetensors"
+_MAX_NAMED = 4
+
+
+def load_transformer(
+    config: Mapping[str, Any], source: WeightSource, *, where: Path, dtype: torch.dtype = torch.float32
+) -> Transformer:
+    """Build the model that a config.json asks for, with the weights of a source.
+
+    Args:
+        config: content of config.json.
+        source: the weights by the names of the family's checkpoints.
+        where: file that the config came from, for messages.
+        dtype: type of the weights in memory.
+
+    Raises:
+        InputError: the family is unknown, the weights are missing, damaged or do not fit, or memory is short.
+    """
+    family = family_of(config, where=where)
+    ours = family.read_config(config, where=where)
+    found = _find_weights(family, ours, source)
+    model = _lay_out(ours, where).to(dtype)
+    _check_shapes(model, found, source)
+    num_bytes = sum(weight.nbytes for weight in model.parameters())
+    require_memory(num_bytes, what=f"the model in {str(dtype).removeprefix('torch.')}", where=source.path)
+    model.to_empty(device="cpu")
+    for weight, names in found:
+        for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
+            fill(target, weight.layout.ours(source.read(name)).view(target.shape), source)
+    _say_unused(family, found, source)
+    return model.eval()
+
+
+def checkpoint_weights(
+    model: Transformer, model_type: str, *, weights: Mapping[str, Tensor] | None = None, dtype: torch.dtype
+) -> Iterator[tuple[str, Tensor]]:
+    """A model's weights under the names, and in the layout, of a family's checkpoints.
+
+    Args:
+        model: gives the config, and the weights where no others are given.
+        model_type: of config.json.
+        weights: by our names, any float type.
+        dtype: type of what is given.
+    """
+    ours = weights if weights is not None else dict(model.named_parameters())
+    for weight in FAMILIES[model_type].weights(model.config):
+        value = ours[weight.ours].detach()
+        parts = _split(model, weight, len(weight.theirs), value)
+        for name, part in zip(weight.theirs, parts, strict=True):
+            yield name, weight.layout.theirs(part).to(dtype).contiguous()
+        for copy in weight.copies:
+            yield copy, weight.layout.theirs(value).to(dtype).contiguous()
 
 
 def save_model(
@@ -29,8 +88,9 @@ def save_model(
     dtype: torch.dtype,
     details: Mapping[str, Any],
     card: str,
+    model_type: str = "qwen3",
 ) -> None:
-    """Write a model folder whole, replacing one that is there.
+    """Write a language model of ours as a folder, whole, replacing one that is there.
 
     Args:
         folder: where to.
@@ -40,72 +100,94 @@ def save_model(
         dtype: type of the weights in the file.
         details: what made the model, for the manifest.
         card: the model card, Markdown.
+        model_type: family that it is written as.
     """
-    config = model.config
-    theirs: dict[str, Tensor] = {}
-    for our_name, their_names in qwen3.names(config).items():
-        parts = getattr(model.get_submodule(our_name.rpartition(".")[0]), "parts", None)
-        pieces = weights[our_name].split(parts) if parts else (weights[our_name],)
-        theirs |= {n: p.to(dtype).contiguous() for n, p in zip(their_names, pieces, strict=True)}
     end_ids = [tokenizer.eos_id, *([tokenizer.im_end_id] if tokenizer.im_end_id is not None else [])]
     ids = {
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
         "pad_token_id": tokenizer.pad_id,
     }
+    theirs = FAMILIES[model_type].write_config(model.config, model_type=model_type)
+    dtype_name = str(dtype).removeprefix("torch.")
+    generation = {**ids, "eos_token_id": end_ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
     with artifact.new_folder(folder, kind="model", details=details) as temporary:
-        save_file(theirs, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
-        dtype_name = str(dtype).removeprefix("torch.")
-        artifact.write_json(
-            temporary / "config.json", qwen3.write_config(config) | ids | {"dtype": dtype_name}
-        )
-        artifact.write_json(
-            temporary / "generation_config.json",
-            {**ids, "eos_token_id": end_ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95},
-        )
-        tokenizer.save(temporary, max_seq_len=config.max_seq_len)
+        write_safetensors(temporary, checkpoint_weights(model, model_type, weights=weights, dtype=dtype))
+        artifact.write_json(temporary / "config.json", theirs | ids | {"dtype": dtype_name})
+        artifact.write_json(temporary / "generation_config.json", generation)
+        tokenizer.save(temporary, max_seq_len=model.config.max_seq_len)
         artifact.write_bytes(temporary / "README.md", card.encode())
 
 
-def load_transformer(folder: Path, config: Mapping[str, Any]) -> Transformer:
-    """Build the model that a folder's config.json asks for, with the folder's weights in float32.
-
-    Raises:
-        InputError: the architecture is unknown, or the weights are missing, damaged or do not fit.
-    """
-    where = folder / "config.json"
-    family = FAMILIES.get(str(config.get("model_type")))
-    architectures = config.get("architectures") or [family.ARCHITECTURE if family else None]
-    if family is None or family.ARCHITECTURE not in architectures:
-        known = ", ".join(f.ARCHITECTURE for f in FAMILIES.values())
-        raise InputError(f"unknown architecture {architectures[0]!r}", where=where, remedy=f"known: {known}")
-    sizes = family.read_config(config, where=where)
-    with torch.device("meta"):
-        model = Transformer(sizes)
-    model.to_empty(device="cpu")
-    model.rotary.tabulate()
-    model.load_state_dict(_read_weights(folder / WEIGHTS_FILE, family.names(sizes), model))
-    return model.eval()
+Found = list[tuple[Weight, tuple[str, ...]]]
 
 
-def _read_weights(path: Path, table: Mapping[str, list[str]], model: Transformer) -> dict[str, Tensor]:
-    remedy = "the folder is damaged; make or copy it again"
-    if not path.is_file():
-        raise InputError("no such file", where=path, remedy=remedy)
-    expected = dict(model.named_parameters())
-    weights = {}
+def _find_weights(family: Family, config: TransformerConfig, source: WeightSource) -> Found:
+    """Names of all weights in the file, before anything is built: a config may claim any size."""
+    resolver = Resolver(source.tensors, family.PREFIX)
+    found: Found = []
+    for weight in family.weights(config):
+        names = resolver.find(weight)
+        if names is None:
+            missing = ", ".join(weight.theirs[:_MAX_NAMED])
+            raise InputError(f"weight {missing} is missing", where=source.path, remedy=DAMAGED)
+        found.append((weight, names))
+    return found
+
+
+def _lay_out(config: TransformerConfig, where: Path) -> Transformer:
     try:
-        with safe_open(path, framework="pt") as file:
-            present = set(file.keys())
-            for our_name, their_names in table.items():
-                for name in their_names:
-                    if name not in present:
-                        raise InputError(f"weight {name} is missing", where=path, remedy=remedy)
-                weight = torch.cat([file.get_tensor(name) for name in their_names]).float()
-                if weight.shape != expected[our_name].shape:
-                    sizes = f"{tuple(weight.shape)}, not {tuple(expected[our_name].shape)}"
-                    raise InputError(f"weight {our_name} has shape {sizes}", where=path, remedy=remedy)
-                weights[our_name] = weight
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"not a safetensors file: {error}", where=path, remedy=remedy) from None
-    return weights
+        with torch.device("meta"):
+            return Transformer(config, draw=False)
+    except (RuntimeError, OverflowError):  # sizes whose product is no number of bytes
+        raise InputError("asks for a model of impossible size", where=where, remedy=DAMAGED) from None
+
+
+def _check_shapes(model: Transformer, found: Found, source: WeightSource) -> None:
+    for weight, names in found:
+        for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
+            info = source.tensors[name]
+            # Layouts turn matrices and reorder rows; which of the two sizes is which shows here.
+            try:
+                shape = weight.layout.ours(torch.empty(info.shape, device="meta", dtype=info.dtype)).shape
+            except (RuntimeError, IndexError):
+                shape = torch.Size()
+            if shape.numel() != target.numel() or (shape[-1:] != target.shape[-1:]):
+                wanted = f"{tuple(info.shape)}, which is not that of {weight.ours} {tuple(target.shape)}"
+                raise InputError(f"weight {name} has shape {wanted}", where=source.path, remedy=DAMAGED)
+            if not info.dtype.is_floating_point:
+                kind = str(info.dtype).removeprefix("torch.")
+                raise InputError(f"weight {name} is {kind}, not a float type", where=source.path)
+    filled = [weight.ours for weight, _ in found]
+    expected = [name for name, _ in model.named_parameters()]
+    assert sorted(filled) == sorted(expected), set(expected) ^ set(filled)
+
+
+def _targets(model: Transformer, weight: Weight, count: int) -> tuple[Tensor, ...]:
+    return _split(model, weight, count, model.get_parameter(weight.ours).data)
+
+
+def _split(model: Transformer, weight: Weight, count: int, value: Tensor) -> tuple[Tensor, ...]:
+    """The stretches of one of our weights that a checkpoint keeps apart."""
+    if count == 1:
+        return (value,)
+    module = model.get_submodule(weight.ours.rpartition(".")[0])
+    rows = getattr(module, "parts", None)
+    if rows is None:
+        # Experts: one tensor here, one or two an expert there.
+        value = value.flatten(0, 1)
+        rows = [math.ceil(len(value) / count)] * count
+    return value.split(list(rows))
+
+
+def _say_unused(family: Family, found: Found, source: WeightSource) -> None:
+    """One line that names weights which the architecture has no place for."""
+    used = {name for _, names in found for name in names} | {c for weight, _ in found for c in weight.copies}
+    ignored = re.compile("|".join(family.IGNORED) or r"(?!)")
+    unused = [name for name in source.tensors if name not in used and not ignored.search(name)]
+    if unused:
+        more = f" and {len(unused) - _MAX_NAMED} more" if len(unused) > _MAX_NAMED else ""
+        say_once(
+            f"{source.path}: {len(unused)} weights have no place in this architecture and are not loaded: "
+            f"{', '.join(unused[:_MAX_NAMED])}{more}"
+        )

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanmo.artifact import read_json
+import torch
+
 from yanmo.errors import InputError
 from yanmo.models import ngram
 from yanmo.models.base import LanguageModel
 from yanmo.models.folder import load_transformer
+from yanmo.models.hf_folder import CONFIG_FILE, HfFolder, find_model
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -29,29 +31,25 @@ class LoadedModel:
     chat: bool
 
 
-def load(path: Path | str) -> LoadedModel:
-    """Load a model folder, or the ``model`` folder of a run.
+def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """Load a model.
 
     Args:
-        path: a folder with config.json, weights and tokenizer.json.
+        path: what ``find_model`` takes: a model folder, a run, or a name in the local cache.
+        dtype: type of a network's weights in memory.
 
     Raises:
-        InputError: the folder is missing, damaged, or of an architecture that is not known.
+        InputError: the model is missing, damaged, of a family that is not known, or too big for the memory.
     """
-    folder = Path(path)
-    if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
-        folder = folder / "model"
-    if not folder.is_dir():
-        raise InputError("no such model folder", where=folder, remedy="`yanmo runs` lists the models here")
-    if not (folder / "config.json").is_file():
-        raise InputError("has no config.json", where=folder, remedy="give a model folder or a run")
-    config = read_json(folder / "config.json")
+    folder = find_model(path)
+    opened = HfFolder.open(folder)
     model: LanguageModel
-    if config.get("model_type") == ngram.MODEL_TYPE:
+    if opened.model_type == ngram.MODEL_TYPE:
         model = ngram.load_ngram(folder)
         architecture, num_parameters = f"{model.config.order}-gram", model.num_parameters
     else:
-        model = load_transformer(folder, config)
+        config = opened.config
+        model = load_transformer(config, opened.source(), where=folder / CONFIG_FILE, dtype=dtype)
         architecture, num_parameters = config["architectures"][0], model.config.num_parameters
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocab_size > model.vocab_size:

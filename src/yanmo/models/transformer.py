@@ -1,89 +1,113 @@
-"""The one Transformer stack. Settings choose what it is made of; no family is named here.
+"""The one Transformer: an encoder, a decoder, or both, of the same stack. No family is named here.
 
-Due now is the decoder shape: RMSNorm, SwiGLU, rotary positions, QK-norm, grouped heads, tied
-embeddings (the parts of Qwen3, Yang et al. 2025, arXiv 2505.09388, section 2).
-Shape legend: B rows, T tokens, D = d_model, V vocabulary.
+A config says which stacks there are, what they are made of and which heads read them; families
+(``models/families``) translate the configs and weight names of checkpoints to it and back.
+Shapes: B rows, T tokens, N tokens of a packed row, D = d_model, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from yanmo.errors import InputError
-from yanmo.nn.attention import Attention
-from yanmo.nn.block import Block
+from yanmo.models.heads import Head, HeadConfig, HeadKind
+from yanmo.models.stack import Stack, StackConfig
+from yanmo.nn.context import Memory
 from yanmo.nn.cross_entropy import token_losses
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
-from yanmo.nn.feed_forward import SwiGLU
 from yanmo.nn.kv_cache import LayerCache
-from yanmo.nn.norm import RMSNorm
-from yanmo.nn.position import RotaryEmbedding
+from yanmo.nn.packing import Segments
+
+_LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes of a decoder."""
+    """A whole model.
+
+    Attributes:
+        vocab_size: token ids.
+        d_model: width of the stream.
+        max_seq_len: longest text in tokens.
+        encoder: the stack that sees whole texts, or None.
+        decoder: the stack that continues texts, or None; with both, it looks at the encoder's output.
+        heads: what is read off the last stack; the first is the one that ``forward`` answers with.
+    """
 
     vocab_size: int
     d_model: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    d_ff: int
     max_seq_len: int
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-6
-    tied_embeddings: bool = True
+    encoder: StackConfig | None = None
+    decoder: StackConfig | None = None
+    heads: tuple[HeadConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse sizes that cannot be built."""
-        for name in (
-            "vocab_size",
-            "d_model",
-            "num_layers",
-            "num_heads",
-            "num_kv_heads",
-            "d_ff",
-            "max_seq_len",
-        ):
+        """Refuse what cannot be built."""
+        for name in ("vocab_size", "d_model", "max_seq_len"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.num_heads % self.num_kv_heads:
-            raise InputError(
-                f"num_heads ({self.num_heads}) must be a multiple of num_kv_heads ({self.num_kv_heads})"
-            )
-        if self.head_dim < 2 or self.head_dim % 2:
-            raise InputError(f"head_dim must be even, not {self.head_dim}", remedy="rotary needs pairs")
+        if self.encoder is None and self.decoder is None:
+            raise InputError("a Transformer needs an encoder, a decoder, or both")
+
+    @property
+    def shape(self) -> str:
+        """``encoder``, ``decoder`` or ``encoder-decoder``."""
+        names = [name for name in ("encoder", "decoder") if getattr(self, name) is not None]
+        return "-".join(names)
+
+    @property
+    def last_stack(self) -> StackConfig:
+        """The stack that heads read: the decoder where there is one."""
+        stack = self.decoder or self.encoder
+        assert stack is not None
+        return stack
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers in a token's vector."""
+        return self.last_stack.input.width or self.d_model
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of all stacks."""
+        return sum(stack.num_layers for stack in (self.encoder, self.decoder) if stack is not None)
 
     @property
     def num_parameters(self) -> int:
         """Trainable numbers in the whole model."""
-        attention = self.d_model * self.head_dim * 2 * (self.num_heads + self.num_kv_heads)
-        layer = attention + 3 * self.d_model * self.d_ff + 2 * self.d_model + 2 * self.head_dim
-        tables = self.vocab_size * self.d_model * (1 if self.tied_embeddings else 2)
-        return self.num_layers * layer + tables + self.d_model
+        return _num_parameters(self)
+
+
+@lru_cache(maxsize=4096)
+def _num_parameters(config: TransformerConfig) -> int:
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Transformer(config, draw=False).parameters())
 
 
 class Transformer(nn.Module):
-    """A decoder: tokens in, hidden states or logits out, never a loss."""
+    """Tokens in, hidden states or logits out, never a loss."""
 
-    def __init__(self, config: TransformerConfig) -> None:
-        """Build with weights drawn as ``initialise`` says, from torch's global generator."""
+    def __init__(self, config: TransformerConfig, *, draw: bool = True) -> None:
+        """Build with weights drawn as ``initialise`` says, from torch's global generator.
+
+        Args:
+            config: what to build.
+            draw: False leaves the weights as they come, for a caller that fills them.
+        """
         super().__init__()
         self.config = config
-        self.embedding = Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(_block(config) for _ in range(config.num_layers))
-        self.norm = RMSNorm(config.d_model, eps=config.norm_eps)
-        if not config.tied_embeddings:
-            self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self.rotary = RotaryEmbedding(config.head_dim, config.max_seq_len, theta=config.rope_theta)
-        self.initialise()
+        self.embedding = Embedding(config.vocab_size, config.embedding_width)
+        self.encoder = _stack(config, config.encoder)
+        self.decoder = _stack(config, config.decoder)
+        self.heads = nn.ModuleDict({head.kind.value: Head(config.d_model, head) for head in config.heads})
+        if draw:
+            self.initialise()
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -94,13 +118,13 @@ class Transformer(nn.Module):
         """
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
-                weight.fill_(1.0)
-            elif name.endswith(("out.weight", "down.weight")):
+                weight.fill_(0.0 if name.endswith("bias") else 1.0)
+            elif name.endswith(("out.weight", "down.weight", "down_XDF")):
                 weight.zero_()
-            elif name == "embedding.weight":
+            elif name == "embedding.weight" or ".input." in name:
                 weight.normal_(0.0, 0.02)
             else:
-                weight.normal_(0.0, 1 / math.sqrt(weight.shape[1]))
+                weight.normal_(0.0, 1 / math.sqrt(weight.shape[-1]))
 
     @property
     def vocab_size(self) -> int:
@@ -113,40 +137,113 @@ class Transformer(nn.Module):
         return self.config.max_seq_len
 
     @property
-    def output_weight_VD(self) -> Tensor:
-        """The matrix that turns hidden states into logits."""
-        return self.embedding.weight if self.config.tied_embeddings else self.head.weight
+    def last_stack(self) -> Stack:
+        """The stack that heads read: the decoder where there is one."""
+        stack = self.encoder if self.decoder is None else self.decoder
+        assert stack is not None
+        return stack
 
-    def hidden(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
-        """Final normalised hidden states.
+    def head(self, kind: HeadKind | None = None) -> Head:
+        """A head of the model; None is the first.
+
+        Raises:
+            InputError: the model has no such head.
+        """
+        kinds = [config.kind for config in self.config.heads]
+        if not kinds or (kind is not None and kind not in kinds):
+            has = ", ".join(kinds) or "none"
+            raise InputError(f"the model has no {kind.value if kind else 'head'}", remedy=f"its heads: {has}")
+        module = self.heads[(kind or kinds[0]).value]
+        assert isinstance(module, Head)
+        return module
+
+    @property
+    def language_head(self) -> Head:
+        """The head that says which token comes next.
+
+        Raises:
+            InputError: the model has none.
+        """
+        for config in self.config.heads:
+            if config.kind in _LANGUAGE_HEADS:
+                return self.head(config.kind)
+        raise InputError(f"this {self.config.shape} does not continue texts", remedy="give a language model")
+
+    @property
+    def output_weight_VD(self) -> Tensor:
+        """The matrix that turns the language head's features into logits."""
+        return self.language_head.weight_VD(self.embedding.weight)
+
+    def encode(
+        self, tokens_BT: Tensor, *, segments: Segments | None = None, types_BT: Tensor | None = None
+    ) -> Memory:
+        """The encoder's output, for a decoder to look at.
 
         Args:
-            tokens_BT: token ids, int64.
+            tokens_BT: token ids of the source texts; one row where they are packed.
+            segments: the texts of a packed row.
+            types_BT: type of each token.
+        """
+        assert self.encoder is not None, "there is no encoder"
+        self._require_fit(0, tokens_BT, segments)
+        hidden_BTD = self.encoder(self.embedding(tokens_BT), segments=segments, types_BT=types_BT)
+        return Memory(hidden_BTD, segments=segments)
+
+    def hidden(
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments: Segments | None = None,
+        types_BT: Tensor | None = None,
+        caches: list[LayerCache] | None = None,
+        memory: Memory | None = None,
+    ) -> Tensor:
+        """Final hidden states of the last stack.
+
+        Args:
+            tokens_BT: token ids, int64; one row where texts are packed.
+            segments: the texts of a packed row.
+            types_BT: type of each token; None is type 0.
             caches: one a layer, holding the tokens before these.
+            memory: the encoder's output, where there are both stacks.
 
         Returns:
             hidden_BTD.
 
         Raises:
-            InputError: more tokens than ``max_seq_len``.
+            InputError: a text is longer than ``max_seq_len``.
         """
-        start = caches[0].num_tokens if caches else 0
-        length = tokens_BT.shape[1]
-        if start + length > self.config.max_seq_len:
-            raise InputError(
-                f"{start + length} tokens do not fit the model's context of {self.config.max_seq_len}",
-                remedy="shorten the text",
-            )
-        x_BTD = self.embedding(tokens_BT)
-        rotary = self.rotary(start, length, x_BTD.dtype)
-        for index, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, rotary, caches[index] if caches else None)
-        hidden_BTD: Tensor = self.norm(x_BTD)
+        self._require_fit(caches[0].num_tokens if caches else 0, tokens_BT, segments)
+        hidden_BTD: Tensor = self.last_stack(
+            self.embedding(tokens_BT), segments=segments, types_BT=types_BT, caches=caches, memory=memory
+        )
         return hidden_BTD
 
-    def forward(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
-        """Logits of the token after each token, shape (B, T, V)."""
-        return self.hidden(tokens_BT, caches) @ self.output_weight_VD.T
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments: Segments | None = None,
+        types_BT: Tensor | None = None,
+        memory: Memory | None = None,
+        head: HeadKind | None = None,
+    ) -> Tensor:
+        """Logits of a head; arguments as ``hidden``.
+
+        Returns:
+            Of each token (B, T, C), or of each text (B, C).
+        """
+        hidden_BTD = self.hidden(tokens_BT, segments=segments, types_BT=types_BT, memory=memory)
+        logits: Tensor = self.head(head)(hidden_BTD, self.embedding.weight, segments)
+        return logits
+
+    def _require_fit(self, start: int, tokens_BT: Tensor, segments: Segments | None) -> None:
+        longest = start + tokens_BT.shape[1] if segments is None else max(segments.lengths)
+        if longest > self.config.max_seq_len:
+            raise InputError(
+                f"{longest} tokens do not fit the model's context of {self.config.max_seq_len}",
+                remedy="shorten the text",
+            )
 
     def set_dropout(self, probability: float) -> None:
         """Dropout on what each block adds to the stream, while training."""
@@ -154,25 +251,34 @@ class Transformer(nn.Module):
             if isinstance(module, RowDropout):
                 module.probability = probability
 
-    def start(self, batch_size: int = 1) -> TransformerSession:
-        """Begin ``batch_size`` empty texts (``LanguageModel``)."""
-        return TransformerSession(self, batch_size)
+    def start(self, batch_size: int = 1, *, memory: Memory | None = None) -> TransformerSession:
+        """Begin ``batch_size`` empty texts (``LanguageModel``); with an encoder, of what ``memory`` says."""
+        return TransformerSession(self, batch_size, memory)
 
     @torch.inference_mode()
     def token_losses(self, tokens_BT: Tensor) -> Tensor:
         """Loss of each token given those before it (``LanguageModel``), float32 nats, (B, T - 1)."""
-        hidden_BTD = self.hidden(tokens_BT[:, :-1])
-        loss_N = token_losses(hidden_BTD.flatten(0, 1), self.output_weight_VD, tokens_BT[:, 1:].flatten())
+        head = self.language_head
+        features_BTD = head.features(self.hidden(tokens_BT[:, :-1]))
+        loss_N = token_losses(
+            features_BTD.flatten(0, 1),
+            head.weight_VD(self.embedding.weight),
+            tokens_BT[:, 1:].flatten(),
+            bias_V=head.bias,
+            softcap=head.config.softcap,
+        )
         return loss_N.view(tokens_BT.shape[0], -1)
 
 
 class TransformerSession:
     """Texts being continued, with their keys and values."""
 
-    def __init__(self, model: Transformer, batch_size: int) -> None:
+    def __init__(self, model: Transformer, batch_size: int, memory: Memory | None) -> None:
         """Empty caches for ``batch_size`` rows."""
         self._model, self._batch_size = model, batch_size
-        self._caches = [LayerCache(model.max_seq_len) for _ in model.blocks]
+        self._head = model.language_head
+        self._memory = None if memory is None else memory.padded()
+        self._caches = [LayerCache(model.max_seq_len) for _ in model.last_stack.order]
 
     @property
     def num_tokens(self) -> int:
@@ -183,8 +289,9 @@ class TransformerSession:
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in T more tokens a row; scores of the next one, float32 (B, V)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
-        hidden_BTD = self._model.hidden(tokens_BT, self._caches)
-        return (hidden_BTD[:, -1] @ self._model.output_weight_VD.T).float()
+        hidden_BTD = self._model.hidden(tokens_BT, caches=self._caches, memory=self._memory)
+        features_BD = self._head.features(hidden_BTD[:, -1])
+        return self._head.project(features_BD, self._model.embedding.weight).float()
 
     @torch.inference_mode()
     def select(self, rows_B: Tensor) -> None:
@@ -192,10 +299,9 @@ class TransformerSession:
         self._batch_size = len(rows_B)
         for cache in self._caches:
             cache.select(rows_B)
+        if self._memory is not None:
+            self._memory = self._memory.select(rows_B)
 
 
-def _block(config: TransformerConfig) -> Block:
-    attention = Attention(
-        config.d_model, config.num_heads, config.num_kv_heads, config.head_dim, eps=config.norm_eps
-    )
-    return Block(config.d_model, attention, SwiGLU(config.d_model, config.d_ff), eps=config.norm_eps)
+def _stack(config: TransformerConfig, stack: StackConfig | None) -> Stack | None:
+    return None if stack is None else Stack(config.d_model, config.max_seq_len, stack)

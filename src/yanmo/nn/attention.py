@@ -1,22 +1,29 @@
-"""Multi-head attention with grouped key/value heads, rotary positions and QK-norm.
+"""Multi-head attention, to a text's own tokens or to another's, with the variants that checkpoints use.
 
 Attention: Vaswani et al. 2017 (arXiv 1706.03762, equation 1). Grouped heads: Ainslie et al. 2023
-(arXiv 2305.13245). QK-norm: Henry et al. 2020 (arXiv 2010.04245), here as RMSNorm of each head
-before the rotation, as Qwen3 does. One matrix makes queries, keys and values: one large product is
-faster on a CPU than three small ones.
+(arXiv 2305.13245). QK-norm: Henry et al. 2020 (arXiv 2010.04245), as RMSNorm of each head or of all heads
+together, before the rotation. Sliding windows: Beltagy et al. 2020 (arXiv 2004.05150, section 3.1). Capped
+scores: Gemma Team 2024 (arXiv 2408.00118, section 2). One matrix makes queries, keys and values: one
+large product is faster on a CPU than three small ones.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from yanmo.errors import InputError
+from yanmo.nn.context import Context
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.linear import FusedLinear
-from yanmo.nn.norm import RMSNorm
+from yanmo.nn.norm import NormConfig, build_norm
+from yanmo.nn.packing import Run, Segments, paired_runs
 from yanmo.nn.position import apply_rotary
 
 # In bf16 and up to this length, plain matrix products beat the CPU flash kernel forward and backward;
@@ -24,73 +31,275 @@ from yanmo.nn.position import apply_rotary
 _MATMUL_MAX_SEQ_LEN = 512
 
 
-class Attention(nn.Module):
-    """Causal self-attention."""
+class QkNorm(StrEnum):
+    """Whether queries and keys are normalised: each head by itself, or all heads as one vector."""
 
-    def __init__(self, d_model: int, num_heads: int, num_kv_heads: int, head_dim: int, *, eps: float) -> None:
-        """``num_heads`` must be a multiple of ``num_kv_heads``; ``eps`` is the QK-norm's."""
+    NONE = "none"
+    HEAD = "head"
+    FULL = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    """Attention of a stack.
+
+    Attributes:
+        num_heads: query heads, a multiple of ``num_kv_heads``.
+        num_kv_heads: key and value heads.
+        head_dim: numbers in a head.
+        qkv_bias: whether the input products have biases.
+        out_bias: whether the output product has.
+        qk_norm: normalisation of queries and keys.
+        scale: factor on the scores; None is 1 / sqrt(head_dim).
+        softcap: scores are squeezed into (-softcap, softcap).
+        window: tokens see those fewer than this many away, in the layers that have a window.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    qkv_bias: bool = False
+    out_bias: bool = False
+    qk_norm: QkNorm = QkNorm.NONE
+    scale: float | None = None
+    softcap: float | None = None
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be built."""
+        for name in ("num_heads", "num_kv_heads", "head_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.num_heads % self.num_kv_heads:
+            raise InputError(
+                f"num_heads ({self.num_heads}) must be a multiple of num_kv_heads ({self.num_kv_heads})"
+            )
+        if self.window is not None and self.window < 1:
+            raise InputError(f"window must be at least 1, not {self.window}")
+
+    @property
+    def query_width(self) -> int:
+        """Numbers in all queries of a token."""
+        return self.num_heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """Numbers in all keys of a token; as many as in its values."""
+        return self.num_kv_heads * self.head_dim
+
+
+class _Heads(nn.Module):
+    """What both kinds of attention share: norms of queries and keys, scores, and the output product."""
+
+    def __init__(self, d_model: int, config: AttentionConfig, norm: NormConfig) -> None:
         super().__init__()
-        self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
-        self.qkv = FusedLinear(
-            d_model, (num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim)
-        )
-        self.out = nn.Linear(num_heads * head_dim, d_model, bias=False)
-        self.query_norm = RMSNorm(head_dim, eps=eps)
-        self.key_norm = RMSNorm(head_dim, eps=eps)
+        self.config = config
+        self._scale = 1 / math.sqrt(config.head_dim) if config.scale is None else config.scale
 
-    def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], cache: LayerCache | None = None
+    def _build_ends(self, d_model: int, norm: NormConfig) -> None:
+        config = self.config
+        self.out = nn.Linear(config.query_width, d_model, bias=config.out_bias)
+        if config.qk_norm is not QkNorm.NONE:
+            full = config.qk_norm is QkNorm.FULL
+            self.query_norm = build_norm(config.query_width if full else config.head_dim, norm)
+            self.key_norm = build_norm(config.key_width if full else config.head_dim, norm)
+
+    def _attend(
+        self,
+        q_BTHE: Tensor,
+        k_BKSE: Tensor,
+        v_BKSE: Tensor,
+        *,
+        causal: bool,
+        bias: Tensor | None,
     ) -> Tensor:
-        """Attend to the tokens before each token and to itself.
+        """Attend and join the heads: (B, T, H * E)."""
+        out_BHTE = attend(
+            q_BTHE.transpose(1, 2),
+            k_BKSE,
+            v_BKSE,
+            scale=self._scale,
+            causal=causal,
+            bias=bias,
+            softcap=self.config.softcap,
+        )
+        return out_BHTE.transpose(1, 2).flatten(2)
+
+
+class Attention(_Heads):
+    """Self-attention."""
+
+    def __init__(
+        self, d_model: int, config: AttentionConfig, norm: NormConfig, *, window: int | None, local: bool
+    ) -> None:
+        """``norm`` is QK-norm's; ``window`` is this layer's, ``local`` says which rotary table it takes."""
+        super().__init__(d_model, config, norm)
+        widths = (config.query_width, config.key_width, config.key_width)
+        self.qkv = FusedLinear(d_model, widths, bias=config.qkv_bias)
+        self._build_ends(d_model, norm)
+        self._window, self._local = window, local
+        self._heads = {
+            QkNorm.NONE: self._plain_heads,
+            QkNorm.HEAD: self._normed_heads,
+            QkNorm.FULL: self._normed_whole,
+        }[config.qk_norm]
+
+    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+        """Attend to the tokens of the same text that each may see.
 
         Args:
-            x_BTD: input, already normalised.
-            rotary: cosines and sines of the T positions.
+            x_BTD: input; one row where texts are packed.
+            context: of this forward pass.
             cache: keys and values of earlier tokens, to which these are added.
 
         Returns:
             out_BTD.
         """
-        rows, length, _ = x_BTD.shape
-        heads_BTHE = self.qkv(x_BTD).unflatten(-1, (-1, self.head_dim))
-        sizes = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
-        q_BTHE, k_BTKE, v_BTKE = heads_BTHE.split(sizes, dim=2)
-        q_BHTE = apply_rotary(self.query_norm(q_BTHE), *rotary).transpose(1, 2)
-        k_BKSE = apply_rotary(self.key_norm(k_BTKE), *rotary).transpose(1, 2)
-        v_BKSE = v_BTKE.transpose(1, 2)
+        q_BTHE, k_BTKE, v_BTKE = self._heads(self.qkv(x_BTD))
+        rotary = context.local_rotary if self._local else context.rotary
+        if rotary is not None:
+            q_BTHE, k_BTKE = apply_rotary(q_BTHE, *rotary), apply_rotary(k_BTKE, *rotary)
+        if context.segments is not None:
+            assert cache is None, "packed texts have no cache"
+            return self.out(self._attend_packed(q_BTHE, k_BTKE, v_BTKE, context, context.segments))
+        k_BKSE, v_BKSE = k_BTKE.transpose(1, 2), v_BTKE.transpose(1, 2)
         if cache is not None:
             k_BKSE, v_BKSE = cache.append(k_BKSE, v_BKSE)
-        out_BHTE = attend(q_BHTE, k_BKSE, v_BKSE)
-        return self.out(out_BHTE.transpose(1, 2).reshape(rows, length, -1))
+        bias = context.bias(q_BTHE.shape[1], k_BKSE.shape[2], self._window, q_BTHE.dtype)
+        return self.out(self._attend(q_BTHE, k_BKSE, v_BKSE, causal=context.causal, bias=bias))
+
+    def _attend_packed(
+        self, q_1NHE: Tensor, k_1NKE: Tensor, v_1NKE: Tensor, context: Context, segments: Segments
+    ) -> Tensor:
+        def attend_run(run: Run, _: Run) -> Tensor:
+            bias = context.bias(run.length, run.length, self._window, q_1NHE.dtype)
+            k_BKSE, v_BKSE = (_rows(x, run).transpose(1, 2) for x in (k_1NKE, v_1NKE))
+            return self._attend(_rows(q_1NHE, run), k_BKSE, v_BKSE, causal=context.causal, bias=bias)
+
+        return _over_runs(attend_run, segments, segments)
+
+    def _plain_heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        config = self.config
+        sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
+        q_BTHE, k_BTKE, v_BTKE = qkv.unflatten(-1, (-1, config.head_dim)).split(sizes, dim=2)
+        return q_BTHE, k_BTKE, v_BTKE
+
+    def _normed_heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q_BTHE, k_BTKE, v_BTKE = self._plain_heads(qkv)
+        return self.query_norm(q_BTHE), self.key_norm(k_BTKE), v_BTKE
+
+    def _normed_whole(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = qkv.split(self.qkv.parts, dim=-1)
+        split = (-1, self.config.head_dim)
+        return (
+            self.query_norm(q).unflatten(-1, split),
+            self.key_norm(k).unflatten(-1, split),
+            v.unflatten(-1, split),
+        )
 
 
-def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(E)) v, where query t sees keys up to S - T + t.
+class CrossAttention(_Heads):
+    """Attention of a decoder's tokens to an encoder's."""
+
+    def __init__(self, d_model: int, config: AttentionConfig, norm: NormConfig) -> None:
+        """Sizes as those of the decoder's self-attention; no positions, no window."""
+        super().__init__(d_model, config, norm)
+        self.query = nn.Linear(d_model, config.query_width, bias=config.qkv_bias)
+        self.key_value = FusedLinear(d_model, (config.key_width, config.key_width), bias=config.qkv_bias)
+        self._build_ends(d_model, norm)
+
+    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+        """Attend to ``context.memory``; ``cache`` keeps its keys and values. Same shape out as in."""
+        memory = context.memory
+        assert memory is not None, "cross-attention needs an encoder's output"
+        split = (-1, self.config.head_dim)
+        q_BTHE = self.query(x_BTD).unflatten(-1, split)
+        held = None if cache is None else cache.memory
+        if held is None:
+            k_BSKE, v_BSKE = self.key_value(memory.hidden_BSD).unflatten(-1, split).chunk(2, dim=2)
+            held = (k_BSKE.transpose(1, 2), v_BSKE.transpose(1, 2))
+            if cache is not None:
+                cache.memory = held
+        k_BKSE, v_BKSE = held
+        if memory.segments is None:
+            bias = memory.bias(q_BTHE.dtype)
+            return self.out(self._attend(q_BTHE, k_BKSE, v_BKSE, causal=False, bias=bias))
+        # Packed sources: the targets are packed too, or rows of equal length.
+        rows, length = q_BTHE.shape[:2]
+        targets = context.segments or Segments([length] * rows)
+        q_1NHE = q_BTHE.reshape(1, rows * length, *q_BTHE.shape[2:])
+
+        def attend_run(target: Run, source: Run) -> Tensor:
+            keys_BKSE, values_BKSE = (
+                _rows(x.transpose(1, 2), source).transpose(1, 2) for x in (k_BKSE, v_BKSE)
+            )
+            return self._attend(_rows(q_1NHE, target), keys_BKSE, values_BKSE, causal=False, bias=None)
+
+        out = _over_runs(attend_run, targets, memory.segments)
+        return self.out(out.view(rows, length, -1))
+
+
+def _rows(x_1NHE: Tensor, run: Run) -> Tensor:
+    """A run of a packed row as a dense batch (rows, length, H, E)."""
+    return x_1NHE[0, run.tokens].unflatten(0, (run.rows, run.length))
+
+
+def _over_runs(attend_run: Callable[[Run, Run], Tensor], queries: Segments, keys: Segments) -> Tensor:
+    """Join what each pair of runs gives, (rows, length, F), to one packed row (1, N, F)."""
+    parts = [attend_run(query, key).flatten(0, 1) for query, key in paired_runs(queries, keys)]
+    return torch.cat(parts).unsqueeze(0)
+
+
+def attend(
+    q_BHTE: Tensor,
+    k_BKSE: Tensor,
+    v_BKSE: Tensor,
+    *,
+    scale: float,
+    causal: bool,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """softmax(scale * q k^T + bias) v.
 
     Args:
         q_BHTE: queries of the last T of S tokens.
         k_BKSE: keys; H is a multiple of K and each key head serves H / K query heads.
         v_BKSE: values.
+        scale: factor on the scores.
+        causal: without a bias, query t sees keys up to S - T + t only.
+        bias: added to the scores, broadcast to (B, H, T, S); masks are in it.
+        softcap: scores become softcap * tanh(scores / softcap) before the bias.
 
     Returns:
         out_BHTE.
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
     suits_kernel = num_all > _MATMUL_MAX_SEQ_LEN or q_BHTE.dtype == torch.float32
-    if suits_kernel and num_new == num_all:
-        grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
+    square_or_free = num_new == num_all or not causal or bias is not None
+    if suits_kernel and square_or_free and softcap is None:
         return functional.scaled_dot_product_attention(
-            q_BHTE, k_BKSE, v_BKSE, is_causal=True, enable_gqa=grouped
+            q_BHTE,
+            k_BKSE,
+            v_BKSE,
+            attn_mask=bias if bias is None or bias.dim() == 4 else bias.expand(1, q_BHTE.shape[1], -1, -1),
+            is_causal=causal and bias is None,
+            scale=scale,
+            enable_gqa=q_BHTE.shape[1] != k_BKSE.shape[1],
         )
+    if bias is None and causal and num_new > 1:
+        bias = causal_mask(num_new, num_all, q_BHTE.dtype)
     rows, num_heads, _, head_dim = q_BHTE.shape
     num_groups = k_BKSE.shape[1]
     # Query heads of one group are stacked as more query rows: no key or value is copied.
-    q_BKGE = (q_BHTE * (1 / math.sqrt(head_dim))).reshape(rows, num_groups, -1, head_dim)
+    q_BKGE = (q_BHTE * scale).reshape(rows, num_groups, -1, head_dim)
     scores_BKGS = q_BKGE @ k_BKSE.transpose(-1, -2)
-    if num_new > 1:
-        scores_BKGTS = scores_BKGS.unflatten(2, (-1, num_new))
-        scores_BKGTS = scores_BKGTS + causal_mask(num_new, num_all, q_BHTE.dtype)
-        scores_BKGS = scores_BKGTS.flatten(2, 3)
+    if softcap is not None:
+        scores_BKGS = torch.tanh(scores_BKGS / softcap) * softcap
+    if bias is not None:
+        grouped = bias.unflatten(-3, (num_groups, -1)) if bias.dim() == 3 else bias
+        grouped = bias.unsqueeze(1) if bias.dim() == 4 else grouped
+        scores_BKGS = (scores_BKGS.unflatten(2, (-1, num_new)) + grouped).flatten(2, 3)
     out_BKGE = torch.softmax(scores_BKGS, dim=-1) @ v_BKSE
     return out_BKGE.reshape(rows, num_heads, num_new, head_dim)
 

@@ -23,26 +23,34 @@ def rows_per_chunk(vocab_size: int) -> int:
     return max(64, _CHUNK_BYTES // (4 * vocab_size))
 
 
-def token_losses(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+def token_losses(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    bias_V: Tensor | None = None,
+    softcap: float | None = None,
+) -> Tensor:
     """Loss of each row, without gradients.
 
     Args:
         hidden_ND: outputs of the network.
         weight_VD: rows of the output layer.
         targets_N: the right token of each row, int64.
+        bias_V: added to the logits.
+        softcap: logits are squeezed into (-softcap, softcap).
 
     Returns:
         loss_N: float32 nats.
     """
     step = rows_per_chunk(weight_VD.shape[0])
-    losses = [
-        functional.cross_entropy(
-            (hidden_ND[start : start + step] @ weight_VD.T).float(),
-            targets_N[start : start + step],
-            reduction="none",
-        )
-        for start in range(0, len(hidden_ND), step)
-    ]
+    losses = []
+    for start in range(0, len(hidden_ND), step):
+        rows = slice(start, start + step)
+        logits_CV = functional.linear(hidden_ND[rows], weight_VD, bias_V).float()
+        if softcap is not None:
+            logits_CV = torch.tanh(logits_CV / softcap) * softcap
+        losses.append(functional.cross_entropy(logits_CV, targets_N[rows], reduction="none"))
     return torch.cat(losses) if losses else torch.zeros(0)
 
 

@@ -1,6 +1,6 @@
-"""Dropout with one mask a row of the batch (Gal and Ghahramani 2016, arXiv 1512.05287, section 4).
+"""Dropout with one mask a text (Gal and Ghahramani 2016, arXiv 1512.05287, section 4).
 
-All tokens of a row lose the same features. A mask for every token costs more random numbers than the rest
+All tokens of a text lose the same features. A mask for every token costs more random numbers than the rest
 of a small block's forward pass takes; this one costs T times fewer.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from yanmo.nn.packing import Segments
 
 
 class RowDropout(nn.Module):
@@ -18,10 +20,13 @@ class RowDropout(nn.Module):
         super().__init__()
         self.probability = 0.0
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Same shape out as in."""
+    def forward(self, x_BTD: Tensor, segments: Segments | None = None) -> Tensor:
+        """Same shape out as in; of a packed row, each text has its own mask."""
         if not self.training or self.probability == 0.0:
             return x_BTD
         keep = 1.0 - self.probability
-        mask_B1D = torch.empty(x_BTD.shape[0], 1, x_BTD.shape[2], dtype=x_BTD.dtype)
-        return x_BTD * mask_B1D.bernoulli_(keep).div_(keep)
+        num_texts = x_BTD.shape[0] if segments is None else len(segments.lengths)
+        mask_BD = torch.empty(num_texts, x_BTD.shape[2], dtype=x_BTD.dtype).bernoulli_(keep).div_(keep)
+        if segments is None:
+            return x_BTD * mask_BD[:, None]
+        return x_BTD * mask_BD[segments.texts_N]

@@ -1,38 +1,189 @@
-"""Feed-forward layers: SwiGLU (Shazeer 2020, arXiv 2002.05202, equation 5, without biases)."""
+"""Feed-forward layers: plain, gated, and mixtures of experts.
+
+Plain: Vaswani et al. 2017 (arXiv 1706.03762, equation 2). Gated: Shazeer 2020 (arXiv 2002.05202, equation 5).
+Squared ReLU: So et al. 2021 (arXiv 2109.08668, section 3.1). Experts chosen by token: Shazeer et al. 2017
+(arXiv 1701.06538, section 2.1), as in Mixtral (Jiang et al. 2024, arXiv 2401.04088, section 2.1).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from yanmo.errors import InputError
 from yanmo.nn.linear import FusedLinear
 
 
-class SwiGLU(nn.Module):
-    """(silu(x W_gate) * x W_up) W_down, with gate and up in one matrix."""
+class Activation(StrEnum):
+    """What bends a layer."""
 
-    def __init__(self, d_model: int, d_ff: int) -> None:
-        """``d_ff`` is the width between the two products."""
+    RELU = "relu"
+    RELU2 = "relu2"
+    GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
+    QUICK_GELU = "quick_gelu"
+    SILU = "silu"
+    TANH = "tanh"
+
+
+def _relu2(x: Tensor) -> Tensor:
+    return functional.relu(x).square()
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    Activation.RELU: functional.relu,
+    Activation.RELU2: _relu2,
+    Activation.GELU: functional.gelu,
+    Activation.GELU_TANH: _gelu_tanh,
+    Activation.QUICK_GELU: _quick_gelu,
+    Activation.SILU: functional.silu,
+    Activation.TANH: torch.tanh,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertsConfig:
+    """A mixture of experts.
+
+    Attributes:
+        num_experts: how many there are.
+        num_active: how many of them each token goes through.
+        d_ff: width of one expert.
+        normalise: whether the weights of the chosen ones are scaled to a sum of 1.
+        layers: which layers have experts, one entry a layer; empty for all.
+    """
+
+    num_experts: int
+    num_active: int
+    d_ff: int
+    normalise: bool = True
+    layers: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be built."""
+        if not 1 <= self.num_active <= self.num_experts:
+            raise InputError(
+                f"num_active must be 1 to num_experts ({self.num_experts}), not {self.num_active}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardConfig:
+    """Feed-forward of a stack: width, activation, whether it is gated, biases, and experts if any."""
+
+    d_ff: int
+    activation: Activation = Activation.SILU
+    gated: bool = True
+    bias: bool = False
+    experts: ExpertsConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be built."""
+        if self.d_ff < 1:
+            raise InputError(f"d_ff must be at least 1, not {self.d_ff}")
+
+
+def build_feed_forward(d_model: int, config: FeedForwardConfig, *, layer: int) -> nn.Module:
+    """The feed-forward of one layer."""
+    experts = config.experts
+    if experts is not None and (not experts.layers or experts.layers[layer]):
+        return Experts(d_model, config.activation, experts)
+    if config.gated:
+        return GatedFeedForward(d_model, config)
+    return FeedForward(d_model, config)
+
+
+class FeedForward(nn.Module):
+    """act(x W_up) W_down."""
+
+    def __init__(self, d_model: int, config: FeedForwardConfig) -> None:
+        """Sizes as configured."""
         super().__init__()
-        self.gate_up = FusedLinear(d_model, (d_ff, d_ff))
-        self.down = nn.Linear(d_ff, d_model, bias=False)
+        self.up = nn.Linear(d_model, config.d_ff, bias=config.bias)
+        self.down = nn.Linear(config.d_ff, d_model, bias=config.bias)
+        self._activation = ACTIVATIONS[config.activation]
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Same shape out as in."""
-        gated_BTF: Tensor = _Gate.apply(self.gate_up(x_BTD))
-        return self.down(gated_BTF)
+        return self.down(self._activation(self.up(x_BTD)))
 
 
-class _Gate(torch.autograd.Function):
+class GatedFeedForward(nn.Module):
+    """(act(x W_gate) * x W_up) W_down, with gate and up in one matrix."""
+
+    def __init__(self, d_model: int, config: FeedForwardConfig) -> None:
+        """Sizes as configured."""
+        super().__init__()
+        self.gate_up = FusedLinear(d_model, (config.d_ff, config.d_ff), bias=config.bias)
+        self.down = nn.Linear(config.d_ff, d_model, bias=config.bias)
+        self._gate = gate(config.activation)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Same shape out as in."""
+        return self.down(self._gate(self.gate_up(x_BTD)))
+
+
+class Experts(nn.Module):
+    """Gated feed-forwards of which each token goes through the few that a router chooses."""
+
+    def __init__(self, d_model: int, activation: Activation, config: ExpertsConfig) -> None:
+        """Weights of all experts in two tensors, X experts each."""
+        super().__init__()
+        self.router = nn.Linear(d_model, config.num_experts, bias=False)
+        self.gate_up_XGD = nn.Parameter(torch.empty(config.num_experts, 2 * config.d_ff, d_model))
+        self.down_XDF = nn.Parameter(torch.empty(config.num_experts, d_model, config.d_ff))
+        self._config, self._gate = config, gate(activation)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Same shape out as in; an expert sees only the tokens that chose it."""
+        x_ND = x_BTD.flatten(0, -2)
+        share_NX = torch.softmax(self.router(x_ND).float(), dim=-1)
+        share_NA, expert_NA = share_NX.topk(self._config.num_active, dim=-1)
+        if self._config.normalise:
+            share_NA = share_NA / share_NA.sum(-1, keepdim=True)
+        out_ND = torch.zeros_like(x_ND)
+        for expert in expert_NA.unique().tolist():
+            token_M, choice_M = torch.where(expert_NA == expert)
+            hidden_MF = self._gate(x_ND[token_M] @ self.gate_up_XGD[expert].T)
+            share_M1 = share_NA[token_M, choice_M, None].to(x_ND.dtype)
+            out_ND = out_ND.index_add(0, token_M, (hidden_MF @ self.down_XDF[expert].T) * share_M1)
+        return out_ND.view_as(x_BTD)
+
+
+def gate(activation: Activation) -> Callable[[Tensor], Tensor]:
+    """From gate and up side by side to act(gate) * up."""
+    if activation is Activation.SILU:
+        return _SiluGate.apply
+    act = ACTIVATIONS[activation]
+
+    def gated(gate_up: Tensor) -> Tensor:
+        opened, up = gate_up.chunk(2, dim=-1)
+        return act(opened) * up
+
+    return gated
+
+
+class _SiluGate(torch.autograd.Function):
     """silu(gate) * up, whose two gradients are written side by side instead of joined afterwards."""
 
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        gate, up = gate_up.chunk(2, dim=-1)
-        active = functional.silu(gate)
+        opened, up = gate_up.chunk(2, dim=-1)
+        active = functional.silu(opened)
         ctx.save_for_backward(gate_up, active)
         return active * up
 
@@ -40,9 +191,9 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
         gate_up, active = ctx.saved_tensors
         (grad,) = grad_outputs
-        gate, up = gate_up.chunk(2, dim=-1)
+        opened, up = gate_up.chunk(2, dim=-1)
         grad_gate_up = torch.empty_like(gate_up)
-        grad_gate, grad_up = grad_gate_up.chunk(2, dim=-1)
+        grad_opened, grad_up = grad_gate_up.chunk(2, dim=-1)
         torch.mul(grad, active, out=grad_up)
-        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
+        torch.ops.aten.silu_backward.grad_input(grad * up, opened, grad_input=grad_opened)
         return grad_gate_up

@@ -19,6 +19,8 @@ class LayerCache:
         self._keys_BKSE: Tensor | None = None
         self._values_BKSE: Tensor | None = None
         self.num_tokens = 0
+        # Keys and values of the text that cross-attention looks at, once they are known.
+        self.memory: tuple[Tensor, Tensor] | None = None
 
     def append(self, keys_BKTE: Tensor, values_BKTE: Tensor) -> tuple[Tensor, Tensor]:
         """Add T tokens.
@@ -40,6 +42,9 @@ class LayerCache:
         if self._keys_BKSE is not None and self._values_BKSE is not None:
             self._keys_BKSE = self._keys_BKSE.index_select(0, rows_B)
             self._values_BKSE = self._values_BKSE.index_select(0, rows_B)
+        if self.memory is not None:
+            keys_BKSE, values_BKSE = self.memory
+            self.memory = (keys_BKSE.index_select(0, rows_B), values_BKSE.index_select(0, rows_B))
 
     def _grow(self, end: int, like_BKTE: Tensor) -> None:
         size = min(self._max_seq_len, max(end, 64, 2 * self.num_tokens))

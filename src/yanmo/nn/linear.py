@@ -6,9 +6,9 @@ from torch import nn
 
 
 class FusedLinear(nn.Linear):
-    """Linear layers without biases, stacked by rows; ``parts`` has the rows of each."""
+    """Linear layers stacked by rows; ``parts`` has the rows of each."""
 
-    def __init__(self, in_features: int, parts: tuple[int, ...]) -> None:
+    def __init__(self, in_features: int, parts: tuple[int, ...], *, bias: bool = False) -> None:
         """``parts`` are the output sizes of the layers, in order."""
-        super().__init__(in_features, sum(parts), bias=False)
+        super().__init__(in_features, sum(parts), bias=bias)
         self.parts = parts

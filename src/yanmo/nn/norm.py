@@ -1,15 +1,42 @@
-"""Normalisation: RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467, equation 4).
+"""Normalisation: RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467, equation 4) and LayerNorm
+(Ba et al. 2016, arXiv 1607.06450, equation 4).
 
-Forward and backward are written out: torch composes RMSNorm of a dozen operators on a CPU, and on a
-small model's widths that costs more than the matrix products beside it (benchmarks/LOG.md).
+RMSNorm's forward and backward are written out: torch composes it of a dozen operators on a CPU, and on a
+small model's widths that costs more than the matrix products beside it (benchmarks/LOG.md). LayerNorm
+is torch's own, which is one kernel.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+class NormKind(StrEnum):
+    """How a vector is normalised."""
+
+    RMS = "rms"
+    LAYER = "layer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormConfig:
+    """A norm: ``eps`` is added to the mean square or the variance; only LayerNorm can have a ``bias``."""
+
+    kind: NormKind = NormKind.RMS
+    eps: float = 1e-6
+    bias: bool = False
+
+
+def build_norm(dim: int, config: NormConfig) -> nn.Module:
+    """The norm of vectors of ``dim`` numbers that a config asks for."""
+    if config.kind is NormKind.RMS:
+        return RMSNorm(dim, eps=config.eps)
+    return nn.LayerNorm(dim, eps=config.eps, bias=config.bias)
 
 
 class RMSNorm(nn.Module):

@@ -42,15 +42,16 @@ class StepShape:
 
 def matrix_flop_per_token(config: TransformerConfig, seq_len: int) -> float:
     """Floating-point operations of forward and backward for one token, matrix products only."""
-    heads = config.num_heads * config.head_dim
-    attention = config.d_model * config.head_dim * 2 * (config.num_heads + config.num_kv_heads)
-    layer = attention + 3 * config.d_model * config.d_ff + 2 * seq_len * heads
+    block = config.last_stack.block
+    attention = config.d_model * 2 * (block.attention.query_width + block.attention.key_width)
+    layer = attention + 3 * config.d_model * block.feed_forward.d_ff
+    layer += 2 * seq_len * block.attention.query_width
     return 6.0 * (config.num_layers * layer + config.vocab_size * config.d_model)
 
 
 def predict_step_s(shape: StepShape, machine: Machine) -> float:
     """Seconds of one optimizer step, by the analytic model."""
-    config = shape.model
+    config, block = shape.model, shape.model.last_stack.block
     flop = shape.batch_tokens * matrix_flop_per_token(config, shape.seq_len)
     products_s = flop / (_PRODUCT_EFFICIENCY * machine.gemm_flop_per_s)
     width = 2 if machine.dtype == "bfloat16" else 4
@@ -60,8 +61,8 @@ def predict_step_s(shape: StepShape, machine: Machine) -> float:
         / 2
         * (
             _STREAM_TRAFFIC * config.d_model
-            + _FEED_FORWARD_TRAFFIC * config.d_ff
-            + _SCORE_TRAFFIC * config.num_heads * shape.seq_len
+            + _FEED_FORWARD_TRAFFIC * block.feed_forward.d_ff
+            + _SCORE_TRAFFIC * block.attention.num_heads * shape.seq_len
         )
         + 30.0 * config.vocab_size
     )
@@ -72,11 +73,11 @@ def predict_step_s(shape: StepShape, machine: Machine) -> float:
 
 def predict_memory_bytes(shape: StepShape, machine: Machine) -> int:
     """Most memory that training holds: weights, masters, gradients, moments, activations."""
-    config = shape.model
+    config, block = shape.model, shape.model.last_stack.block
     width = 2 if machine.dtype == "bfloat16" else 4
     weights = config.num_parameters * (2 * width + 4 + 4 + 8)
     per_token = config.num_layers * (
-        16 * config.d_model + 5 * config.d_ff + 4 * config.num_heads * shape.seq_len
+        16 * config.d_model + 5 * block.feed_forward.d_ff + 4 * block.attention.num_heads * shape.seq_len
     )
     # Freed blocks are kept for the next step, so the peak holds the backward pass's too.
     return int(_PROCESS_BYTES + weights + 1.5 * width * shape.batch_tokens * per_token)
@@ -103,8 +104,9 @@ def measure_step_s(shape: StepShape, *, dtype: torch.dtype, dropout: float, num_
 
 def _optimizer_s(config: TransformerConfig, machine: Machine) -> float:
     """Muon's products (five iterations of three) and the traffic of masters and moments."""
-    small, wide = config.d_model, config.d_ff
-    heads = config.head_dim * (config.num_heads + config.num_kv_heads)
+    block = config.last_stack.block
+    small, wide = config.d_model, block.feed_forward.d_ff
+    heads = block.attention.query_width + block.attention.key_width
     flop = 0.0
     for rows in (2 * heads, 3 * wide):
         flop += 5 * (4.0 * small * small * rows + 2.0 * small**3 * rows / max(small, wide))

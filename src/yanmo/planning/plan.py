@@ -14,6 +14,7 @@ import torch
 
 from yanmo.config import format_duration, format_size
 from yanmo.errors import InputError
+from yanmo.models.families import qwen3
 from yanmo.models.transformer import TransformerConfig
 from yanmo.planning.cost import StepShape, measure_step_s, predict_memory_bytes, predict_step_s
 from yanmo.planning.probe import Machine
@@ -94,8 +95,16 @@ class Candidate:
     @property
     def model(self) -> TransformerConfig:
         """Sizes of the network."""
-        names = {field.name for field in dataclasses.fields(TransformerConfig)}
-        return TransformerConfig(**{k: v for k, v in vars(self).items() if k in names})
+        return qwen3.decoder(
+            vocab_size=self.vocab_size,
+            d_model=self.d_model,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            num_kv_heads=self.num_kv_heads,
+            head_dim=self.head_dim,
+            d_ff=self.d_ff,
+            max_seq_len=self.max_seq_len,
+        )
 
     @property
     def optimizer(self) -> OptimizerConfig:
@@ -227,16 +236,17 @@ def _candidate(
 ) -> Candidate:
     head_dim = _HEAD_DIM if d_model % _HEAD_DIM == 0 else 2 * max(1, d_model // 8)
     num_heads = max(1, d_model // head_dim)
-    model = TransformerConfig(
-        vocab_size=facts.vocab_size,
-        d_model=d_model,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        num_kv_heads=num_heads // 2 if num_heads % 2 == 0 else num_heads,
-        head_dim=head_dim,
-        d_ff=max(64, round(d_model * 8 / 3 / 64) * 64),
-        max_seq_len=context,
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": facts.vocab_size,
+        "d_model": d_model,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "num_kv_heads": num_heads // 2 if num_heads % 2 == 0 else num_heads,
+        "head_dim": head_dim,
+        "d_ff": max(64, round(d_model * 8 / 3 / 64) * 64),
+        "max_seq_len": context,
+    }
+    model = qwen3.decoder(**sizes)
     batch_size = wishes.batch_size or max(1, _batch_tokens(budget_s) // context)
     shape = StepShape(model=model, batch_size=batch_size, seq_len=context)
     step_s = predict_step_s(shape, machine) * correction
@@ -252,8 +262,6 @@ def _candidate(
     )
     predicted *= context_penalty(context * facts.bytes_per_token)
     predicted *= _memorising_penalty(epochs, in_blocks, num_train_tokens)
-    names = {field.name for field in dataclasses.fields(Candidate)}
-    sizes = {name: value for name, value in vars(model).items() if name in names}
     return Candidate(
         **sizes,
         num_parameters=model.num_parameters,

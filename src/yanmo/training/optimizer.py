@@ -47,7 +47,7 @@ class Optimizer:
         self._matrices = {
             name: _parts(model, name)
             for name, p in self._parameters.items()
-            if p.ndim == 2 and name.startswith("blocks.")
+            if p.ndim == 2 and ".blocks." in name
         }
         self._momentum = {name: torch.zeros_like(self._masters[name]) for name in self._matrices}
         others = [name for name in self._parameters if name not in self._matrices]
@@ -80,7 +80,8 @@ class Optimizer:
             scale = min(1.0, self.config.max_grad_norm / (norm + 1e-12)) / num_tokens
             torch._foreach_mul_(gradients, scale)
             self._num_updates += 1
-            self._step_muon(factor)
+            if self._matrices:
+                self._step_muon(factor)
             self._step_adam(factor)
             self.write_weights()
         torch._foreach_zero_(gradients)

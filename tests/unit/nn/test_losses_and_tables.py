@@ -10,7 +10,7 @@ from yanmo.nn import cross_entropy
 from yanmo.nn.cross_entropy import linear_cross_entropy, token_losses
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.norm import RMSNorm
-from yanmo.nn.position import RotaryEmbedding, apply_rotary
+from yanmo.nn.position import RopeConfig, RotaryEmbedding, apply_rotary
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 2**20])
@@ -49,9 +49,9 @@ def test_rms_norm_by_hand() -> None:
 
 
 def test_rotary_turns_by_the_angle_of_the_position() -> None:
-    rotary = RotaryEmbedding(4, 8, theta=100.0)
+    rotary = RotaryEmbedding(4, 8, RopeConfig(theta=100.0))
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).repeat(1, 8, 1, 1)
-    turned = apply_rotary(x, *rotary(0, 8, torch.float32))[0, 5, 0]
+    turned = apply_rotary(x, *rotary.range(0, 8, torch.float32))[0, 5, 0]
     for half, frequency in ((0, 1.0), (1, 0.1)):
         number = complex(x[0, 0, 0, half], x[0, 0, 0, half + 2])
         expected = number * complex(math.cos(5 * frequency), math.sin(5 * frequency))
@@ -60,8 +60,8 @@ def test_rotary_turns_by_the_angle_of_the_position() -> None:
 
 def test_rotary_scores_depend_on_distance_only() -> None:
     torch.manual_seed(0)
-    rotary = RotaryEmbedding(8, 64, theta=10_000.0)
+    rotary = RotaryEmbedding(8, 64, RopeConfig())
     q, k = torch.randn(8), torch.randn(8)
-    q_BTHE = apply_rotary(q.repeat(1, 64, 1, 1), *rotary(0, 64, torch.float32))[0, :, 0]
-    k_BTHE = apply_rotary(k.repeat(1, 64, 1, 1), *rotary(0, 64, torch.float32))[0, :, 0]
+    q_BTHE = apply_rotary(q.repeat(1, 64, 1, 1), *rotary.range(0, 64, torch.float32))[0, :, 0]
+    k_BTHE = apply_rotary(k.repeat(1, 64, 1, 1), *rotary.range(0, 64, torch.float32))[0, :, 0]
     assert float(q_BTHE[10] @ k_BTHE[3]) == pytest.approx(float(q_BTHE[57] @ k_BTHE[50]), abs=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from yanmo.config import from_mapping
 from yanmo.errors import InputError
 from yanmo.models.transformer import Transformer
-from yanmo.planning.cost import StepShape, predict_memory_bytes, predict_step_s
+from yanmo.planning.cost import predict_memory_bytes, predict_step_s
 from yanmo.planning.plan import Candidate, CorpusFacts, Wishes, make_plan, plan_table
 from yanmo.planning.probe import Machine
 from yanmo.planning.scaling import LAW, effective_epochs
@@ -64,7 +64,7 @@ def test_wishes_are_granted() -> None:
     chosen = make_plan(FACTS, MACHINE, budget_s=None, wishes=wishes).chosen
     granted = {key: getattr(chosen, key) for key in dataclasses.asdict(wishes) if hasattr(chosen, key)}
     assert granted | {"muon_learning_rate": None, "adam_learning_rate": None} == dataclasses.asdict(wishes)
-    assert chosen.model.num_heads * chosen.model.head_dim == 96
+    assert chosen.model.last_stack.block.attention.query_width == 96
 
 
 def test_what_does_not_fit_is_refused_with_the_figures() -> None:
@@ -83,10 +83,8 @@ def test_a_plan_read_back_is_the_same() -> None:
 
 
 def test_a_larger_model_costs_more_time_and_memory() -> None:
-    plan = make_plan(FACTS, MACHINE, budget_s=3600, measure=False)
-    base = plan.chosen.step
-    deeper = dataclasses.replace(base.model, num_layers=base.model.num_layers * 2)
-    bigger = StepShape(model=deeper, batch_size=base.batch_size, seq_len=base.seq_len)
+    chosen = make_plan(FACTS, MACHINE, budget_s=3600, measure=False).chosen
+    base, bigger = chosen.step, dataclasses.replace(chosen, num_layers=chosen.num_layers * 2).step
     assert 1.7 < predict_step_s(bigger, MACHINE) / predict_step_s(base, MACHINE) < 2.1
     assert predict_memory_bytes(bigger, MACHINE) > predict_memory_bytes(base, MACHINE)
 

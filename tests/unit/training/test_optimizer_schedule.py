@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.families import qwen3
+from yanmo.models.transformer import Transformer
 from yanmo.training.optimizer import Optimizer, OptimizerConfig, orthogonalise
 from yanmo.training.schedule import Schedule, ScheduleConfig
 
@@ -14,7 +15,7 @@ from yanmo.training.schedule import Schedule, ScheduleConfig
 def small_model() -> Transformer:
     torch.manual_seed(0)
     return Transformer(
-        TransformerConfig(
+        qwen3.decoder(
             vocab_size=32,
             d_model=16,
             num_layers=1,

@@ -1,15 +1,73 @@
 """Families of checkpoints: how each one's config and weight names map to the one stack.
 
-A family is a module with ``ARCHITECTURE``, ``read_config``, ``write_config`` and ``names``; it is
-used in both directions.
+A family is a module with ``ARCHITECTURES``, ``PREFIX``, ``IGNORED``, ``read_config``, ``write_config`` and
+``weights``; it is used in both directions.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
-from yanmo.models.families import qwen3
+from yanmo.errors import InputError
+from yanmo.models.families import bert, gpt2, qwen3, t5
+from yanmo.models.families.mapping import Weight
+from yanmo.models.foreign_files import shorten
+from yanmo.models.transformer import TransformerConfig
 
-FAMILIES: dict[str, ModuleType] = {
+
+class Family(Protocol):
+    """What a module of a family offers."""
+
+    @property
+    def ARCHITECTURES(self) -> tuple[str, ...]:
+        """Class names that config.json may give; the first where it gives none."""
+
+    @property
+    def PREFIX(self) -> str:
+        """What stands before the bare model's names in checkpoints that have a head."""
+
+    @property
+    def IGNORED(self) -> tuple[str, ...]:
+        """Patterns of weights that hold nothing a model needs."""
+
+    def read_config(self, config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:
+        """Our config of a config.json, whose ``architectures`` are among those known.
+
+        Raises:
+            InputError: a key is missing, or asks for something that the stack does not do.
+        """
+
+    def write_config(self, config: TransformerConfig, *, model_type: str) -> dict[str, Any]:
+        """The config.json of ours, as one of the family's model types."""
+
+    def weights(self, config: TransformerConfig) -> Iterator[Weight]:
+        """Our weight names and theirs."""
+
+
+# model_type of config.json to the family's module.
+FAMILIES: dict[str, Family] = {
+    "gpt2": gpt2,
     "qwen3": qwen3,
+    "bert": bert,
+    "t5": t5,
+    "mt5": t5,
 }
+
+
+def family_of(config: Mapping[str, Any], *, where: object) -> Family:
+    """The family that a config.json belongs to.
+
+    Raises:
+        InputError: the model type or the architecture is not known.
+    """
+    model_type = config.get("model_type")
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        known = ", ".join(FAMILIES)
+        raise InputError(f"unknown model type {shorten(model_type)}", where=where, remedy=f"known: {known}")
+    named = config.get("architectures") or [family.ARCHITECTURES[0]]
+    if not isinstance(named, list) or named[0] not in family.ARCHITECTURES:
+        known = ", ".join(family.ARCHITECTURES)
+        raise InputError(f"unknown architecture {shorten(named)}", where=where, remedy=f"known: {known}")
+    return family

@@ -2,67 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from yanmo.errors import InputError
+from yanmo.models.families.fields import Fields, write_rope
+from yanmo.models.families.mapping import Weight, linear
+from yanmo.models.heads import HeadConfig, HeadKind
+from yanmo.models.stack import StackConfig
 from yanmo.models.transformer import TransformerConfig
+from yanmo.nn.attention import AttentionConfig, QkNorm
+from yanmo.nn.block import BlockConfig
+from yanmo.nn.feed_forward import FeedForwardConfig
+from yanmo.nn.norm import NormConfig
+from yanmo.nn.position import PositionConfig, RopeConfig
 
-ARCHITECTURE = "Qwen3ForCausalLM"
+ARCHITECTURES = ("Qwen3ForCausalLM",)
+PREFIX = "model."
+IGNORED = (r"rotary_emb\.inv_freq$",)
+
+
+def decoder(
+    *,
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    d_ff: int,
+    max_seq_len: int,
+    tied_embeddings: bool = True,
+    rope: RopeConfig | None = None,
+    norm_eps: float = 1e-6,
+) -> TransformerConfig:
+    """A decoder of these sizes: RMSNorm, SwiGLU, rotary positions, QK-norm, grouped heads."""
+    block = BlockConfig(
+        attention=AttentionConfig(
+            num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, qk_norm=QkNorm.HEAD
+        ),
+        feed_forward=FeedForwardConfig(d_ff=d_ff),
+        norm=NormConfig(eps=norm_eps),
+    )
+    stack = StackConfig(
+        num_layers=num_layers, block=block, position=PositionConfig(rope=rope or RopeConfig())
+    )
+    head = HeadConfig(kind=HeadKind.CAUSAL_LM, num_outputs=vocab_size, tied=tied_embeddings)
+    return TransformerConfig(
+        vocab_size=vocab_size, d_model=d_model, max_seq_len=max_seq_len, decoder=stack, heads=(head,)
+    )
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:
-    """Sizes from a Hugging Face config.json.
+    """Our config of a config.json.
 
     Raises:
         InputError: a key is missing, or asks for something that this stack does not do.
     """
-    refused = {
-        "hidden_act": config.get("hidden_act", "silu") != "silu",
-        "attention_bias": bool(config.get("attention_bias")),
-        "use_sliding_window": bool(config.get("use_sliding_window")),
-    }
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    refused["rope_scaling"] = rope.get("rope_type", rope.get("type", "default")) != "default"
-    for key, is_refused in refused.items():
-        if is_refused:
-            raise InputError(f"{key} = {config.get(key)!r} is not supported for Qwen3", where=where)
-    try:
-        return TransformerConfig(
-            vocab_size=config["vocab_size"],
-            d_model=config["hidden_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=config["num_attention_heads"],
-            num_kv_heads=config.get("num_key_value_heads", config["num_attention_heads"]),
-            head_dim=config.get("head_dim", 128),
-            d_ff=config["intermediate_size"],
-            max_seq_len=config["max_position_embeddings"],
-            rope_theta=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
-            norm_eps=config.get("rms_norm_eps", 1e-6),
-            tied_embeddings=config.get("tie_word_embeddings", False),
-        )
-    except KeyError as error:
-        raise InputError(f"{error} is missing", where=where, remedy="the file is damaged") from None
+    fields = Fields(config, where)
+    fields.require("hidden_act", "silu", default="silu")
+    fields.require("attention_bias", False, default=False)
+    fields.require("use_sliding_window", False, default=False)
+    max_seq_len = fields.size("max_position_embeddings")
+    num_heads = fields.size("num_attention_heads")
+    return decoder(
+        vocab_size=fields.size("vocab_size"),
+        d_model=fields.size("hidden_size"),
+        num_layers=fields.layers("num_hidden_layers"),
+        num_heads=num_heads,
+        num_kv_heads=fields.size("num_key_value_heads", num_heads),
+        head_dim=fields.size("head_dim", 128),
+        d_ff=fields.size("intermediate_size"),
+        max_seq_len=max_seq_len,
+        tied_embeddings=fields.flag("tie_word_embeddings", False),
+        rope=fields.rope(max_seq_len),
+        norm_eps=fields.number("rms_norm_eps", 1e-6),
+    )
 
 
-def write_config(config: TransformerConfig) -> dict[str, Any]:
-    """The Hugging Face config.json of these sizes."""
+def write_config(config: TransformerConfig, *, model_type: str = "qwen3") -> dict[str, Any]:
+    """The config.json of ours."""
+    stack = config.last_stack
+    attention = stack.block.attention
     return {
-        "architectures": [ARCHITECTURE],
-        "model_type": "qwen3",
+        "architectures": list(ARCHITECTURES),
+        "model_type": model_type,
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_kv_heads,
-        "head_dim": config.head_dim,
-        "intermediate_size": config.d_ff,
+        "num_hidden_layers": stack.num_layers,
+        "num_attention_heads": attention.num_heads,
+        "num_key_value_heads": attention.num_kv_heads,
+        "head_dim": attention.head_dim,
+        "intermediate_size": stack.block.feed_forward.d_ff,
         "max_position_embeddings": config.max_seq_len,
-        "max_window_layers": config.num_layers,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "rms_norm_eps": config.norm_eps,
-        "tie_word_embeddings": config.tied_embeddings,
+        "max_window_layers": stack.num_layers,
+        "rope_theta": stack.position.rope.theta,
+        "rope_parameters": write_rope(stack.position.rope),
+        "rms_norm_eps": stack.block.norm.eps,
+        "tie_word_embeddings": config.heads[0].tied,
         "hidden_act": "silu",
         "attention_bias": False,
         "attention_dropout": 0.0,
@@ -71,25 +107,21 @@ def write_config(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def names(config: TransformerConfig) -> dict[str, list[str]]:
-    """Our weight names to theirs; several of theirs are stacked by rows into one of ours."""
-    table = {
-        "embedding.weight": ["model.embed_tokens.weight"],
-        "norm.weight": ["model.norm.weight"],
+def weights(config: TransformerConfig) -> Iterator[Weight]:
+    """Our weight names and theirs."""
+    yield Weight("embedding.weight", ("model.embed_tokens.weight",))
+    yield Weight("decoder.norm.weight", ("model.norm.weight",))
+    if not config.heads[0].tied:
+        yield Weight("heads.causal_lm.output.weight", ("lm_head.weight",))
+    layer = {
+        "attention_norm": "input_layernorm",
+        "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "attention.query_norm": "self_attn.q_norm",
+        "attention.key_norm": "self_attn.k_norm",
+        "attention.out": "self_attn.o_proj",
+        "feed_forward_norm": "post_attention_layernorm",
+        "feed_forward.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+        "feed_forward.down": "mlp.down_proj",
     }
-    if not config.tied_embeddings:
-        table["head.weight"] = ["lm_head.weight"]
-    for index in range(config.num_layers):
-        layer = {
-            "attention_norm": ["input_layernorm"],
-            "attention.qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-            "attention.query_norm": ["self_attn.q_norm"],
-            "attention.key_norm": ["self_attn.k_norm"],
-            "attention.out": ["self_attn.o_proj"],
-            "feed_forward_norm": ["post_attention_layernorm"],
-            "feed_forward.gate_up": ["mlp.gate_proj", "mlp.up_proj"],
-            "feed_forward.down": ["mlp.down_proj"],
-        }
-        for ours, theirs in layer.items():
-            table[f"blocks.{index}.{ours}.weight"] = [f"model.layers.{index}.{t}.weight" for t in theirs]
-    return table
+    for index in range(config.last_stack.num_layers):
+        yield from linear(layer, bias=False, prefix=(f"decoder.blocks.{index}.", f"model.layers.{index}."))

@@ -1,0 +1,133 @@
+"""Texts of different lengths in one batch without padding: all tokens in one row, and who they belong to.
+
+Everything but attention looks at single tokens and needs to know nothing; attention goes over runs of
+neighbouring texts of equal length, each run a dense batch of its own (sort texts by length, and there
+are few runs). No product is ever computed for a token that is not there.
+
+Shapes: B texts, T tokens of the longest, N tokens of all texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from yanmo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Run:
+    """``rows`` neighbouring texts of ``length`` tokens each, from token ``start`` of the packed row on."""
+
+    start: int
+    rows: int
+    length: int
+
+    @property
+    def tokens(self) -> slice:
+        """Where they stand in the packed row."""
+        return slice(self.start, self.start + self.rows * self.length)
+
+
+class Segments:
+    """Which stretch of a packed row is which text."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        """``lengths``: tokens of each text, in the order they are packed.
+
+        Raises:
+            InputError: there is no text, or one without a token.
+        """
+        if not lengths or min(lengths) < 1:
+            raise InputError("a packed batch needs texts of at least one token each")
+        self.lengths = tuple(int(length) for length in lengths)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all texts."""
+        return sum(self.lengths)
+
+    @cached_property
+    def lengths_B(self) -> Tensor:
+        """Tokens of each text, int64."""
+        return torch.tensor(self.lengths)
+
+    @cached_property
+    def starts_B(self) -> Tensor:
+        """Place of each text's first token, int64."""
+        return self.lengths_B.cumsum(0) - self.lengths_B
+
+    @cached_property
+    def positions_N(self) -> Tensor:
+        """Position of each token in its text, from 0, int64."""
+        return torch.arange(self.num_tokens) - self.starts_B.repeat_interleave(self.lengths_B)
+
+    @cached_property
+    def texts_N(self) -> Tensor:
+        """Which text each token belongs to, int64."""
+        return torch.arange(len(self.lengths)).repeat_interleave(self.lengths_B)
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Neighbouring texts of equal length, joined."""
+        return tuple(pair[0] for pair in paired_runs(self, self))
+
+    def pad(self, x_1N: Tensor, *, value: float = 0) -> Tensor:
+        """From (1, N, ...) to (B, T, ...), each text at the left and ``value`` behind it."""
+        padded = x_1N.new_full((len(self.lengths), max(self.lengths), *x_1N.shape[2:]), value)
+        padded[self.texts_N, self.positions_N] = x_1N[0]
+        return padded
+
+
+def paired_runs(queries: Segments, keys: Segments) -> tuple[tuple[Run, Run], ...]:
+    """Runs of neighbouring texts of which both the queries' and the keys' lengths are equal.
+
+    Args:
+        queries: one text for each of ``keys``.
+        keys: what text number i of ``queries`` attends to is text number i of these.
+    """
+    pairs: list[tuple[Run, Run]] = []
+    query_start = key_start = 0
+    for query_length, key_length in zip(queries.lengths, keys.lengths, strict=True):
+        if pairs and (pairs[-1][0].length, pairs[-1][1].length) == (query_length, key_length):
+            query, key = pairs[-1]
+            pairs[-1] = (
+                Run(query.start, query.rows + 1, query_length),
+                Run(key.start, key.rows + 1, key_length),
+            )
+        else:
+            pairs.append((Run(query_start, 1, query_length), Run(key_start, 1, key_length)))
+        query_start += query_length
+        key_start += key_length
+    return tuple(pairs)
+
+
+def pack(tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Segments]:
+    """Leave the padding out of a padded batch.
+
+    Args:
+        tokens_BT: token ids, padded on either side.
+        mask_BT: nonzero where there is a token.
+
+    Returns:
+        The tokens as one row (1, N), and its segments.
+
+    Raises:
+        InputError: a row is all padding.
+    """
+    kept_BT = mask_BT.bool()
+    return tokens_BT[kept_BT].unsqueeze(0), Segments(kept_BT.sum(1).tolist())
+
+
+def pack_lists(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Segments]:
+    """Token ids of several texts as one row (1, N), and its segments.
+
+    Raises:
+        InputError: there is no text, or one without a token.
+    """
+    segments = Segments([len(text) for text in texts])
+    return torch.tensor([token for text in texts for token in text]).unsqueeze(0), segments
