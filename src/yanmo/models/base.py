@@ -1,7 +1,8 @@
 """What every language model offers, whatever it is made of.
 
-Evaluation, generation and serving know only this protocol; the Transformer, the LSTM and the
-n-gram model satisfy it. Shapes: B rows, T tokens, V vocabulary.
+Evaluation, generation and serving know only ``LanguageModel``; the Transformer, the LSTM and the
+n-gram model satisfy it. Training knows only ``Trainable``, which the first two satisfy.
+Shapes: B rows, T tokens, D = d_model, V vocabulary.
 """
 
 from __future__ import annotations
@@ -61,6 +62,26 @@ class LanguageModel(Protocol):
         Returns:
             loss_BT1: float32 nats, shape (B, T - 1): entry t is -log p(tokens[t + 1] | tokens[: t + 1]).
         """
+
+
+class Trainable(LanguageModel, Protocol):
+    """A network, as far as the training loop and its objectives know it: an ``nn.Module`` with these."""
+
+    @property
+    def output_weight_VD(self) -> Tensor:
+        """The matrix that turns hidden states into scores."""
+
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        """Hidden states, (B, T, D), of rows of tokens (int64), each a text of its own."""
+
+    def set_dropout(self, probability: float) -> None:
+        """How much to drop while training; 0 is nothing."""
+
+    def train(self, mode: bool = True) -> object:
+        """Turn dropout on, or off."""
+
+    def eval(self) -> object:
+        """Turn dropout off."""
 
 
 def greedy(scores_BV: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from yanmo.generation.engine import Engine, SamplingParams
-from yanmo.models.transformer import Transformer
+from yanmo.models.base import Trainable
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import Progress, say
 from yanmo.tokenizers.load import Tokenizer
@@ -27,7 +27,7 @@ class Log:
         """Append the step."""
         self._log.append({**row, "bits_per_byte": row["loss_nats"] / math.log(2) / self._bytes_per_token})
 
-    def validated(self, row: dict[str, Any], model: Transformer) -> None:
+    def validated(self, row: dict[str, Any], model: Trainable) -> None:
         """Append the validation."""
         self._log.append(row)
 
@@ -54,7 +54,7 @@ class Narrator:
         if row["step"] >= self._schedule.num_steps:
             self._bar.__exit__(None, None, None)
 
-    def validated(self, row: dict[str, Any], model: Transformer) -> None:
+    def validated(self, row: dict[str, Any], model: Trainable) -> None:
         """Say the score on held-out text."""
         say(f"step {row['step']:,}: {row['bits_per_byte']:.4f} bits per byte on held-out text")
 
@@ -69,12 +69,13 @@ class Sampler:
     def stepped(self, row: dict[str, Any], time_left_s: float) -> None:
         """Nothing to do between validations."""
 
-    def validated(self, row: dict[str, Any], model: Transformer) -> None:
+    def validated(self, row: dict[str, Any], model: Trainable) -> None:
         """Write a sample at about every fifth of the run."""
         progress = self._schedule.progress(row["step"])
         if progress < 1 and math.floor(progress * 20) % (20 // _NUM_SAMPLES):
             return
-        max_tokens = min(_SAMPLE_TOKENS, model.max_seq_len - 2)
+        longest = model.max_seq_len
+        max_tokens = _SAMPLE_TOKENS if longest is None else min(_SAMPLE_TOKENS, longest - 2)
         params = SamplingParams(max_tokens=max_tokens, temperature=0.8, top_p=0.95, seed=self._seed)
         model.eval()
         text = Engine(model, self._tokenizer).generate([self._tokenizer.eos_id], params).text

@@ -19,6 +19,7 @@ from yanmo.data.loader import Loader
 from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
 from yanmo.evaluation.scoring import evaluate_texts
+from yanmo.models.base import Trainable
 from yanmo.models.character_ngram import quick_baseline, sample_texts
 from yanmo.models.folder import save_model
 from yanmo.models.transformer import Transformer
@@ -218,8 +219,8 @@ class _Pretraining:
         log.truncate_after(trainer.state.step)
         return trainer
 
-    def _validate(self, model: Transformer) -> dict[str, float]:
-        score = evaluate_texts(model, self._tokenizer, self._valid_texts, stride=_valid_stride(model))
+    def _validate(self, model: Trainable) -> dict[str, float]:
+        score = evaluate_texts(model, self._tokenizer, self._valid_texts, stride=_valid_stride(self._model))
         return {"loss_nats": score.loss_nats / score.num_tokens, "bits_per_byte": score.bits_per_byte}
 
     def _finish(

@@ -12,7 +12,7 @@ from typing import Protocol
 from torch import Tensor
 
 from yanmo.data.loader import Batch
-from yanmo.models.transformer import Transformer
+from yanmo.models.base import Trainable
 from yanmo.nn.cross_entropy import linear_cross_entropy
 
 
@@ -27,11 +27,11 @@ class LossSum:
 class Objective(Protocol):
     """From a model and a batch to a loss."""
 
-    def __call__(self, model: Transformer, batch: Batch) -> LossSum:
+    def __call__(self, model: Trainable, batch: Batch) -> LossSum:
         """Loss of one micro-batch."""
 
 
-def causal(model: Transformer, batch: Batch) -> LossSum:
+def causal(model: Trainable, batch: Batch) -> LossSum:
     """Predict each token from those before it (Radford et al. 2018, equation 1)."""
     hidden_ND = model.hidden(batch.inputs_BT).flatten(0, 1)
     loss = linear_cross_entropy(hidden_ND, model.output_weight_VD, batch.targets_BT.flatten())

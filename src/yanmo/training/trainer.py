@@ -17,7 +17,7 @@ import torch
 
 from yanmo.data.loader import Batch, Loader
 from yanmo.errors import TrainingDiverged
-from yanmo.models.transformer import Transformer
+from yanmo.models.base import Trainable
 from yanmo.runtime import StopSignal
 from yanmo.training.checkpoint import Checkpoint, CheckpointStore
 from yanmo.training.objective import Objective
@@ -47,7 +47,7 @@ class Listener(Protocol):
     def stepped(self, row: dict[str, Any], time_left_s: float) -> None:
         """After each step, with the row of the metrics log."""
 
-    def validated(self, row: dict[str, Any], model: Transformer) -> None:
+    def validated(self, row: dict[str, Any], model: Trainable) -> None:
         """After each validation."""
 
 
@@ -69,13 +69,13 @@ class Trainer:
 
     def __init__(
         self,
-        model: Transformer,
+        model: Trainable,
         objective: Objective,
         loader: Loader,
         optimizer: Optimizer,
         schedule: Schedule,
         store: CheckpointStore,
-        validate: Callable[[Transformer], dict[str, float]],
+        validate: Callable[[Trainable], dict[str, float]],
         *,
         config: TrainerConfig,
         deadline_s: float | None,
