@@ -60,6 +60,36 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def new_file(destination: Path) -> Iterator[Path]:
+    """Write a large file whole: yields a temporary path, fsynced and renamed into place on success.
+
+    On failure the temporary file is removed and ``destination`` is untouched. What a killed command left
+    beside ``destination`` is removed first.
+
+    Raises:
+        YanmoError: the disk is full or the place cannot be written.
+    """
+    destination = _real(destination)
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(destination)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(destination)
+        _fsync_folder(destination.parent)
+    except OSError as error:
+        # The work inside may have failed on a file elsewhere, such as its input.
+        if not _is_about(error, temporary, destination):
+            raise
+        raise disk_error(error, destination) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace a JSON file atomically (UTF-8, indented, keys in the order given)."""
     write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from yanmo.models.families import FAMILIES
-from yanmo.models.folder import checkpoint_weights, load_transformer
+from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.heads import HeadKind
 from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.transformer import Transformer
@@ -64,7 +64,7 @@ def export(ours: Transformer, model_type: str, folder: Path) -> None:
     folder.mkdir()
     config = FAMILIES[model_type].write_config(ours.config, model_type=model_type)
     (folder / "config.json").write_text(json.dumps(config))
-    write_safetensors(folder, checkpoint_weights(ours, model_type, dtype=torch.float32))
+    write_safetensors(folder, CheckpointWeights(ours, model_type, dtype=torch.float32))
 
 
 def reload(theirs: Any, folder: Path) -> Any:

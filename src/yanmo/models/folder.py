@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from yanmo.models.families.mapping import Resolver, Weight
 from yanmo.models.foreign_files import DAMAGED
 from yanmo.models.safetensors_files import write_safetensors
 from yanmo.models.transformer import Transformer, TransformerConfig
-from yanmo.models.weights import WeightSource, fill, require_memory
+from yanmo.models.weights import TensorInfo, WeightSource, fill, require_memory
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 
@@ -58,25 +59,59 @@ def load_transformer(
     return model.eval()
 
 
-def checkpoint_weights(
-    model: Transformer, model_type: str, *, weights: Mapping[str, Tensor] | None = None, dtype: torch.dtype
-) -> Iterator[tuple[str, Tensor]]:
-    """A model's weights under the names, and in the layout, of a family's checkpoints.
+class CheckpointWeights:
+    """A model's weights under the names, and in the layout, of a family's checkpoints; a ``WeightSource``."""
 
-    Args:
-        model: gives the config, and the weights where no others are given.
-        model_type: of config.json.
-        weights: by our names, any float type.
-        dtype: type of what is given.
-    """
-    ours = weights if weights is not None else dict(model.named_parameters())
-    for weight in FAMILIES[model_type].weights(model.config):
-        value = ours[weight.ours].detach()
-        parts = _split(model, weight, len(weight.theirs), value)
-        for name, part in zip(weight.theirs, parts, strict=True):
-            yield name, weight.layout.theirs(part).to(dtype).contiguous()
-        for copy in weight.copies:
-            yield copy, weight.layout.theirs(value).to(dtype).contiguous()
+    def __init__(
+        self,
+        model: Transformer,
+        model_type: str,
+        *,
+        dtype: torch.dtype,
+        weights: Mapping[str, Tensor] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            model: gives the config, and the weights where no others are given.
+            model_type: of config.json.
+            dtype: type that the weights are given in.
+            weights: by our names, any float type.
+            path: where the model came from, for messages.
+        """
+        self.path = path or Path()
+        self._model, self._dtype = model, dtype
+        self._ours = dict(model.named_parameters()) if weights is None else weights
+        self._places: dict[str, tuple[Weight, int]] = {}
+        for weight in FAMILIES[model_type].weights(model.config):
+            places = {name: (weight, part) for part, name in enumerate(weight.theirs)}
+            self._places |= places | {name: (weight, 0) for name in weight.copies}
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """All tensors by the names of the family's checkpoints."""
+        return {name: self._info(name) for name in self._places}
+
+    def read(self, name: str) -> Tensor:
+        """One tensor."""
+        weight, part = self._places[name]
+        ours = self._ours[weight.ours].detach()
+        piece = _split(self._model, weight, len(weight.theirs), ours)[part]
+        return weight.layout.theirs(piece).to(self._dtype).contiguous()
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors, one at a time."""
+        return ((name, self.read(name)) for name in self._places)
+
+    def _info(self, name: str) -> TensorInfo:
+        weight, part = self._places[name]
+        ours = torch.empty_like(self._ours[weight.ours], device="meta")
+        piece = weight.layout.theirs(_split(self._model, weight, len(weight.theirs), ours)[part])
+        return TensorInfo(tuple(piece.shape), self._dtype, piece.numel() * self._dtype.itemsize)
 
 
 def save_model(
@@ -112,7 +147,7 @@ def save_model(
     dtype_name = str(dtype).removeprefix("torch.")
     generation = {**ids, "eos_token_id": end_ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
     with artifact.new_folder(folder, kind="model", details=details) as temporary:
-        write_safetensors(temporary, checkpoint_weights(model, model_type, weights=weights, dtype=dtype))
+        write_safetensors(temporary, CheckpointWeights(model, model_type, weights=weights, dtype=dtype))
         artifact.write_json(temporary / "config.json", theirs | ids | {"dtype": dtype_name})
         artifact.write_json(temporary / "generation_config.json", generation)
         tokenizer.save(temporary, max_seq_len=model.config.max_seq_len)

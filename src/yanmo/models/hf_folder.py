@@ -101,17 +101,19 @@ class HfFolder:
             raise InputError("has no model_type", where=self.path / CONFIG_FILE, remedy=DAMAGED)
         return model_type
 
+    @property
+    def has_safe_weights(self) -> bool:
+        """Whether there are safetensors weights."""
+        names = (safetensors_files.WEIGHTS_FILE, safetensors_files.INDEX_FILE)
+        return any((self.path / name).exists() for name in names)
+
     def source(self) -> WeightSource:
         """The safetensors weights of the folder, with their headers checked.
 
         Raises:
             InputError: there are none, or a file is damaged.
         """
-        has_safe = any(
-            (self.path / name).exists()
-            for name in (safetensors_files.WEIGHTS_FILE, safetensors_files.INDEX_FILE)
-        )
-        if not has_safe and pickled.has_pickled_weights(self.path):
+        if not self.has_safe_weights and pickled.has_pickled_weights(self.path):
             raise InputError(
                 f"has only {pickled.WEIGHTS_FILE}, a format that can run code",
                 where=self.path,

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from yanmo.errors import InputError
-from yanmo.models import ngram
+from yanmo.models import lstm, ngram
 from yanmo.models.base import LanguageModel
+from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.families import named_architecture
 from yanmo.models.folder import load_transformer
-from yanmo.models.hf_folder import CONFIG_FILE, HfFolder, find_model
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -35,34 +36,39 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
     """Load a model.
 
     Args:
-        path: what ``find_model`` takes: a model folder, a run, or a name in the local cache.
+        path: a model folder, a run, a .gguf file, or a name in the local Hugging Face cache.
         dtype: type of a network's weights in memory.
 
     Raises:
         InputError: the model is missing, damaged, of a family that is not known, or too big for the memory.
     """
-    folder = find_model(path)
-    opened = HfFolder.open(folder)
+    checkpoint = Checkpoint.open(path)
+    where = checkpoint.path
     model: LanguageModel
-    if opened.model_type == ngram.MODEL_TYPE:
-        model = ngram.load_ngram(folder)
-        architecture, num_parameters = f"{model.config.order}-gram", model.num_parameters
-    else:
-        config = opened.config
-        model = load_transformer(config, opened.source(), where=folder / CONFIG_FILE, dtype=dtype)
-        architecture, num_parameters = config["architectures"][0], model.config.num_parameters
-    tokenizer = Tokenizer.load(folder)
+    match checkpoint.model_type:
+        case ngram.MODEL_TYPE:
+            model = ngram.load_ngram(where)
+            architecture, num_parameters = f"{model.config.order}-gram", model.num_parameters
+        case lstm.MODEL_TYPE:
+            model = lstm.load_lstm(where)
+            architecture, num_parameters = "LSTM", model.num_parameters
+        case _:
+            config = checkpoint.config
+            model = load_transformer(config, checkpoint.source(), where=checkpoint.config_path, dtype=dtype)
+            architecture = named_architecture(config)
+            num_parameters = model.config.num_parameters
+    tokenizer = checkpoint.tokenizer
     if tokenizer.vocab_size > model.vocab_size:
         raise InputError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}",
-            where=folder,
-            remedy="the folder mixes two models; copy it again",
+            where=where,
+            remedy="it mixes two models; copy it again",
         )
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        path=folder,
-        name=folder.resolve().parent.name if folder.name == "model" else folder.resolve().name,
+        path=where,
+        name=checkpoint.name,
         architecture=architecture,
         num_parameters=num_parameters,
         chat=tokenizer.chat_tuned,

@@ -66,8 +66,17 @@ def family_of(config: Mapping[str, Any], *, where: object) -> Family:
     if family is None:
         known = ", ".join(FAMILIES)
         raise InputError(f"unknown model type {shorten(model_type)}", where=where, remedy=f"known: {known}")
-    named = config.get("architectures") or [family.ARCHITECTURES[0]]
-    if not isinstance(named, list) or named[0] not in family.ARCHITECTURES:
+    named = named_architecture(config)
+    if named not in family.ARCHITECTURES:
         known = ", ".join(family.ARCHITECTURES)
         raise InputError(f"unknown architecture {shorten(named)}", where=where, remedy=f"known: {known}")
     return family
+
+
+def named_architecture(config: Mapping[str, Any]) -> str:
+    """The class name that a config.json gives, or the first of its family where it gives none."""
+    named = config.get("architectures")
+    if isinstance(named, list) and named:
+        return str(named[0])
+    family = FAMILIES.get(str(config.get("model_type")))
+    return family.ARCHITECTURES[0] if family is not None else "unknown"
