@@ -1,14 +1,14 @@
 """A tokenizer folder in the Hugging Face layout: read, written, and used.
 
 The folder holds tokenizer.json (the ``tokenizers`` library's own format), tokenizer_config.json and
-chat_template.jinja; transformers' AutoTokenizer opens it with identical ids. Text is never
-normalised: whatever is encoded decodes to the same string.
+chat_template.jinja; transformers' AutoTokenizer opens it with identical ids. Any kind that the library
+knows can be used: WordPiece, Unigram, SentencePiece's BPE, byte-level BPE. Those that yanmo trains never
+normalise a text, so whatever is encoded decodes to the same string; those from elsewhere may.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,21 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from yanmo.artifact import read_json, sha256_of_text, write_bytes, write_json
+from yanmo.artifact import sha256_of_text
 from yanmo.errors import InputError
-from yanmo.tokenizers import chat_template
-from yanmo.tokenizers.byte_level import StreamDecoder, Utf8Stream, byte_level_to_bytes
-
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-TEMPLATE_FILE = "chat_template.jinja"
+from yanmo.tokenizers import chat_template, special
+from yanmo.tokenizers.backend import flat, library_errors, open_backend, part_of
+from yanmo.tokenizers.byte_level import StreamDecoder
+from yanmo.tokenizers.decoding import Decoder, clean_up
+from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose
+from yanmo.tokenizers.folder import (
+    CONFIG_FILE,
+    TEMPLATE_FILE,
+    TOKENIZER_FILE,
+    TokenizerFolder,
+    read_folder,
+    write_files,
+)
 
 END_OF_TEXT = "<|endoftext|>"
 IM_START = "<|im_start|>"
@@ -33,19 +40,14 @@ PAD = "<|pad|>"
 # In this order behind the ordinary tokens, as in the Qwen family.
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, PAD)
 
-# The library takes some 200 bytes of memory per byte of text, so long texts are encoded in pieces. No
-# token crosses from a word to the space after it, or from a line break to a word after it.
-_PIECE_CHARS = 500_000
-_CUT = re.compile(r"(?<=\S)(?= )|(?<=\n)(?=\S)")
-
 _NO_LIMIT = int(1e30)  # what transformers writes for "no limit"
 
 
 class Tokenizer:
     """Text to token ids and back, with the special tokens and the chat template of its folder.
 
-    A special token's string inside a text is ordinary text here: only ``encode_chat`` makes special
-    ids, and only from the template.
+    A special token's string inside a text is ordinary text here: only ``encode_chat`` and the template
+    of ``encode_with_specials`` make special ids.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Tokenizer:
         bos_token: str | None = None,
         chat_tuned: bool = False,
         where: object = None,
+        source: TokenizerFolder | None = None,
     ) -> None:
         """Wrap the content of a tokenizer.json.
 
@@ -66,72 +69,80 @@ class Tokenizer:
             template: Jinja chat template, or None where there is none.
             eos_token: string of the token that ends a document.
             pad_token: string of the padding token.
-            bos_token: string of the token that begins a document, if the model wants one.
+            bos_token: string of the token that begins a document; it does where the post-processor of
+                ``tokenizer_json`` puts it there.
             chat_tuned: whether a model that comes with this folder was trained on conversations.
             where: file it came from, for messages.
+            source: the folder it came from, whose configs then say the tokens' names and the rest.
 
         Raises:
             InputError: the content is not a tokenizer.
         """
-        try:
-            self._backend = tokenizers.Tokenizer.from_str(tokenizer_json)
-        except Exception as error:  # the library raises bare Exception
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"not a tokenizer: {reason}", where=where, remedy="the file is damaged; make it again"
-            ) from None
-        self._backend.encode_special_tokens = True
-        self._backend.no_padding()
-        self._backend.no_truncation()
+        backend = open_backend(tokenizer_json, where=where)
+        names = {"eos_token": eos_token, "pad_token": pad_token, "bos_token": bos_token}
+        self._names: dict[str, str | None] = dict.fromkeys(special.ROLES) | names
         self._json = tokenizer_json
-        self.chat_template = template
-        self.chat_tuned = chat_tuned
-        self._names = {"eos_token": eos_token, "pad_token": pad_token, "bos_token": bos_token}
+        self._source = source
+        self._padding_side = _side_of(backend.padding)
+        self._truncation_side = _side_of(backend.truncation)
+        if source is not None:
+            backend = self._lay_over(backend, source)
+        backend.no_padding()
+        backend.no_truncation()
+        self._framer = Framer(backend.post_processor)
+        # Special tokens are put around texts apart from encoding them.
+        backend.post_processor = None
+        self._backend = backend
+        self._encoder = TextEncoder(backend)
+        self._cleans_up = source is not None and source.cleans_up and type(backend.model).__name__ != "BPE"
+        self._decoder = Decoder(flat(part_of(backend.decoder)), cleans_up=self._cleans_up)
         self._special_ids = {
             token.content: token_id
-            for token_id, token in sorted(self._backend.get_added_tokens_decoder().items())
+            for token_id, token in sorted(backend.get_added_tokens_decoder().items())
             if token.special
         }
         self._special_by_id = {token_id: text for text, token_id in self._special_ids.items()}
+        self.chat_template = template
+        self.chat_tuned = chat_tuned
+
+    def _lay_over(self, backend: tokenizers.Tokenizer, source: TokenizerFolder) -> tokenizers.Tokenizer:
+        """Take in what the configs of a folder say beyond its tokenizer.json."""
+        where = source.path.with_name(CONFIG_FILE)
+        settled = source.settled_content(part_of(backend.normalizer), part_of(backend.pre_tokenizer))
+        if settled != source.content:
+            backend, self._json = open_backend(settled, where=where), settled
+        config = special.merged_config(source.config, source.special_tokens_map)
+        known = backend.get_added_tokens_decoder().values()
+        new = special.tokens_to_add(config, source.added_tokens, [t.content for t in known], where=where)
+        if backend.add_tokens(new):
+            self._json = backend.to_str()
+        specials = [token.content for token in known if token.special]
+        self._names = special.names_by_role(config, specials)
+        self._padding_side = source.side("padding") or self._padding_side
+        self._truncation_side = source.side("truncation") or self._truncation_side
+        return backend
 
     @classmethod
     def load(cls, folder: Path | str) -> Tokenizer:
         """Read a tokenizer folder (or a model folder that holds one).
 
         Raises:
-            InputError: tokenizer.json is missing or damaged.
+            InputError: there is no tokenizer.json, nor what it could be made of, or a file is damaged.
         """
-        folder = Path(folder)
-        path = folder / TOKENIZER_FILE
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            remedy = "give a tokenizer or model folder"
-            raise InputError(f"has no {TOKENIZER_FILE}", where=folder, remedy=remedy) from None
-        except UnicodeDecodeError:
-            remedy = "the file is damaged; make it again"
-            raise InputError("not a tokenizer: not UTF-8", where=path, remedy=remedy) from None
-        config_path, template_path = folder / CONFIG_FILE, folder / TEMPLATE_FILE
-        config = read_json(config_path) if config_path.is_file() else {}
-        # Folders from before transformers 5 may name their special tokens in a file apart.
-        older_path = folder / "special_tokens_map.json"
-        config = {**(read_json(older_path) if older_path.is_file() else {}), **config}
-        template = config.get("chat_template")
-        if template_path.is_file():
-            template = template_path.read_text(encoding="utf-8")
-        template = template if isinstance(template, str) else None
+        source = read_folder(Path(folder))
         return cls(
-            content,
-            template=template,
-            eos_token=_token_text(config.get("eos_token")),
-            pad_token=_token_text(config.get("pad_token")),
-            bos_token=_token_text(config.get("bos_token")),
-            chat_tuned=bool(config.get("yanmo_chat", template is not None)),
-            where=path,
+            source.content,
+            template=source.template,
+            chat_tuned=source.is_chat_tuned,
+            where=source.path,
+            source=source,
         )
 
     def save(self, folder: Path | str, *, max_seq_len: int | None = None) -> None:
         """Write the folder's files into ``folder``, which is made if need be.
+
+        What was read from a folder goes back as it came, byte for byte; only a chat template or the chat
+        flag that was changed since, and a limit that the folder did not have, are written anew.
 
         Args:
             folder: a tokenizer folder, or the model folder it belongs to.
@@ -140,21 +151,27 @@ class Tokenizer:
         Raises:
             YanmoError: the disk is full or the folder cannot be written.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config: dict[str, Any] = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **self._names,
-            "unk_token": None,
-            "model_max_length": max_seq_len or _NO_LIMIT,
-            "clean_up_tokenization_spaces": False,
-            "yanmo_chat": self.chat_tuned,
-        }
-        write_bytes(folder / TOKENIZER_FILE, self._json.encode())
-        if self.chat_template is not None:
-            config["chat_template"] = self.chat_template
-            write_bytes(folder / TEMPLATE_FILE, self.chat_template.encode())
-        write_json(folder / CONFIG_FILE, config)
+        config: dict[str, Any] = {} if self._source is None else dict(self._source.config)
+        files = {} if self._source is None else dict(self._source.files)
+        files.setdefault(TOKENIZER_FILE, self._json.encode())
+        if self._source is None:
+            config = {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                **{role: self._names[role] for role in ("eos_token", "pad_token", "bos_token", "unk_token")},
+                "model_max_length": max_seq_len or _NO_LIMIT,
+                "clean_up_tokenization_spaces": False,
+            }
+        elif max_seq_len is not None:
+            config.setdefault("model_max_length", max_seq_len)
+        if self._source is None or self.chat_template != self._source.template:
+            files.pop(TEMPLATE_FILE, None)
+            config.pop("chat_template", None)
+            if self.chat_template is not None:
+                config["chat_template"] = self.chat_template
+                files[TEMPLATE_FILE] = self.chat_template.encode()
+        if self._source is None or self.chat_tuned != self._source.is_chat_tuned:
+            config["yanmo_chat"] = self.chat_tuned
+        write_files(Path(folder), files, config, source=self._source)
 
     @property
     def vocab_size(self) -> int:
@@ -189,10 +206,46 @@ class Tokenizer:
         token_id = self._named_id("pad_token")
         return self.eos_id if token_id is None else token_id
 
-    @property
+    @cached_property
     def bos_id(self) -> int | None:
-        """Id that begins a document, or None where documents begin with nothing."""
-        return self._named_id("bos_token")
+        """Id that begins a document, or None where documents begin with nothing.
+
+        Many tokenizers name such a token and never write it (GPT-2, SmolLM2): see ``named_ids`` for it.
+        """
+        token_id = self._named_id("bos_token")
+        return token_id if token_id is not None and self._framer.begins_with(token_id) else None
+
+    @property
+    def unk_id(self) -> int | None:
+        """Id that stands for what the vocabulary cannot write, or None."""
+        return self._named_id("unk_token")
+
+    @property
+    def cls_id(self) -> int | None:
+        """Id whose vector stands for the whole text in an encoder, or None."""
+        return self._named_id("cls_token")
+
+    @property
+    def sep_id(self) -> int | None:
+        """Id that ends each text in an encoder, or None."""
+        return self._named_id("sep_token")
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id that stands for a hidden token, or None."""
+        return self._named_id("mask_token")
+
+    @property
+    def named_ids(self) -> dict[str, int]:
+        """Ids of all tokens that have a role, by its name: ``bos_token``, ``mask_token`` ..."""
+        ids = {role: self._named_id(role) for role in special.ROLES}
+        return {role: token_id for role, token_id in ids.items() if token_id is not None}
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end an answer: the end of the text, and of a chat message; none where there are none."""
+        ids = (self._named_id("eos_token"), self.im_end_id)
+        return tuple(dict.fromkeys(token_id for token_id in ids if token_id is not None))
 
     @property
     def im_start_id(self) -> int | None:
@@ -209,43 +262,95 @@ class Tokenizer:
         """All special tokens: string to id."""
         return self._special_ids
 
+    @property
+    def max_seq_len(self) -> int | None:
+        """Longest text in tokens that the folder allows, or None where it sets no limit."""
+        return None if self._source is None else self._source.max_seq_len
+
+    @property
+    def padding_side(self) -> Side:
+        """Where shorter texts of a batch are filled up."""
+        return self._padding_side
+
+    @property
+    def truncation_side(self) -> Side:
+        """Where longer texts are cut."""
+        return self._truncation_side
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; strings that look like special tokens are ordinary text.
 
         Raises:
             InputError: the text is not valid Unicode (it holds a lone surrogate).
         """
-        _require_unicode(text)
-        ids: list[int] = []
-        for piece in _pieces(text):
-            ids.extend(self._backend.encode(piece, add_special_tokens=False).ids)
-        return ids
+        return self._encoder.ids(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Token ids of many texts, on all cores; the same ids as ``encode`` one by one."""
-        for text in texts:
-            _require_unicode(text)
-        pieces = [list(_pieces(text)) for text in texts]
-        flat = [piece for pieces_of_text in pieces for piece in pieces_of_text]
-        encodings = iter(self._backend.encode_batch_fast(flat, add_special_tokens=False))
-        ids = (np.array(encoding.ids, dtype=np.int64) for encoding in encodings)
-        return [
-            next(ids) if len(pieces_of_text) == 1 else np.concatenate([next(ids) for _ in pieces_of_text])
-            for pieces_of_text in pieces
-        ]
+        return self._encoder.ids_of_many(texts)
+
+    def encode_with_specials(
+        self, text: str, pair: str | None = None, *, max_seq_len: int | None = None
+    ) -> Encoding:
+        """A text, or a pair, with the special tokens that its model wants around it.
+
+        Args:
+            text: as in ``encode``.
+            pair: a second text; an empty one is a text too.
+            max_seq_len: longest result in tokens. What is too long is cut at ``truncation_side``, of a pair
+                the longer text first; the special tokens stay.
+
+        Raises:
+            InputError: a text is not valid Unicode, or there is no room beside the special tokens.
+        """
+        pairs = None if pair is None else [pair]
+        return self.encode_batch_with_specials([text], pairs, max_seq_len=max_seq_len)[0]
+
+    def encode_batch_with_specials(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_seq_len: int | None = None
+    ) -> list[Encoding]:
+        """As ``encode_with_specials``, of many texts, on all cores.
+
+        Args:
+            texts: the (first) texts.
+            pairs: a second text for each.
+            max_seq_len: longest result in tokens.
+
+        Raises:
+            InputError: as ``encode_with_specials``, or the numbers of texts differ.
+        """
+        if pairs is not None and len(pairs) != len(texts):
+            raise InputError(f"{len(texts)} texts cannot be paired with {len(pairs)}")
+        frame = self._framer.begin(
+            is_pair=pairs is not None, max_seq_len=max_seq_len, side=self._truncation_side
+        )
+        seconds = [None] * len(texts) if pairs is None else self._encoder.encodings(pairs)
+        firsts = self._encoder.encodings(texts)
+        return [enclose(frame, first, second) for first, second in zip(firsts, seconds, strict=True)]
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids; bytes that are no UTF-8 become U+FFFD.
 
         Args:
-            token_ids: ids below ``vocab_size``.
+            token_ids: ids below ``vocab_size``; others give no text.
             skip_special_tokens: leave special tokens out instead of writing their names.
+
+        Raises:
+            InputError: an id is negative.
         """
         ids = [int(token_id) for token_id in token_ids]
-        return str(self._backend.decode(ids, skip_special_tokens=skip_special_tokens))
+        if min(ids, default=0) < 0:
+            raise InputError(f"there is no token {min(ids)}")
+        with library_errors("the tokenizer cannot decode these ids"):
+            text = str(self._backend.decode(ids, skip_special_tokens=skip_special_tokens))
+        return clean_up(text) if self._cleans_up else text
 
     def token_bytes(self, token_id: int) -> bytes:
-        """Exact bytes of a token; empty for a special token, which stands for no text.
+        """Bytes that a token adds to a text that has begun; empty for a special token, which adds none.
+
+        Exact for byte-level BPE, and for SentencePiece's kinds where the text is not normalised (the space
+        that they think before a text is dropped by ``decode``). WordPiece keeps neither spaces nor case:
+        there a token that begins a word is the word with one space before it.
 
         Raises:
             InputError: there is no such id.
@@ -255,16 +360,27 @@ class Tokenizer:
         return self._bytes_by_id[token_id]
 
     @cached_property
-    def _bytes_by_id(self) -> list[bytes]:
-        table = [b""] * self.vocab_size
+    def _tokens_by_id(self) -> list[str | None]:
+        """The token of each id; None for a special one, and where there is none."""
+        table: list[str | None] = [None] * self.vocab_size
         for token, token_id in self._backend.get_vocab(with_added_tokens=True).items():
             if token_id not in self._special_by_id:
-                table[token_id] = byte_level_to_bytes(token)
+                table[token_id] = token
         return table
 
+    @cached_property
+    def _bytes_by_id(self) -> list[bytes]:
+        return [b"" if token is None else self._decoder.token_bytes(token) for token in self._tokens_by_id]
+
     def stream_decoder(self) -> StreamDecoder:
-        """A decoder for ids that come one at a time; special tokens give no text."""
-        return Utf8Stream(self._bytes_by_id)
+        """A decoder for ids that come one at a time; special tokens give no text.
+
+        Its pieces are, together, exactly what ``decode`` gives for all the ids.
+
+        Raises:
+            InputError: the tokenizer's decoder needs all of a text at once (those of speech).
+        """
+        return self._decoder.stream(self._tokens_by_id, self._bytes_by_id)
 
     def render_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
@@ -294,15 +410,22 @@ class Tokenizer:
         Raises:
             InputError: a message is not of that form, or the template refuses it.
         """
-        pieces = chat_template.split(
+        pieces_of_chat = chat_template.split(
             self._require_template(),
             messages,
             specials=tuple(self._special_ids),
             add_generation_prompt=add_generation_prompt,
             names=self._names,
         )
-        ids: list[int] = []
-        for piece in pieces:
+        text = "".join(piece.text for piece in pieces_of_chat)
+        wanted = [self._special_ids[piece.text] for piece in pieces_of_chat if piece.is_special]
+        ids = self._encoder.ids_finding_specials(text)
+        found = [token_id for token_id in ids if token_id in self._special_by_id]
+        if _without(found, self.unk_id) == _without(wanted, self.unk_id):
+            return ids
+        # A message holds, or becomes when normalised, the string of a special token.
+        ids = []
+        for piece in pieces_of_chat:
             ids.extend([self._special_ids[piece.text]] if piece.is_special else self.encode(piece.text))
         return ids
 
@@ -318,28 +441,9 @@ class Tokenizer:
         return None if token_id is None else int(token_id)
 
 
-def _token_text(value: object) -> str | None:
-    """A special token in tokenizer_config.json: a string, or a table with its content."""
-    if isinstance(value, Mapping):
-        value = value.get("content")
-    return value if isinstance(value, str) else None
+def _side_of(settings: Mapping[str, Any] | None) -> Side:
+    return "left" if settings is not None and settings["direction"] == "left" else "right"
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """A long text in pieces, cut where no token crosses if there is such a place."""
-    start = 0
-    while len(text) - start > 2 * _PIECE_CHARS:
-        found = _CUT.search(text, start + _PIECE_CHARS, start + 2 * _PIECE_CHARS)
-        end = found.start() if found else start + 2 * _PIECE_CHARS
-        yield text[start:end]
-        start = end
-    yield text[start:]
-
-
-def _require_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"not valid Unicode: lone surrogate at character {error.start}", remedy="remove or replace it"
-        ) from None
+def _without(ids: Sequence[int], left_out: int | None) -> list[int]:
+    return [token_id for token_id in ids if token_id != left_out]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from yanmo.errors import InputError
-from yanmo.tokenizers import load
+from yanmo.tokenizers import encoding, pieces
 from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import Tokenizer
 
@@ -136,18 +136,11 @@ def test_long_texts_are_encoded_in_pieces_without_a_trace(
     ]
     texts = ["".join(rng.choices(parts, k=n)) for n in (0, 1, 30, 300, 3000)]
     whole = [tokenizer.encode(text) for text in texts]
-    monkeypatch.setattr(load, "_PIECE_CHARS", 100)
+    monkeypatch.setattr(encoding, "_PIECE_CHARS", 100)
     sizes: list[int] = []
-    pieces = load._pieces
-    monkeypatch.setattr(load, "_pieces", lambda text: (sizes.append(len(p)) or p for p in pieces(text)))
+    monkeypatch.setattr(
+        encoding, "pieces", lambda *given: (sizes.append(len(p)) or p for p in pieces.pieces(*given))
+    )
     assert [tokenizer.encode(text) for text in texts] == whole
     assert [ids.tolist() for ids in tokenizer.encode_batch(texts)] == whole
     assert len(sizes) > 100 and max(sizes) <= 200
-
-
-def test_a_word_without_end_is_cut_and_comes_back(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load, "_PIECE_CHARS", 100)
-    text = "你好" * 1000
-    assert tokenizer.decode(tokenizer.encode(text)) == text
