@@ -81,7 +81,7 @@ def test_word2vec_is_gensims(predicts: Predicts) -> None:
 
 def test_long_texts_are_learnt_from_whole() -> None:
     pytest.importorskip("gensim", reason="the extra 'classical' is not installed")
-    text = "early word " * 6000 + "late thing " * 10
+    text = " ".join(f"word{i % 2000}" for i in range(12_000)) + " late thing" * 10
     # A word that training never comes to keeps the vector that the seed gave it.
     once, twice = (Word2Vec(Word2VecConfig(dim=4, num_epochs=n)).fit([text]) for n in (1, 2))
     assert not np.allclose(once.vector("late"), twice.vector("late"), atol=1e-6)
