@@ -5,7 +5,7 @@ Model arguments everywhere are paths read here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,12 +16,17 @@ from yanmo.models.base import LanguageModel
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import named_architecture
 from yanmo.models.folder import load_transformer
+from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
 from yanmo.tokenizers.load import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A language model with its tokenizer; ``chat`` tells whether it was trained on conversations."""
+    """A language model with its tokenizer.
+
+    ``chat`` tells whether it was trained on conversations, ``generation`` which tokens its answers begin
+    and end with.
+    """
 
     model: LanguageModel
     tokenizer: Tokenizer
@@ -30,6 +35,7 @@ class LoadedModel:
     architecture: str
     num_parameters: int
     chat: bool
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
 
 
 def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
@@ -45,6 +51,7 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
     checkpoint = Checkpoint.open(path)
     where = checkpoint.path
     model: LanguageModel
+    has_source = False
     match checkpoint.model_type:
         case ngram.MODEL_TYPE:
             model = ngram.load_ngram(where)
@@ -57,6 +64,7 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             model = load_transformer(config, checkpoint.source(), where=checkpoint.config_path, dtype=dtype)
             architecture = named_architecture(config)
             num_parameters = model.config.num_parameters
+            has_source = model.config.shape == "encoder-decoder"
     tokenizer = checkpoint.tokenizer
     if tokenizer.vocab_size > model.vocab_size:
         raise InputError(
@@ -72,4 +80,11 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
         architecture=architecture,
         num_parameters=num_parameters,
         chat=tokenizer.chat_tuned,
+        generation=read_generation_settings(
+            checkpoint.generation_config,
+            checkpoint.config,
+            vocab_size=model.vocab_size,
+            has_source=has_source,
+            where=where,
+        ),
     )
