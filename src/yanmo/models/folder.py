@@ -6,6 +6,7 @@ found and compared in shape, and only then is memory taken and each weight copie
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from yanmo import artifact
 from yanmo.errors import InputError
-from yanmo.models.families import FAMILIES, Family, family_of
+from yanmo.models.families import FAMILIES, Family, any_architecture, family_of
 from yanmo.models.families.mapping import Resolver, Weight
 from yanmo.models.foreign_files import DAMAGED
 from yanmo.models.safetensors_files import write_safetensors
@@ -28,10 +29,17 @@ from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 
 _MAX_NAMED = 4
+# Where the weights of heads have their places in a model.
+_HEADS = "heads."
 
 
 def load_transformer(
-    config: Mapping[str, Any], source: WeightSource, *, where: Path, dtype: torch.dtype = torch.float32
+    config: Mapping[str, Any],
+    source: WeightSource,
+    *,
+    where: Path,
+    dtype: torch.dtype = torch.float32,
+    bare: bool = False,
 ) -> Transformer:
     """Build the model that a config.json asks for, with the weights of a source.
 
@@ -40,13 +48,19 @@ def load_transformer(
         source: the weights by the names of the family's checkpoints.
         where: file that the config came from, for messages.
         dtype: type of the weights in memory.
+        bare: leave the heads out, whichever the file names and whether or not their weights are there.
 
     Raises:
         InputError: the family is unknown, the weights are missing, damaged or do not fit, or memory is short.
     """
+    config = any_architecture(config) if bare else config
     family = family_of(config, where=where)
     ours = family.read_config(config, where=where)
-    found = _find_weights(family, ours, source)
+    known = _find_weights(family, ours, source, heads_may_miss=bare)
+    found = known
+    if bare:
+        ours = dataclasses.replace(ours, heads=())
+        found = [(weight, names) for weight, names in known if not weight.ours.startswith(_HEADS)]
     model = _lay_out(ours, where).to(dtype)
     _check_shapes(model, found, source)
     num_bytes = sum(weight.nbytes for weight in model.parameters())
@@ -55,7 +69,7 @@ def load_transformer(
     for weight, names in found:
         for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
             fill(target, weight.layout.ours(source.read(name)).view(target.shape), source)
-    _say_unused(family, found, source)
+    _say_unused(family, known, source)
     return model.eval()
 
 
@@ -157,16 +171,19 @@ def save_model(
 Found = list[tuple[Weight, tuple[str, ...]]]
 
 
-def _find_weights(family: Family, config: TransformerConfig, source: WeightSource) -> Found:
+def _find_weights(
+    family: Family, config: TransformerConfig, source: WeightSource, *, heads_may_miss: bool
+) -> Found:
     """Names of all weights in the file, before anything is built: a config may claim any size."""
     resolver = Resolver(source.tensors, family.PREFIX)
     found: Found = []
     for weight in family.weights(config):
         names = resolver.find(weight)
-        if names is None:
+        if names is not None:
+            found.append((weight, names))
+        elif not (heads_may_miss and weight.ours.startswith(_HEADS)):
             missing = ", ".join(weight.theirs[:_MAX_NAMED])
             raise InputError(f"weight {missing} is missing", where=source.path, remedy=DAMAGED)
-        found.append((weight, names))
     return found
 
 

@@ -31,6 +31,18 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, too large, or not as ``parse_json`` wants it.
     """
+    return parse_json(_read(path, max_bytes), where=path)
+
+
+def read_json_list(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> list[Any]:
+    """As ``read_json``, of a file that holds a list."""
+    value = _parse(_read(path, max_bytes), where=path)
+    if not isinstance(value, list):
+        raise InputError("not a JSON list", where=path, remedy=DAMAGED)
+    return value
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
     try:
         if not path.is_file():
             raise InputError("no such file", where=path, remedy="copy the whole folder again")
@@ -40,7 +52,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
         raise InputError(f"cannot be read: {error.strerror or error}", where=path) from None
     if len(raw) > max_bytes:
         raise InputError(f"is larger than {format_size(max_bytes)}", where=path, remedy=DAMAGED)
-    return parse_json(raw, where=path)
+    return raw
 
 
 def parse_json(raw: bytes, *, where: object) -> dict[str, Any]:
@@ -53,6 +65,13 @@ def parse_json(raw: bytes, *, where: object) -> dict[str, Any]:
     Raises:
         InputError: it is anything else.
     """
+    value = _parse(raw, where=where)
+    if not isinstance(value, dict):
+        raise InputError("not a JSON object", where=where, remedy=DAMAGED)
+    return value
+
+
+def _parse(raw: bytes, *, where: object) -> Any:
     try:
         value = json.loads(
             raw.decode("utf-8"),
@@ -67,8 +86,6 @@ def parse_json(raw: bytes, *, where: object) -> dict[str, Any]:
         raise InputError(f"not UTF-8 at byte {error.start}", where=where, remedy=DAMAGED) from None
     except ValueError as error:
         raise InputError(f"not JSON: {error}", where=where, remedy=DAMAGED) from None
-    if not isinstance(value, dict):
-        raise InputError("not a JSON object", where=where, remedy=DAMAGED)
     if _is_deeper(value, MAX_JSON_DEPTH):
         raise InputError("the JSON is nested too deep", where=where, remedy=DAMAGED)
     if b"\\ud" in raw or b"\\uD" in raw:

@@ -80,3 +80,11 @@ def named_architecture(config: Mapping[str, Any]) -> str:
         return str(named[0])
     family = FAMILIES.get(str(config.get("model_type")))
     return family.ARCHITECTURES[0] if family is not None else "unknown"
+
+
+def any_architecture(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same config; where its class name is not known, with one that is: they differ in their heads."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None or named_architecture(config) in family.ARCHITECTURES:
+        return config
+    return {**config, "architectures": [family.ARCHITECTURES[0]]}
