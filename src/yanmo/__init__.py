@@ -19,6 +19,8 @@ _FUNCTIONS = {
     "score": "yanmo.evaluation.evaluate",
     "generate": "yanmo.generation.engine",
     "load": "yanmo.models.registry",
+    "convert": "yanmo.models.convert",
+    "inspect": "yanmo.models.inspect",
     "serve": "yanmo.serving.app",
     "runs": "yanmo.reporting.runs",
     "doctor": "yanmo.planning.doctor",

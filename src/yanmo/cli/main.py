@@ -36,6 +36,8 @@ VERBS = {
     "score": ("yanmo.cli.score:score", "Loss of a text under a model."),
     "generate": ("yanmo.cli.generate:generate", "Continue a prompt."),
     "chat": ("yanmo.cli.chat:chat", "Talk to a model in the terminal."),
+    "convert": ("yanmo.cli.convert:convert", "A model as a Hugging Face folder, a GGUF or an ONNX file."),
+    "inspect": ("yanmo.cli.inspect:inspect", "What a model is: sizes, memory, tokenizer, hashes."),
     "serve": ("yanmo.cli.serve:serve", "An OpenAI-compatible API and a web page."),
     "runs": ("yanmo.cli.runs:runs", "List and compare runs."),
 }

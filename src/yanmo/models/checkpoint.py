@@ -14,6 +14,7 @@ from yanmo.models import pickled
 from yanmo.models.gguf.reader import GgufFile
 from yanmo.models.hf_folder import CONFIG_FILE, GENERATION_FILE, HfFolder, find_model
 from yanmo.models.weights import WeightSource
+from yanmo.tokenizers.folder import TokenizerFolder, read_folder
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -99,6 +100,19 @@ class Checkpoint:
         with tempfile.TemporaryDirectory() as folder:
             self.copy_side_files(Path(folder))
             return Tokenizer.load(Path(folder))
+
+    @cached_property
+    def tokenizer_folder(self) -> TokenizerFolder:
+        """The tokenizer's files.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        if isinstance(self._holder, HfFolder):
+            return read_folder(self.path)
+        with tempfile.TemporaryDirectory() as folder:
+            self.copy_side_files(Path(folder))
+            return read_folder(Path(folder))
 
     def copy_side_files(self, folder: Path) -> None:
         """Write all but config and weights into a folder that exists: tokenizer, template, settings.
