@@ -15,6 +15,7 @@ from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata
 from yanmo.models.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer, find_name, to_json
 from yanmo.models.gguf.vocabulary import Vocabulary
+from yanmo.tokenizers.byte_level import byte_level_to_bytes
 
 MODEL = "gpt2"
 _NORMALIZERS = (None, {"type": "NFC"})
@@ -69,7 +70,11 @@ def write(tokenizer: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Val
         raise InputError(f"llama.cpp does not normalise text as {found} does", where="tokenizer.json")
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         raise InputError("llama.cpp does not mark the parts of words", where="tokenizer.json")
-    name = find_name(tokenizer.get("pre_tokenizer"), ignore_merges=bool(model.get("ignore_merges")))
+    name = find_name(
+        tokenizer.get("pre_tokenizer"),
+        ignore_merges=bool(model.get("ignore_merges")),
+        joins_digits=any(map(_is_digits, model["vocab"])),
+    )
     # Older files have each merge in one string.
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     if not merges:
@@ -81,6 +86,12 @@ def write(tokenizer: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Val
         "tokenizer.ggml.token_type": [int(kind) for kind in vocabulary.kinds],
         "tokenizer.ggml.merges": merges,
     }
+
+
+def _is_digits(token: str) -> bool:
+    """Whether a token is several digits, or other numbers, and nothing else."""
+    text = byte_level_to_bytes(token).decode("utf-8", "replace")
+    return len(text) > 1 and text.isnumeric()
 
 
 def pre_tokenizer_of(metadata: Metadata) -> PreTokenizer:

@@ -105,7 +105,7 @@ PRE_TOKENIZERS: dict[str, PreTokenizer] = {
             r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
             r"\s+$",
             _CJK,
-            _DIGIT,
+            _DIGITS,
         )
     ),
     "deepseek-coder": PreTokenizer((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK, _DIGIT)),
@@ -131,23 +131,28 @@ def to_json(way: PreTokenizer) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": [*steps, byte_level]}
 
 
-def find_name(pre_tokenizer: Mapping[str, Any] | None, *, ignore_merges: bool) -> str:
+def find_name(pre_tokenizer: Mapping[str, Any] | None, *, ignore_merges: bool, joins_digits: bool) -> str:
     """llama.cpp's name for the ``pre_tokenizer`` of a tokenizer.json.
 
     Args:
         pre_tokenizer: as in the file.
         ignore_merges: of its BPE model.
+        joins_digits: whether a token holds several digits; if none does, it is all one whether digits come
+            one by one or together.
 
     Raises:
         InputError: llama.cpp has no such way.
     """
     steps = tuple(_steps(pre_tokenizer))
+    same = {} if joins_digits else {_DIGITS: _DIGIT}
+    wanted = [same.get(step, step) for step in steps]
     for name, way in PRE_TOKENIZERS.items():
-        if name != "default" and way.steps == steps and way.ignore_merges == ignore_merges:
+        found = [same.get(step, step) for step in way.steps]
+        if name != "default" and found == wanted and way.ignore_merges == ignore_merges:
             return name
-    found = shorten(" then ".join(steps) or "not at all", 200)
+    shown = shorten(" then ".join(steps) or "not at all", 200)
     raise InputError(
-        f"llama.cpp does not part text as this tokenizer does: {found}",
+        f"llama.cpp does not part text as this tokenizer does: {shown}",
         where="tokenizer.json",
         remedy="without its way, the GGUF file would give other tokens",
     )

@@ -120,7 +120,8 @@ def read_rope(
     if model_type == "gpt_neox":
         result |= {"rotary_pct": rope["partial_rotary_factor"], "rotary_emb_base": theta}
     if model_type == "phi3":
-        original = rope.get("original_max_position_embeddings", metadata.integer(".context_length"))
+        max_len = metadata.integer(".context_length")
+        original = metadata.integer(".rope.scaling.original_context_length", max_len)
         result["original_max_position_embeddings"] = original
     if model_type == "gemma3_text":
         local_theta = metadata.number(".rope.freq_base_swa", 10_000.0)
@@ -146,7 +147,8 @@ def llama3_factors(dim: int, theta: float, settings: Mapping[str, Any]) -> Tenso
     low, high = float(settings["low_freq_factor"]), float(settings["high_freq_factor"])
     kept_E2 = (settings["original_max_position_embeddings"] * _turns(dim, theta) - low) / (high - low)
     kept_E2 = kept_E2.clamp(0, 1)
-    return 1 / (kept_E2 + (1 - kept_E2) / settings["factor"])
+    factor_E2: Tensor = 1 / (kept_E2 + (1 - kept_E2) / float(settings["factor"]))
+    return factor_E2
 
 
 def _turns(dim: int, theta: float) -> Tensor:

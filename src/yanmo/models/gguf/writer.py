@@ -107,8 +107,16 @@ def write_gguf(
                     file.write(chunk.data)
                 _pad(file)
                 release()
-        # Sizes that do not belong together are found by reading what was written.
-        GgufFile(temporary)
+        _require_readable(temporary)
+
+
+def _require_readable(path: Path) -> None:
+    """Sizes that do not belong together are found by reading what was written."""
+    try:
+        GgufFile(path)
+    except InputError as error:
+        what = f"config and tensors do not belong together: {error.what}"
+        raise InputError(what, where="config.json") from None
 
 
 def _translate(
