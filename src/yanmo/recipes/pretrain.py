@@ -33,7 +33,7 @@ from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
 from yanmo.tokenizers.load import Tokenizer
-from yanmo.tokenizers.train import fit_bpe
+from yanmo.tokenizers.train import fit_tokenizer, prepare_tokenizer
 from yanmo.training.checkpoint import CheckpointStore
 from yanmo.training.objective import causal
 from yanmo.training.optimizer import Optimizer
@@ -44,7 +44,6 @@ from yanmo.training.trainer import Trainer, TrainerConfig, TrainingState
 _FINISH_S = 1.5
 _VALID_BYTES = 48_000
 _VALID_TIME_SHARE = 0.04
-_TOKENIZER_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,10 @@ def plan(corpus: Path | str, *, settings: PretrainSettings) -> Plan:
         InputError: there is no such corpus, or nothing fits.
     """
     source = Corpus.open(Path(corpus))
-    tokenizer = _tokenizer_for(source, settings)
+    if settings.tokenizer is not None:
+        tokenizer = Tokenizer.load(settings.tokenizer)
+    else:
+        tokenizer = fit_tokenizer(source, vocab_size=settings.vocab_size)
     return _plan(source, tokenizer, settings, spent_s=0.0, reserve_s=_FINISH_S)
 
 
@@ -147,11 +149,13 @@ class _Pretraining:
         return self._finish(chosen, tokenizer, trainer, state)
 
     def _prepare_tokenizer(self) -> Tokenizer:
-        folder = self._run.path / "tokenizer"
-        details = {"corpus": self._corpus.sha256, "vocab_size": self._settings.vocab_size}
+        folder, settings = self._run.path / "tokenizer", self._settings
+        if settings.tokenizer is None:
+            return prepare_tokenizer(self._corpus, folder, vocab_size=settings.vocab_size)
+        details = {"corpus": self._corpus.sha256, "vocab_size": settings.vocab_size}
         if not claim(folder, kind="tokenizer", details=details):
             with new_folder(folder, kind="tokenizer", details=details) as temporary:
-                _tokenizer_for(self._corpus, self._settings).save(temporary)
+                Tokenizer.load(settings.tokenizer).save(temporary)
         return Tokenizer.load(folder)
 
     def _prepare_plan(self, tokenizer: Tokenizer) -> tuple[Candidate, float | None]:
@@ -295,13 +299,6 @@ def _corpus_facts(corpus: Corpus, tokenizer: Tokenizer) -> CorpusFacts:
         vocab_size=tokenizer.vocab_size,
         ngram_bits_per_byte=quick_baseline(corpus.texts("train"), corpus.texts("valid")),
     )
-
-
-def _tokenizer_for(corpus: Corpus, settings: PretrainSettings) -> Tokenizer:
-    if settings.tokenizer is not None:
-        return Tokenizer.load(settings.tokenizer)
-    texts = sample_texts(corpus.texts("train"), max_bytes=_TOKENIZER_BYTES, seed=settings.seed)
-    return fit_bpe(texts, settings.vocab_size)
 
 
 def _sample_valid(corpus: Corpus, chosen: Candidate, training_s: float | None) -> list[str]:

@@ -32,8 +32,13 @@ _QWEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# Llama 3's is Qwen2's with up to three digits together.
-_QWEN_LIKE = {_QWEN, _QWEN.replace(r"\p{N}|", r"\p{N}{1,3}|")}
+# Expressions that part a text, and where they always do. Llama 3's is Qwen2's with three digits together.
+_PLACES = {
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": [_AT_SPACE, _AT_LINE],
+    _QWEN: [_AT_SPACE, _AT_QWEN_LINE],
+    _QWEN.replace(r"\p{N}|", r"\p{N}{1,3}|"): [_AT_SPACE, _AT_QWEN_LINE],
+}
+_DIGITS = {r"\p{N}", r"\p{N}{1,3}"}
 
 
 def cut_pattern(backend: tokenizers.Tokenizer) -> re.Pattern[str] | None:
@@ -64,7 +69,7 @@ def pieces(text: str, pattern: re.Pattern[str] | None, size: int) -> Iterator[st
 
 def _places(steps: list[Mapping[str, Any]]) -> Iterable[str]:
     """Expressions of the places where a pre-tokenizer of these steps always parts a text."""
-    steps = [step for step in steps if step.get("type") not in _LOCAL_SPLITTERS]
+    steps = [step for step in steps if not _is_local(step)]
     match steps:
         case [{"type": "ByteLevel", "use_regex": True, "add_prefix_space": has_prefix}]:
             # A piece that begins with a space gets no other; one that begins a line would.
@@ -72,8 +77,8 @@ def _places(steps: list[Mapping[str, Any]]) -> Iterable[str]:
         case [
             {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False},
             {"type": "ByteLevel", "use_regex": False, "add_prefix_space": False},
-        ] if regex in _QWEN_LIKE:
-            return [_AT_SPACE, _AT_QWEN_LINE]
+        ]:
+            return _PLACES.get(regex, [])
         case [{"type": first}] if first in _SPACE_SPLITTERS:
             return [_AT_SPACE]
         case [
@@ -82,3 +87,10 @@ def _places(steps: list[Mapping[str, Any]]) -> Iterable[str]:
         ]:
             return [_AT_SPACE]
     return []
+
+
+def _is_local(step: Mapping[str, Any]) -> bool:
+    """Whether a step only parts words further, whatever stands around them."""
+    pattern = step.get("pattern")
+    expression = pattern.get("Regex") if isinstance(pattern, Mapping) else None
+    return step.get("type") in _LOCAL_SPLITTERS or expression in _DIGITS

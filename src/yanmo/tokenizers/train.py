@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ __all__ = [
     "TokenizerSummary",
     "bytes_per_token",
     "fit_bpe",
+    "fit_tokenizer",
+    "prepare_tokenizer",
     "suggest_vocab_size",
     "survey_tokenizer",
     "train_tokenizer",
@@ -27,8 +30,10 @@ __all__ = [
 # Name of each kind of tokenizer to the function that learns it.
 KINDS = {"bpe": fit_bpe}
 
-# Merges hardly change beyond this much text; of a larger corpus every n-th document is read.
-_MAX_TRAINING_BYTES = 200_000_000
+# Merges hardly change beyond this much text; of a larger corpus every n-th document is read, and of a long
+# document every n-th part.
+_MAX_TRAINING_BYTES = 64 * 2**20
+_PART_CHARS = 100_000
 _PROBE_BYTES = 1_000_000
 
 
@@ -69,16 +74,27 @@ def train_tokenizer(
         InputError: no such kind, a size out of range, no text, or something else is at ``out``.
     """
     corpus, out = _open(corpus), Path(out)
-    details = _details(corpus, vocab_size, kind)
-    if claim(out, kind="tokenizer", details=details, force=force):
-        tokenizer = Tokenizer.load(out)
-    else:
-        tokenizer = KINDS[kind](_TrainingTexts(corpus), vocab_size)
-        with new_folder(out, kind="tokenizer", details=details) as folder:
-            tokenizer.save(folder)
+    tokenizer = prepare_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
     return TokenizerSummary(
         vocab_size=tokenizer.vocab_size, bytes_per_token=bytes_per_token(tokenizer, _probe(corpus)), path=out
     )
+
+
+def prepare_tokenizer(
+    corpus: Corpus, out: Path, *, vocab_size: int | None = None, kind: str = "bpe", force: bool = False
+) -> Tokenizer:
+    """The tokenizer of ``train_tokenizer``, made or found at ``out``."""
+    details = _details(corpus, vocab_size, kind)
+    if not claim(out, kind="tokenizer", details=details, force=force):
+        tokenizer = fit_tokenizer(corpus, vocab_size=vocab_size, kind=kind)
+        with new_folder(out, kind="tokenizer", details=details) as folder:
+            tokenizer.save(folder)
+    return Tokenizer.load(out)
+
+
+def fit_tokenizer(corpus: Corpus, *, vocab_size: int | None = None, kind: str = "bpe") -> Tokenizer:
+    """The tokenizer of ``train_tokenizer``, without a folder."""
+    return KINDS[kind](_TrainingTexts(corpus), vocab_size)
 
 
 def survey_tokenizer(
@@ -120,9 +136,12 @@ class _TrainingTexts:
         self.stride = max(1, math.ceil(corpus.num_bytes("train") / _MAX_TRAINING_BYTES))
 
     def __iter__(self) -> Iterator[str]:
-        for number, text in enumerate(self._corpus.texts("train")):
-            if number % self.stride == 0:
-                yield text
+        parts = (
+            text[start : start + _PART_CHARS]
+            for text in self._corpus.texts("train")
+            for start in range(0, len(text), _PART_CHARS)
+        )
+        yield from itertools.islice(parts, 0, None, self.stride)
 
 
 def _open(corpus: Corpus | Path | str) -> Corpus:
