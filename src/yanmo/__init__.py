@@ -19,6 +19,7 @@ _FUNCTIONS = {
     "score": "yanmo.evaluation.evaluate",
     "generate": "yanmo.generation.engine",
     "load": "yanmo.models.registry",
+    "embed": "yanmo.models.sentence",
     "convert": "yanmo.models.convert",
     "inspect": "yanmo.models.inspect",
     "serve": "yanmo.serving.app",

@@ -35,6 +35,7 @@ VERBS = {
     "evaluate": ("yanmo.cli.evaluate:evaluate", "Bits per byte and perplexity beside a baseline."),
     "score": ("yanmo.cli.score:score", "Loss of a text under a model."),
     "generate": ("yanmo.cli.generate:generate", "Continue a prompt."),
+    "embed": ("yanmo.cli.embed:embed", "Vectors of texts, close where their meanings are."),
     "chat": ("yanmo.cli.chat:chat", "Talk to a model in the terminal."),
     "convert": ("yanmo.cli.convert:convert", "A model as a Hugging Face folder, a GGUF or an ONNX file."),
     "inspect": ("yanmo.cli.inspect:inspect", "What a model is: sizes, memory, tokenizer, hashes."),

@@ -26,6 +26,11 @@ CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 
+# Where sentence-transformers keeps the longest text; older folders name it after the kind of Transformer.
+SENTENCE_LENGTH_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 # Files that a conversion carries along unchanged.
 _SIDE_FILES = (
     TOKENIZER_FILE,
@@ -42,7 +47,7 @@ _SIDE_FILES = (
     GENERATION_FILE,
     "modules.json",
     "config_sentence_transformers.json",
-    "sentence_bert_config.json",
+    *SENTENCE_LENGTH_FILES,
     "LICENSE",
     "LICENSE.txt",
     "LICENSE.md",
