@@ -67,6 +67,10 @@ def load_transformer(
     require_memory(num_bytes, what=f"the model in {str(dtype).removeprefix('torch.')}", where=source.path)
     model.to_empty(device="cpu")
     for weight, names in found:
+        if not names:
+            assert weight.default is not None
+            model.get_parameter(weight.ours).data.fill_(weight.default)
+            continue
         for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
             fill(target, weight.layout.ours(source.read(name)).view(target.shape), source)
     _say_unused(family, known, source)
@@ -100,7 +104,7 @@ class CheckpointWeights:
         self._places: dict[str, tuple[Weight, int]] = {}
         for weight in FAMILIES[model_type].weights(model.config):
             places = {name: (weight, part) for part, name in enumerate(weight.theirs)}
-            self._places |= places | {name: (weight, 0) for name in weight.copies}
+            self._places |= places | dict.fromkeys(weight.copies, (weight, 0))
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -112,7 +116,9 @@ class CheckpointWeights:
         weight, part = self._places[name]
         ours = self._ours[weight.ours].detach()
         piece = _split(self._model, weight, len(weight.theirs), ours)[part]
-        return weight.layout.theirs(piece).to(self._dtype).contiguous()
+        tensor = weight.layout.theirs(piece).to(self._dtype).contiguous()
+        # A file leaves out what is the same memory as another tensor, and a copy is wanted.
+        return tensor.clone() if name in weight.copies else tensor
 
     def release(self) -> None:
         """Nothing is held."""
@@ -179,8 +185,8 @@ def _find_weights(
     found: Found = []
     for weight in family.weights(config):
         names = resolver.find(weight)
-        if names is not None:
-            found.append((weight, names))
+        if names is not None or weight.default is not None:
+            found.append((weight, names or ()))
         elif not (heads_may_miss and weight.ours.startswith(_HEADS)):
             missing = ", ".join(weight.theirs[:_MAX_NAMED])
             raise InputError(f"weight {missing} is missing", where=source.path, remedy=DAMAGED)
@@ -197,6 +203,8 @@ def _lay_out(config: TransformerConfig, where: Path) -> Transformer:
 
 def _check_shapes(model: Transformer, found: Found, source: WeightSource) -> None:
     for weight, names in found:
+        if not names:
+            continue
         for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
             info = source.tensors[name]
             # Layouts turn matrices and reorder rows; which of the two sizes is which shows here.

@@ -94,6 +94,7 @@ class Weight:
         aliases: other names that a checkpoint may have it under, if there is just one of theirs.
         copies: other names that a checkpoint repeats it under; written where the family's own program
             wants them.
+        default: what fills it where a checkpoint has none; None for a weight that must be there.
     """
 
     ours: str
@@ -101,6 +102,7 @@ class Weight:
     layout: Layout = SAME
     aliases: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    default: float | None = None
 
 
 Pairs = Mapping[str, str | Sequence[str]]

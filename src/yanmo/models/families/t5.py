@@ -17,7 +17,13 @@ from yanmo.nn.feed_forward import Activation, FeedForwardConfig
 from yanmo.nn.norm import NormConfig
 from yanmo.nn.position import PositionConfig, PositionKind
 
-ARCHITECTURES = ("T5ForConditionalGeneration", "MT5ForConditionalGeneration", "T5WithLMHeadModel")
+_ENCODERS = ("T5EncoderModel", "MT5EncoderModel")
+ARCHITECTURES = (
+    "T5ForConditionalGeneration",
+    "MT5ForConditionalGeneration",
+    "T5WithLMHeadModel",
+    *_ENCODERS,
+)
 PREFIX = ""
 IGNORED = (
     r"^(encoder|decoder)\.embed_tokens\.weight$",
@@ -42,7 +48,8 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         InputError: a key is missing, or asks for something that this stack does not do.
     """
     fields = Fields(config, where)
-    activation, gated = fields.choice("feed_forward_proj", _PROJECTIONS, "relu")
+    usual = "gated-gelu" if config["model_type"] == "mt5" else "relu"
+    activation, gated = fields.choice("feed_forward_proj", _PROJECTIONS, usual)
     num_heads = fields.size("num_heads")
     attention = AttentionConfig(
         num_heads=num_heads, num_kv_heads=num_heads, head_dim=fields.size("d_kv"), scale=1.0
@@ -54,54 +61,65 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         num_buckets=fields.size("relative_attention_num_buckets", 32, least=4),
         max_distance=fields.size("relative_attention_max_distance", 128, least=2),
     )
-    encoder_layers = fields.layers("num_layers")
+    if position.max_distance <= position.num_buckets // 2:
+        # Up to there each distance has a bucket of its own.
+        raise fields.refuse("relative_attention_max_distance", position.max_distance, "within the buckets")
+    num_layers = fields.layers("num_layers")
     block = BlockConfig(attention=attention, feed_forward=feed_forward, norm=norm)
-    d_model, vocab_size = fields.size("d_model"), fields.size("vocab_size")
-    # Only v1.0 ties its output, and scales it then; files of the others may still say that it is tied.
-    tied = config.get("model_type") != "mt5" and fields.flag("tie_word_embeddings", True)
-    tied = fields.flag("scale_decoder_outputs", tied)
-    head = HeadConfig(
-        kind=HeadKind.SEQ2SEQ_LM, num_outputs=vocab_size, tied=tied, scale=d_model**-0.5 if tied else 1.0
-    )
-    return TransformerConfig(
-        vocab_size=vocab_size,
-        d_model=d_model,
+    encoder = StackConfig(num_layers=num_layers, block=block, position=position, causal=False)
+    whole = TransformerConfig(
+        vocab_size=fields.size("vocab_size"),
+        d_model=fields.size("d_model"),
         max_seq_len=fields.size("n_positions", _MAX_SEQ_LEN),
-        encoder=StackConfig(num_layers=encoder_layers, block=block, position=position, causal=False),
-        decoder=StackConfig(
-            num_layers=fields.layers("num_decoder_layers", encoder_layers),
-            block=dataclasses.replace(block, cross_attention=True),
-            position=position,
-        ),
-        heads=(head,),
+        encoder=encoder,
     )
+    if (config.get("architectures") or ARCHITECTURES)[0] in _ENCODERS:
+        return whole
+    decoder = dataclasses.replace(
+        encoder,
+        num_layers=fields.layers("num_decoder_layers", num_layers),
+        block=dataclasses.replace(block, cross_attention=True),
+        causal=True,
+    )
+    head = _head(fields, whole, config["model_type"])
+    return dataclasses.replace(whole, decoder=decoder, heads=(head,))
+
+
+def _head(fields: Fields, config: TransformerConfig, model_type: object) -> HeadConfig:
+    # Only v1.0 ties its output, and scales it then; files of the others may still say that it is tied.
+    tied = model_type != "mt5" and fields.flag("tie_word_embeddings", True)
+    tied = fields.flag("scale_decoder_outputs", tied)
+    scale = config.d_model**-0.5 if tied else 1.0
+    return HeadConfig(kind=HeadKind.SEQ2SEQ_LM, num_outputs=config.vocab_size, tied=tied, scale=scale)
 
 
 def write_config(config: TransformerConfig, *, model_type: str = "t5") -> dict[str, Any]:
     """The config.json of ours."""
-    assert config.encoder is not None and config.decoder is not None
+    assert config.encoder is not None
     block, position = config.encoder.block, config.encoder.position
     name = ACTIVATION_NAMES[block.feed_forward.activation]
     if block.feed_forward.gated:
         name = "gated-gelu" if block.feed_forward.activation is Activation.GELU_TANH else f"gated-{name}"
+    tied = not config.heads or config.heads[0].tied
+    name_of_class = "EncoderModel" if config.decoder is None else "ForConditionalGeneration"
     return {
-        "architectures": [f"{model_type.upper()}ForConditionalGeneration"],
+        "architectures": [f"{model_type.upper()}{name_of_class}"],
         "model_type": model_type,
         "vocab_size": config.vocab_size,
         "d_model": config.d_model,
         "d_kv": block.attention.head_dim,
         "d_ff": block.feed_forward.d_ff,
         "num_layers": config.encoder.num_layers,
-        "num_decoder_layers": config.decoder.num_layers,
+        "num_decoder_layers": (config.decoder or config.encoder).num_layers,
         "num_heads": block.attention.num_heads,
         "relative_attention_num_buckets": position.num_buckets,
         "relative_attention_max_distance": position.max_distance,
         "feed_forward_proj": name,
         "layer_norm_epsilon": block.norm.eps,
         "n_positions": config.max_seq_len,
-        "tie_word_embeddings": config.heads[0].tied,
-        "scale_decoder_outputs": config.heads[0].tied,
-        "is_encoder_decoder": True,
+        "tie_word_embeddings": tied,
+        "scale_decoder_outputs": tied,
+        "is_encoder_decoder": config.decoder is not None,
         "pad_token_id": 0,
         "eos_token_id": 1,
         "decoder_start_token_id": 0,
@@ -111,10 +129,11 @@ def write_config(config: TransformerConfig, *, model_type: str = "t5") -> dict[s
 def weights(config: TransformerConfig) -> Iterator[Weight]:
     """Our weight names and theirs."""
     yield Weight("embedding.weight", ("shared.weight",), aliases=("encoder.embed_tokens.weight",))
-    if not config.heads[0].tied:
+    if config.heads and not config.heads[0].tied:
         yield Weight("heads.seq2seq_lm.output.weight", ("lm_head.weight",), aliases=("shared.weight",))
     for side, stack in (("encoder", config.encoder), ("decoder", config.decoder)):
-        assert stack is not None
+        if stack is None:
+            continue
         yield Weight(f"{side}.norm.weight", (f"{side}.final_layer_norm.weight",))
         bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         yield Weight(f"{side}.position_bias.weight", (bias,))
