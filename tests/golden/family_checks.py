@@ -15,7 +15,7 @@ from torch import Tensor
 
 from yanmo.models.families import FAMILIES
 from yanmo.models.folder import CheckpointWeights, load_transformer
-from yanmo.models.heads import HeadKind
+from yanmo.models.heads import HeadKind, Select
 from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import Segments, pack, pack_lists
@@ -32,6 +32,9 @@ def shake(model: Any, *, seed: int = 0, strength: float = 0.2) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():
+            # Sinusoids are kept as a parameter there, but nobody trains them.
+            if not weight.requires_grad:
+                continue
             weight.add_(torch.randn(weight.shape, generator=generator) * strength)
     return model.eval()
 
@@ -225,7 +228,7 @@ def _padded(
     left: bool,
 ) -> float:
     tokens, mask = pad(rows, value=theirs.config.pad_token_id or 0, left=left)
-    if left and not _left_padding_works(theirs):
+    if left and not _left_padding_works(theirs, ours, head):
         return 0.0
     kinds = {"token_type_ids": _types(tokens)} if types else {}
     expected = _theirs(theirs, field, input_ids=tokens, attention_mask=mask, **kinds)
@@ -238,9 +241,11 @@ def _padded(
     return differ(given, expected)
 
 
-def _left_padding_works(theirs: Any) -> bool:
-    """Encoders that count positions from the row's first place, or read it, need padding at the right."""
-    return theirs.config.model_type in ("modernbert",)
+def _left_padding_works(theirs: Any, ours: Transformer, head: HeadKind | None) -> bool:
+    """Some encoders count positions from a row's first place, and some heads read it."""
+    if head is not None and ours.head(head).config.select is Select.FIRST:
+        return False
+    return theirs.config.model_type in ("modernbert", "roberta", "xlm-roberta")
 
 
 @torch.no_grad()

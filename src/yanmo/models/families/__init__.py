@@ -10,7 +10,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from yanmo.errors import InputError
-from yanmo.models.families import bert, gpt2, qwen3, t5
+from yanmo.models.families import (
+    albert,
+    bart,
+    bert,
+    distilbert,
+    electra,
+    gpt2,
+    modernbert,
+    qwen3,
+    roberta,
+    t5,
+)
 from yanmo.models.families.mapping import Weight
 from yanmo.models.foreign_files import shorten
 from yanmo.models.transformer import TransformerConfig
@@ -50,8 +61,17 @@ FAMILIES: dict[str, Family] = {
     "gpt2": gpt2,
     "qwen3": qwen3,
     "bert": bert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
+    "distilbert": distilbert,
+    "electra": electra,
+    "albert": albert,
+    "modernbert": modernbert,
     "t5": t5,
     "mt5": t5,
+    "bart": bart,
+    "mbart": bart,
+    "marian": bart,
 }
 
 
