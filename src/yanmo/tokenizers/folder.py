@@ -106,25 +106,23 @@ class TokenizerFolder:
             return "left"
         return side
 
-    def settled_content(
-        self, normalizer: Mapping[str, Any] | None, pre_tokenizer: Mapping[str, Any] | None
-    ) -> str:
+    def settled_content(self, parts: Mapping[str, Mapping[str, Any] | None]) -> str:
         """The content of tokenizer.json with what tokenizer_config.json lays over it.
 
         Args:
-            normalizer: as the content has it.
-            pre_tokenizer: as the content has it.
+            parts: ``normalizer``, ``pre_tokenizer`` and ``post_processor``, as the content has them.
         """
         if self._class in _PLAIN_CLASSES:
             return self.content
-        changed: dict[str, Any] = {}
+        changed = dict(parts)
+        normalizer, prefix_space = parts["normalizer"], self.config.get("add_prefix_space")
         if normalizer is not None and normalizer.get("type") == "BertNormalizer":
             wanted = {ours: self.config[name] for name, ours in _BERT_SETTINGS.items() if name in self.config}
             changed["normalizer"] = {**normalizer, **wanted}
-        if pre_tokenizer is not None and isinstance(self.config.get("add_prefix_space"), bool):
-            changed["pre_tokenizer"] = _with_prefix_space(pre_tokenizer, self.config["add_prefix_space"])
-        same = {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
-        if all(same[name] == part for name, part in changed.items()):
+        if isinstance(prefix_space, bool):
+            for name, kind in (("pre_tokenizer", "ByteLevel"), ("post_processor", "RobertaProcessing")):
+                changed[name] = _with_prefix_space(parts[name], kind, prefix_space)
+        if changed == parts:
             return self.content
         return json.dumps(json.loads(self.content) | changed, ensure_ascii=False)
 
@@ -252,7 +250,8 @@ def _template(folder: Path, files: Mapping[str, bytes], config: Mapping[str, Any
     return template if isinstance(template, str) else None
 
 
-def _with_prefix_space(part: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
-    if isinstance(part.get("pretokenizers"), list):
-        return {**part, "pretokenizers": [_with_prefix_space(step, wanted) for step in part["pretokenizers"]]}
-    return {**part, "add_prefix_space": wanted} if part.get("type") == "ByteLevel" else dict(part)
+def _with_prefix_space(part: Mapping[str, Any] | None, kind: str, wanted: bool) -> Mapping[str, Any] | None:
+    if part is not None and isinstance(part.get("pretokenizers"), list):
+        steps = [_with_prefix_space(step, kind, wanted) for step in part["pretokenizers"]]
+        return {**part, "pretokenizers": steps}
+    return part if part is None or part.get("type") != kind else {**part, "add_prefix_space": wanted}

@@ -108,7 +108,8 @@ class Tokenizer:
     def _lay_over(self, backend: tokenizers.Tokenizer, source: TokenizerFolder) -> tokenizers.Tokenizer:
         """Take in what the configs of a folder say beyond its tokenizer.json."""
         where = source.path.with_name(CONFIG_FILE)
-        settled = source.settled_content(part_of(backend.normalizer), part_of(backend.pre_tokenizer))
+        names = ("normalizer", "pre_tokenizer", "post_processor")
+        settled = source.settled_content({name: part_of(getattr(backend, name)) for name in names})
         if settled != source.content:
             backend, self._json = open_backend(settled, where=where), settled
         config = special.merged_config(source.config, source.special_tokens_map)
@@ -362,11 +363,8 @@ class Tokenizer:
     @cached_property
     def _tokens_by_id(self) -> list[str | None]:
         """The token of each id; None for a special one, and where there is none."""
-        table: list[str | None] = [None] * self.vocab_size
-        for token, token_id in self._backend.get_vocab(with_added_tokens=True).items():
-            if token_id not in self._special_by_id:
-                table[token_id] = token
-        return table
+        tokens = map(self._backend.id_to_token, range(self.vocab_size))
+        return [None if token in self._special_ids else token for token in tokens]
 
     @cached_property
     def _bytes_by_id(self) -> list[bytes]:

@@ -15,8 +15,10 @@ import tokenizers
 
 from yanmo.tokenizers.backend import flat, part_of
 
-# Characters that are changed one by one, whatever stands beside a space.
-_LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer"}
+# They change characters one by one, or a letter with its marks, and make no new space beside a letter.
+_LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase"}
+# These may take a character away between two spaces, which matters only where spaces are kept.
+_REMOVING_NORMALIZERS = {"StripAccents", "BertNormalizer"}
 # They part a text at every space, and keep nothing of it.
 _SPACE_SPLITTERS = {"BertPreTokenizer", "WhitespaceSplit", "Whitespace"}
 # They part words further, character by character.
@@ -43,15 +45,17 @@ _DIGITS = {r"\p{N}", r"\p{N}{1,3}"}
 
 def cut_pattern(backend: tokenizers.Tokenizer) -> re.Pattern[str] | None:
     """An expression that finds the places where a text may be cut, or None where none is known."""
-    normalizers = flat(part_of(backend.normalizer))
-    if not all(step.get("type") in _LOCAL_NORMALIZERS for step in normalizers):
+    steps = [step for step in flat(part_of(backend.pre_tokenizer)) if not _is_local(step)]
+    drops_spaces = bool(steps) and steps[0].get("type") in _SPACE_SPLITTERS
+    harmless = _LOCAL_NORMALIZERS | (_REMOVING_NORMALIZERS if drops_spaces else set())
+    if not all(step.get("type") in harmless for step in flat(part_of(backend.normalizer))):
         return None
     for token in backend.get_added_tokens_decoder().values():
         has_space_inside = bool(token.content.strip()) and len(token.content.split()) > 1
         touches_space = token.content.strip() not in ("", token.content)
         if not token.special and (token.lstrip or token.rstrip or has_space_inside or touches_space):
             return None
-    places = _places(flat(part_of(backend.pre_tokenizer)))
+    places = _places(steps)
     return re.compile("|".join(places)) if places else None
 
 
@@ -69,7 +73,6 @@ def pieces(text: str, pattern: re.Pattern[str] | None, size: int) -> Iterator[st
 
 def _places(steps: list[Mapping[str, Any]]) -> Iterable[str]:
     """Expressions of the places where a pre-tokenizer of these steps always parts a text."""
-    steps = [step for step in steps if not _is_local(step)]
     match steps:
         case [{"type": "ByteLevel", "use_regex": True, "add_prefix_space": has_prefix}]:
             # A piece that begins with a space gets no other; one that begins a line would.
