@@ -150,7 +150,7 @@ def check_encoder(
     types: bool = False,
     lowest: int = 3,
 ) -> Transformer:
-    """Hidden states and heads, alone, padded and packed, and export of an encoder.
+    """Hidden states and heads, alone, padded and packed, and export of a model that answers at once.
 
     Args:
         theirs: a model of transformers.
@@ -181,7 +181,7 @@ def check_encoder(
         together = _answer(ours, packed, segments, head, None)
         joined = torch.cat(alone) if together.ndim == 2 else torch.cat(alone, 1)
         seen["packed"] = max(seen.get("packed", 0.0), differ(together, joined))
-    note(model_type, "encoder", **seen)
+    note(model_type, ours.config.shape, **seen)
     return ours
 
 

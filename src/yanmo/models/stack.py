@@ -60,10 +60,12 @@ class StackConfig:
         ):
             if layers and len(layers) != self.num_layers:
                 raise InputError(f"{name} has {len(layers)} entries for {self.num_layers} layers")
-        rope = self.position.rope
-        turned = int(self.block.attention.head_dim * rope.partial)
-        if self.position.kind is PositionKind.ROTARY and (turned < 2 or turned % 2):
-            raise InputError(f"head_dim must be even, not {turned}", remedy="rotary needs pairs")
+        if self.position.kind is PositionKind.ROTARY:
+            for rope in (self.position.rope, self.position.local_rope or self.position.rope):
+                turned = int(self.block.attention.head_dim * rope.partial)
+                if turned < 2 or turned % 2:
+                    raise InputError(f"head_dim must be even, not {turned}", remedy="rotary needs pairs")
+                rope.scaling.require_fit(turned)
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer has the attention's window."""
@@ -148,4 +150,4 @@ def _tables(
 ) -> tuple[Tensor, Tensor]:
     if segments is None:
         return rotary.range(start, x_BTD.shape[1], x_BTD.dtype)
-    return rotary.at(segments.positions_N, x_BTD.dtype)
+    return rotary.packed(segments, x_BTD.dtype)

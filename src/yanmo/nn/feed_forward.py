@@ -80,6 +80,10 @@ class ExpertsConfig:
                 f"num_active must be 1 to num_experts ({self.num_experts}), not {self.num_active}"
             )
 
+    def has(self, layer: int) -> bool:
+        """Whether a layer has experts."""
+        return not self.layers or self.layers[layer]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForwardConfig:
@@ -100,7 +104,7 @@ class FeedForwardConfig:
 def build_feed_forward(d_model: int, config: FeedForwardConfig, *, layer: int) -> nn.Module:
     """The feed-forward of one layer."""
     experts = config.experts
-    if experts is not None and (not experts.layers or experts.layers[layer]):
+    if experts is not None and experts.has(layer):
         return Experts(d_model, config.activation, experts)
     if config.gated:
         return GatedFeedForward(d_model, config)

@@ -19,6 +19,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from yanmo.nn.packing import Segments
 from yanmo.nn.rope_scaling import RopeScaling, frequencies
 
 
@@ -78,10 +79,15 @@ class RotaryEmbedding:
         rows = slice(start, start + length)
         return cos_SE[rows, None].to(dtype), sin_SE[rows, None].to(dtype)
 
-    def at(self, positions_N: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The same for any positions, each of shape (N, 1, E)."""
-        cos_SE, sin_SE = self._up_to(int(positions_N.max()) + 1)
-        return cos_SE[positions_N, None].to(dtype), sin_SE[positions_N, None].to(dtype)
+    def packed(self, segments: Segments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The same for packed texts, each of shape (N, 1, E); each text has the table of its own length."""
+        variants = {self._config.scaling.variant(length) for length in set(segments.lengths)}
+        if len(variants) == 1:
+            cos_SE, sin_SE = self._up_to(max(segments.lengths))
+            rows = segments.positions_N
+            return cos_SE[rows, None].to(dtype), sin_SE[rows, None].to(dtype)
+        tables = [self.range(0, length, dtype) for length in segments.lengths]
+        return torch.cat([cos for cos, _ in tables]), torch.cat([sin for _, sin in tables])
 
     def _up_to(self, end: int) -> tuple[Tensor, Tensor]:
         variant = self._config.scaling.variant(end)
@@ -89,6 +95,9 @@ class RotaryEmbedding:
         if table is None or len(table[0]) < end:
             known = 0 if table is None else len(table[0])
             size = max(end, min(self._max_seq_len, max(2 * known, 1024)))
+            # Dynamic scaling has a table for every length, of which only the last is kept.
+            if variant > 1:
+                self._tables = {kind: kept for kind, kept in self._tables.items() if kind <= 1}
             self._tables[variant] = table = self._tabulate(size, variant)
         return table
 

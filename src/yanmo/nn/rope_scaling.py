@@ -14,6 +14,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from yanmo.errors import InputError
+
 
 class RopeScalingKind(StrEnum):
     """How frequencies are changed."""
@@ -60,6 +62,19 @@ class RopeScaling:
     short_factors: tuple[float, ...] = ()
     long_factors: tuple[float, ...] = ()
 
+    def require_fit(self, dim: int) -> None:
+        """Refuse what cannot turn ``dim`` dimensions.
+
+        Raises:
+            InputError: a list of factors has another length, or there are too few dimensions.
+        """
+        if self.kind is RopeScalingKind.LONGROPE:
+            for factors in (self.short_factors, self.long_factors):
+                if len(factors) != dim // 2:
+                    raise InputError(f"LongRoPE has {len(factors)} factors for {dim // 2} frequencies")
+        if self.kind is RopeScalingKind.DYNAMIC and dim < 4:
+            raise InputError(f"dynamic rotary scaling needs 4 dimensions or more, not {dim}")
+
     def variant(self, end: int) -> int:
         """Names the table for a text of ``end`` tokens: most scalings have one, some change with length."""
         if self.kind is RopeScalingKind.DYNAMIC:
@@ -67,6 +82,13 @@ class RopeScaling:
         if self.kind is RopeScalingKind.LONGROPE:
             return int(end > self.original_max_seq_len)
         return 0
+
+    def outdates(self, num_old: int, num_all: int) -> bool:
+        """Whether keys turned for a text of ``num_old`` tokens are wrong once it has ``num_all``.
+
+        Dynamic scaling was trained and is used elsewhere with keys that stay as they were turned.
+        """
+        return self.kind is RopeScalingKind.LONGROPE and self.variant(num_old) != self.variant(num_all)
 
 
 def frequencies(
@@ -102,8 +124,8 @@ def frequencies(
             factors = scaling.long_factors if variant else scaling.short_factors
             amplitude = scaling.attention_factor
             if amplitude is None:
-                ratio = max_seq_len / original
-                amplitude = math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0
+                stretch = max(scaling.factor, 1.0)
+                amplitude = math.sqrt(1 + math.log(stretch) / math.log(original))
             return rate_E2 / torch.tensor(factors, dtype=torch.float64), amplitude
         case _:
             return rate_E2, 1.0

@@ -157,18 +157,38 @@ class Fields:
         count = len(table._config)
         return tuple(str(table._config.get(str(index), f"LABEL_{index}")) for index in range(count))
 
-    def rope(self, max_seq_len: int, *, theta: float = 10_000.0, partial: float = 1.0) -> RopeConfig:
+    def rope(
+        self, max_seq_len: int, table: Fields | None = None, *, theta: float | None = None
+    ) -> RopeConfig:
         """Rotary positions, as config.json had them before transformers 5 and has them since.
 
         Args:
             max_seq_len: the model's context.
-            theta: base where the file names none.
-            partial: share of a head where the file names none.
+            table: where they are not the whole file's.
+            theta: base where ``table`` names none; the file's own is None.
+
+        Raises:
+            InputError: a value is missing or out of range.
         """
-        table = self.inner("rope_parameters") or self.inner("rope_scaling") or Fields({}, self._where)
-        theta = table.number("rope_theta", self.number("rope_theta", theta))
-        partial = table.number("partial_rotary_factor", self.number("partial_rotary_factor", partial))
+        table = (
+            table or self.inner("rope_parameters") or self.inner("rope_scaling") or Fields({}, self._where)
+        )
+        theta = table.number("rope_theta", theta or self.number("rope_theta", 10_000.0))
+        if theta <= 1:
+            raise table.refuse("rope_theta", theta, "not above 1")
+        partial = table.number("partial_rotary_factor", self.number("partial_rotary_factor", 1.0))
+        if not 0 < partial <= 1:
+            raise table.refuse("partial_rotary_factor", partial, "not between 0 and 1")
         return RopeConfig(theta=theta, partial=partial, scaling=_scaling(table, self, max_seq_len))
+
+    def indices(self, name: str) -> frozenset[int]:
+        """A list of whole numbers from 0 on; empty where the file has none."""
+        value = self._config.get(name)
+        if value is None:
+            return frozenset()
+        if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
+            raise self.refuse(name, value, "not a list of whole numbers")
+        return frozenset(value)
 
     def refuse(self, name: str, value: object, why: str) -> InputError:
         """The error for a value."""
@@ -198,18 +218,22 @@ class Fields:
 
 
 _SCALINGS = {kind.value: kind for kind in RopeScalingKind} | {"su": RopeScalingKind.LONGROPE}
+# Far above every stretch there is, and far below what overflows.
+_MOST_STRETCH = 1e6
 
 
 def _scaling(table: Fields, config: Fields, max_seq_len: int) -> RopeScaling:
     key = "rope_type" if "rope_type" in table else "type"
     kind = table.choice(key, _SCALINGS, "default")
-    original = table.size(
-        "original_max_position_embeddings", config.size("original_max_position_embeddings", max_seq_len)
-    )
+    if kind is RopeScalingKind.NONE:
+        return RopeScaling()
+    name = "original_max_position_embeddings"
+    original = config.size(name, table.size(name, max_seq_len, least=2), least=2)
     scaling = RopeScaling(
         kind=kind,
-        factor=table.number("factor", 1.0),
-        original_max_seq_len=original,
+        factor=table.number("factor", max_seq_len / original),
+        # Dynamic scaling begins behind the model's own context, whatever else a file says.
+        original_max_seq_len=max_seq_len if kind is RopeScalingKind.DYNAMIC else original,
         low_freq_factor=table.number("low_freq_factor", 1.0),
         high_freq_factor=table.number("high_freq_factor", 4.0),
         beta_fast=table.number("beta_fast", 32.0),
@@ -221,9 +245,13 @@ def _scaling(table: Fields, config: Fields, max_seq_len: int) -> RopeScaling:
         short_factors=table.numbers("short_factor"),
         long_factors=table.numbers("long_factor"),
     )
-    if scaling.factor <= 0 or scaling.low_freq_factor >= scaling.high_freq_factor:
-        raise InputError(f"rotary scaling out of range: factor {scaling.factor}", where=table._where)
-    return RopeScaling() if kind is RopeScalingKind.NONE else scaling
+    if not 0 < scaling.factor <= _MOST_STRETCH:
+        raise table.refuse("factor", scaling.factor, f"not above 0 and up to {_MOST_STRETCH:g}")
+    if scaling.low_freq_factor >= scaling.high_freq_factor:
+        raise table.refuse("low_freq_factor", scaling.low_freq_factor, "not below high_freq_factor")
+    if min(scaling.beta_fast, scaling.beta_slow) <= 0:
+        raise table.refuse("beta_slow", scaling.beta_slow, "not above 0")
+    return scaling
 
 
 def write_rope(rope: RopeConfig) -> dict[str, object]:
@@ -253,7 +281,7 @@ def write_rope(rope: RopeConfig) -> dict[str, object]:
             "truncate": scaling.truncate,
         },
         RopeScalingKind.LONGROPE: {
-            "factor": scaling.factor if scaling.factor != 1.0 else None,
+            "factor": scaling.factor,
             "original_max_position_embeddings": scaling.original_max_seq_len,
             "attention_factor": scaling.attention_factor,
             "short_factor": list(scaling.short_factors),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from yanmo.models.families.decoders import read_heads
 from yanmo.models.families.fields import ACTIVATION_NAMES, Fields
-from yanmo.models.families.heads import causal_lm
+from yanmo.models.families.heads import class_of, head_weights, label_table
 from yanmo.models.families.mapping import TRANSPOSED, Weight, linear
+from yanmo.models.heads import HeadKind
 from yanmo.models.stack import StackConfig
 from yanmo.models.transformer import TransformerConfig
 from yanmo.nn.attention import AttentionConfig
@@ -16,10 +18,21 @@ from yanmo.nn.feed_forward import FeedForwardConfig
 from yanmo.nn.norm import NormConfig, NormKind
 from yanmo.nn.position import PositionConfig, PositionKind
 
-ARCHITECTURES = ("GPT2LMHeadModel",)
+_CLASSES = {
+    "LMHeadModel": (HeadKind.CAUSAL_LM,),
+    "ForSequenceClassification": (HeadKind.SEQUENCE_CLASSIFICATION,),
+    "ForTokenClassification": (HeadKind.TOKEN_CLASSIFICATION,),
+    "Model": (),
+}
+ARCHITECTURES = tuple(f"GPT2{end}" for end in _CLASSES)
 PREFIX = "transformer."
 # Causal masks, and the tied output that some writers repeat.
 IGNORED = (r"attn\.(masked_)?bias$", r"^lm_head\.weight$")
+_HEADS = {
+    HeadKind.CAUSAL_LM: {"output": "lm_head"},
+    HeadKind.SEQUENCE_CLASSIFICATION: {"output": "score"},
+    HeadKind.TOKEN_CLASSIFICATION: {"output": "classifier"},
+}
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:
@@ -53,13 +66,12 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         block=BlockConfig(attention=attention, feed_forward=feed_forward, norm=norm),
         position=PositionConfig(kind=PositionKind.LEARNED),
     )
-    vocab_size = fields.size("vocab_size")
     return TransformerConfig(
-        vocab_size=vocab_size,
+        vocab_size=fields.size("vocab_size"),
         d_model=d_model,
         max_seq_len=fields.size("n_positions"),
         decoder=stack,
-        heads=(causal_lm(vocab_size, tied=True),),
+        heads=read_heads(fields, "GPT2", _CLASSES, tied=True),
     )
 
 
@@ -67,7 +79,7 @@ def write_config(config: TransformerConfig, *, model_type: str = "gpt2") -> dict
     """The config.json of ours."""
     block = config.last_stack.block
     return {
-        "architectures": list(ARCHITECTURES),
+        "architectures": [class_of(config, "GPT2", _CLASSES)],
         "model_type": model_type,
         "vocab_size": config.vocab_size,
         "n_embd": config.d_model,
@@ -78,6 +90,7 @@ def write_config(config: TransformerConfig, *, model_type: str = "gpt2") -> dict
         "activation_function": ACTIVATION_NAMES[block.feed_forward.activation],
         "layer_norm_epsilon": block.norm.eps,
         "tie_word_embeddings": True,
+        **label_table(config),
     }
 
 
@@ -86,6 +99,7 @@ def weights(config: TransformerConfig) -> Iterator[Weight]:
     yield Weight("embedding.weight", ("transformer.wte.weight",))
     yield Weight("decoder.input.positions.weight", ("transformer.wpe.weight",))
     yield from linear({"decoder.norm": "transformer.ln_f"}, bias=True)
+    yield from head_weights(config, _HEADS)
     norms = {"attention_norm": "ln_1", "feed_forward_norm": "ln_2"}
     products = {
         "attention.qkv": "attn.c_attn",

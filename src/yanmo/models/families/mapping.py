@@ -144,7 +144,9 @@ class Resolver:
 
     def _find(self, name: str) -> str | None:
         bare = name.removeprefix(self._prefix)
-        for candidate in (name, bare, self._prefix + bare):
+        # The last two are the text part of a model that also sees, before transformers 5 and since.
+        parts = (f"language_model.{name}", f"{self._prefix}language_model.{bare}")
+        for candidate in (name, bare, self._prefix + bare, *parts):
             if candidate in self._present:
                 return candidate
             # The names of the first BERT checkpoints, which came from TensorFlow.
