@@ -50,11 +50,24 @@ _FIXED: dict[str, dict[str, Any]] = {
 }
 # Where transformers takes another value for a missing key than llama.cpp computes.
 _DEFAULTS = {"norm_topk_prob": False}
+# Metadata of models that share an architecture's name and not its computation, and the values that say no.
+_OF_OTHERS: dict[str, tuple[Value, ...]] = {
+    ".attention.causal": (True,),
+    ".attention.scale": (0.0,),
+    ".attention.clamp_kqv": (0.0,),
+    ".attn_logit_softcapping": (0.0,),
+    ".embedding_scale": (0.0, 1.0),
+    ".expert_weights_scale": (0.0, 1.0),
+    ".expert_shared_count": (0,),
+    ".logit_scale": (0.0, 1.0),
+    ".residual_scale": (0.0, 1.0),
+}
 _OWN_HEAD_DIM = ("llama", "mistral", "mixtral", "qwen3", "qwen3_moe", "gemma3_text")
 _WINDOWED = ("mistral", "mixtral", "phi3")
 # llama.cpp scales queries of the 27B model, which it knows by its 62 layers, by d_model / num_heads.
 _GEMMA_27B_LAYERS = 62
 _GEMMA_PATTERN = 6
+_MAX_HEAD_DIM = 2**16
 
 
 def architecture_of_config(config: Mapping[str, Any]) -> Architecture:
@@ -103,7 +116,7 @@ def heads_of_file(metadata: Metadata) -> tuple[Heads, int]:
     num_kv_heads = metadata.integer(".attention.head_count_kv", num_heads, high=num_heads)
     if num_heads % num_kv_heads:
         raise metadata.wrong(".attention.head_count_kv", f"no part of {num_heads} heads")
-    head_dim = metadata.integer(".attention.key_length", d_model // num_heads, high=d_model)
+    head_dim = metadata.integer(".attention.key_length", d_model // num_heads, high=_MAX_HEAD_DIM)
     if metadata.integer(".attention.value_length", head_dim) != head_dim:
         raise metadata.wrong(".attention.value_length", f"not {head_dim}, as the keys'")
     if head_dim % 2:
@@ -148,6 +161,7 @@ def read_config(
         config["use_parallel_residual"] = metadata.flag(".use_parallel_residual", True)
     if model_type == "gemma3_text":
         config |= _read_gemma(metadata, head_dim)
+    _refuse_others(metadata)
     _check_sizes(metadata, tensors, head_dim)
     return config
 
@@ -277,6 +291,16 @@ def _write_gemma(config: Mapping[str, Any], d_model: int, num_heads: int, head_d
         if slides != [_slides(_GEMMA_PATTERN, layer, num_layers) for layer in range(num_layers)]:
             entries[".attention.sliding_window_pattern"] = slides
     return entries
+
+
+def _refuse_others(metadata: Metadata) -> None:
+    """Settings that no config of these families has: left out, the model would compute something else."""
+    for key, harmless in _OF_OTHERS.items():
+        if metadata.has(key) and metadata.values[metadata.full_key(key)] not in harmless:
+            raise metadata.wrong(key, "of a kind of model that is not read")
+    # Olmo 3 has the name of Olmo 2.
+    if metadata.architecture == "olmo2" and metadata.integer(".attention.sliding_window", 0, low=0):
+        raise metadata.wrong(".attention.sliding_window", "of a kind of model that is not read")
 
 
 def _check_sizes(metadata: Metadata, tensors: Mapping[str, StoredTensor], head_dim: int) -> None:

@@ -230,7 +230,7 @@ def _name_tensors(
         for name, source in _sources_of(stored, place, architecture, metadata).items():
             sources[name] = source
             infos[name] = _info(source, heads, metadata)
-    if layers != set(range(num_layers)):
+    if len(layers) != num_layers or max(layers) >= num_layers:
         what = f"has {len(layers)} layers of tensors and says it has {num_layers}"
         raise InputError(what, where=metadata.where, remedy=DAMAGED)
     return sources, infos
