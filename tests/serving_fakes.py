@@ -65,6 +65,9 @@ class FakeEngine:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode()) or [EOS]
+
     def stream(
         self, prompt_ids: Sequence[int], params: SamplingParams, *, cancelled: Callable[[], bool]
     ) -> Iterator[Piece]:

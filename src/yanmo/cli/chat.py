@@ -47,7 +47,9 @@ def chat(
         repetition_penalty=repetition_penalty,
         seed=seed,
     )
-    conversation = Conversation(Engine(loaded.model, loaded.tokenizer), params, system=system)
+    conversation = Conversation(
+        Engine(loaded.model, loaded.tokenizer, loaded.generation), params, system=system
+    )
     if not conversation.uses_template:
         say(f"{loaded.name} was not trained on conversations: it continues them as plain text.")
     for line in _lines():

@@ -98,7 +98,7 @@ class Conversation:
                 lines.append(user + turn["content"])
             else:
                 lines.append(assistant + (" " if assistant == _NAMES_EN[1] else "") + turn["content"])
-        return tokenizer.encode("\n".join([*lines, assistant]))
+        return self._engine.encode("\n".join([*lines, assistant]))
 
     def _names(self) -> tuple[str, str]:
         is_chinese = any("\u4e00" <= character <= "\u9fff" for character in self._turns[0]["content"])

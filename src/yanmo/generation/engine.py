@@ -1,4 +1,4 @@
-"""The decoding engine: continues a prompt with any language model, token by token.
+"""The decoding engine: continues a prompt, or answers a source text, with any language model, token by token.
 
 The prompt is taken in once; each step then feeds one token a row to the model's session (whose cache
 makes that cheap), shapes the scores, draws a token, and gives out what text may be shown. Rows are
@@ -9,6 +9,7 @@ Shapes: B rows, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,13 @@ import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
+from yanmo.generation.prompt import Answered, Continued, Opening, Prompter
 from yanmo.generation.sampling import SamplingParams, sample, shape_scores
 from yanmo.generation.text_stream import TextStream
 from yanmo.models.base import LanguageModel, Session
+from yanmo.models.generation_settings import GenerationSettings
 from yanmo.models.registry import LoadedModel, load
+from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.load import Tokenizer
 
 __all__ = [
@@ -80,7 +84,7 @@ class Generation:
         text: what may be shown; without the stop string.
         token_ids: every token drawn except an end token; those of a stop string are among them.
         finish_reason: as ``Piece``.
-        num_prompt_tokens: tokens taken in before the answer.
+        num_prompt_tokens: tokens of the prompt, or of the source text.
         tokens_per_s: steps after the first token per second, all rows together; 0 where there was none.
         prefill_tokens_per_s: prompt tokens taken in per second.
         logprobs: one for each token, where asked for.
@@ -100,20 +104,44 @@ def _never() -> bool:
 
 
 class Engine:
-    """Continues prompts with one model and its tokenizer."""
+    """Continues prompts with one model and its tokenizer; with an encoder-decoder it answers source texts."""
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer, settings: GenerationSettings | None = None
+    ) -> None:
         """Pair a model with the tokenizer it was trained with.
 
+        Args:
+            model: any language model.
+            tokenizer: its tokenizer.
+            settings: which tokens its answers begin and end with, beyond what the tokenizer says.
+
         Raises:
-            InputError: the tokenizer has ids that the model does not know.
+            InputError: the tokenizer has ids that the model does not know, or the model continues nothing.
         """
         if tokenizer.vocab_size > model.vocab_size:
             raise InputError(
                 f"the tokenizer has {tokenizer.vocab_size} ids, the model {model.vocab_size}",
                 remedy="use the tokenizer that the model was trained with",
             )
+        # A model that continues nothing says so here, before the first prompt.
+        model.start(1)
+        settings = settings or GenerationSettings()
         self.model, self.tokenizer = model, tokenizer
+        self.end_ids = frozenset({*settings.end_ids, *tokenizer.end_ids})
+        self.suppressed_ids = tuple(i for i in settings.suppressed_ids if i < tokenizer.vocab_size)
+        self.prompter: Prompter = Continued(model, tokenizer)
+        if settings.first_ids:
+            assert isinstance(model, Transformer)
+            self.prompter = Answered(model, tokenizer, settings.first_ids)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt or source text, with all that the model wants around it.
+
+        Raises:
+            InputError: the text is not valid Unicode.
+        """
+        return self.prompter.encode(text)
 
     def stream(
         self,
@@ -126,7 +154,8 @@ class Engine:
         """Continue a prompt, giving out text as it comes.
 
         Args:
-            prompt_ids: token ids; an empty prompt begins a document.
+            prompt_ids: token ids; an empty prompt begins a document. Of an encoder-decoder they are the
+                source, with its special tokens, as ``encode`` gives it.
             params: how to continue; None takes the defaults.
             cancelled: asked before each step; True ends the answer.
             use_cache: False takes in the whole text anew for each token (slow; to check the cache).
@@ -158,7 +187,7 @@ class Engine:
         Sample number i draws from a generator of its own, seeded with ``params.seed + i``.
 
         Args:
-            prompt_ids: token ids; an empty prompt begins a document.
+            prompt_ids: as ``stream``.
             params: how to continue; None takes the defaults.
             num_samples: how many answers, at least 1.
             on_text: called with the first answer's text as it comes.
@@ -184,7 +213,7 @@ class Engine:
 class _Row:
     """One answer in the making."""
 
-    def __init__(self, engine: Engine, params: SamplingParams, prompt_ids: Sequence[int], index: int) -> None:
+    def __init__(self, engine: Engine, params: SamplingParams, first_ids: Sequence[int], index: int) -> None:
         tokenizer = engine.tokenizer
         self.index, self._params = index, params
         self._text = TextStream(tokenizer, params.stop)
@@ -192,19 +221,19 @@ class _Row:
         seed = secrets.randbits(63) if params.seed is None else params.seed
         # Wrapped to the 64 bits that a generator takes.
         self._generator.manual_seed((seed + index) % 2**64)
-        self._end_ids = {tokenizer.eos_id, *params.stop_token_ids}
-        if tokenizer.im_end_id is not None:
-            self._end_ids.add(tokenizer.im_end_id)
+        self._end_ids = {*engine.end_ids, *params.stop_token_ids}
+        self._suppressed = torch.tensor(engine.suppressed_ids, dtype=torch.int64)
         self._counts_1V = torch.zeros(1, tokenizer.vocab_size)
         self._seen_1V = torch.zeros(1, tokenizer.vocab_size, dtype=torch.bool)
-        self._seen_1V[0, torch.tensor(list(prompt_ids), dtype=torch.int64)] = True
+        self._seen_1V[0, torch.tensor(list(first_ids), dtype=torch.int64)] = True
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
 
     def step(self, scores_1V: Tensor, *, is_last: bool) -> Piece:
         """Draw the next token from the model's scores; ``is_last`` where there is no place for more."""
         params = self._params
-        shaped_1V = shape_scores(scores_1V, params, seen_BV=self._seen_1V, counts_BV=self._counts_1V)
+        allowed_1V = scores_1V.index_fill(1, self._suppressed, -math.inf)
+        shaped_1V = shape_scores(allowed_1V, params, seen_BV=self._seen_1V, counts_BV=self._counts_1V)
         if params.temperature == 0:
             token_id = int(shaped_1V.argmax(dim=-1))
         else:
@@ -260,29 +289,13 @@ class _Run:
         num_rows: int = 1,
         cancelled: Callable[[], bool] = _never,
     ) -> None:
-        tokenizer = engine.tokenizer
-        self._prompt_ids = list(prompt_ids)
-        if tokenizer.bos_id is not None and self._prompt_ids[:1] != [tokenizer.bos_id]:
-            self._prompt_ids.insert(0, tokenizer.bos_id)
-        if not self._prompt_ids:
-            # Training puts the end-of-text token between documents, so a document begins after one.
-            self._prompt_ids.append(tokenizer.eos_id)
-        unknown = [token_id for token_id in self._prompt_ids if not 0 <= token_id < tokenizer.vocab_size]
-        if unknown:
-            raise InputError(
-                f"the prompt holds token {unknown[0]}", remedy=f"ids end at {tokenizer.vocab_size - 1}"
-            )
+        self._opening: Opening = engine.prompter.open(prompt_ids)
         limit = engine.model.max_seq_len
-        if limit is not None and len(self._prompt_ids) > limit:
-            raise InputError(
-                f"the prompt has {len(self._prompt_ids)} tokens, the model's context holds {limit}",
-                remedy="shorten the prompt",
-            )
         if limit is None and params.max_tokens is None:
             raise InputError("the model's context has no end", remedy="give max_tokens")
         self._engine, self._limit = engine, limit
         self._use_cache, self._cancelled = use_cache, cancelled
-        self._rows = [_Row(engine, params, self._prompt_ids, index) for index in range(num_rows)]
+        self._rows = [_Row(engine, params, self._opening.first_ids, index) for index in range(num_rows)]
         self._prefill_s = self._decode_s = 0.0
         self._num_decoded = 0
 
@@ -290,7 +303,7 @@ class _Run:
         """Pieces of all rows as they come, each with the number of its row."""
         session, scores_BV = self._prefill()
         rows = self._rows
-        num_taken_in = len(self._prompt_ids)
+        num_taken_in = len(self._opening.first_ids)
         while rows:
             is_last = num_taken_in == self._limit
             for index, row in enumerate(rows):
@@ -318,17 +331,17 @@ class _Run:
             text="".join(piece.text for piece in pieces),
             token_ids=tuple(token_id for piece in pieces for token_id in piece.token_ids),
             finish_reason=reason,
-            num_prompt_tokens=len(self._prompt_ids),
+            num_prompt_tokens=len(self._opening.prompt_ids),
             tokens_per_s=self._num_decoded / max(self._decode_s, 1e-9),
-            prefill_tokens_per_s=len(self._prompt_ids) / max(self._prefill_s, 1e-9),
+            prefill_tokens_per_s=len(self._opening.prompt_ids) / max(self._prefill_s, 1e-9),
             logprobs=tuple(logprob for piece in pieces for logprob in piece.logprobs),
         )
 
     @torch.inference_mode()
     def _prefill(self) -> tuple[Session, Tensor]:
         started_s = time.perf_counter()
-        session = self._engine.model.start(1)
-        scores_BV = session.extend(torch.tensor([self._prompt_ids]))
+        session = self._opening.start(1)
+        scores_BV = session.extend(torch.tensor([self._opening.first_ids]))
         if len(self._rows) > 1:
             session.select(torch.zeros(len(self._rows), dtype=torch.int64))
             scores_BV = scores_BV.expand(len(self._rows), -1)
@@ -345,8 +358,9 @@ class _Run:
                 session.select(chosen_B)
             scores_BV = session.extend(torch.tensor([[row.token_ids[-1]] for row in rows]))
         else:
-            session = self._engine.model.start(len(rows))
-            scores_BV = session.extend(torch.tensor([self._prompt_ids + row.token_ids for row in rows]))
+            session = self._opening.start(len(rows))
+            whole = [self._opening.first_ids + row.token_ids for row in rows]
+            scores_BV = session.extend(torch.tensor(whole))
         self._decode_s += time.perf_counter() - started_s
         self._num_decoded += len(rows)
         return session, self._known(scores_BV)
@@ -374,11 +388,11 @@ def generate(
     num_samples: int = 1,
     on_text: Callable[[str], None] | None = None,
 ) -> list[Generation]:
-    """Continue a prompt.
+    """Continue a prompt, or answer a source text with an encoder-decoder.
 
     Args:
         model: a model folder, or a model already loaded.
-        prompt: the text to continue; empty begins a document.
+        prompt: the text to continue or to answer; an empty prompt begins a document.
         max_tokens: this and the settings below are those of ``SamplingParams``.
         temperature: 0 always takes the likeliest token.
         top_k: 0 is off.
@@ -413,6 +427,5 @@ def generate(
         num_logprobs=num_logprobs,
     )
     loaded = model if isinstance(model, LoadedModel) else load(model)
-    engine = Engine(loaded.model, loaded.tokenizer)
-    prompt_ids = loaded.tokenizer.encode(prompt)
-    return engine.generate_samples(prompt_ids, params, num_samples=num_samples, on_text=on_text)
+    engine = Engine(loaded.model, loaded.tokenizer, loaded.generation)
+    return engine.generate_samples(engine.encode(prompt), params, num_samples=num_samples, on_text=on_text)

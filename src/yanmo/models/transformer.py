@@ -211,8 +211,10 @@ class Transformer(nn.Module):
             hidden_BTD.
 
         Raises:
-            InputError: a text is longer than ``max_seq_len``.
+            InputError: a text is longer than ``max_seq_len``, or a decoder has nothing to look at.
         """
+        if memory is None and self.config.shape == "encoder-decoder":
+            raise InputError("an encoder-decoder needs a source text", remedy="yanmo generate takes one")
         self._require_fit(caches[0].num_tokens if caches else 0, tokens_BT, segments)
         hidden_BTD: Tensor = self.last_stack(
             self.embedding(tokens_BT), segments=segments, types_BT=types_BT, caches=caches, memory=memory

@@ -18,6 +18,9 @@ from yanmo.serving import api_errors
 class TextEngine(Protocol):
     """What serving asks of a decoding engine."""
 
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt, with all that the model wants around it."""
+
     def stream(
         self, prompt_ids: Sequence[int], params: SamplingParams, *, cancelled: Callable[[], bool]
     ) -> Iterator[Piece]:
@@ -30,13 +33,6 @@ class TextTokenizer(Protocol):
     @property
     def vocab_size(self) -> int:
         """Number of ids."""
-
-    @property
-    def eos_id(self) -> int:
-        """Id that ends a document."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text."""
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
@@ -133,7 +129,7 @@ def load(paths: Sequence[Path]) -> Catalog:
 def _serve(loaded: registry.LoadedModel) -> ServedModel:
     return ServedModel(
         name=loaded.name,
-        engine=Engine(loaded.model, loaded.tokenizer),
+        engine=Engine(loaded.model, loaded.tokenizer, loaded.generation),
         tokenizer=loaded.tokenizer,
         chat=loaded.chat,
         max_seq_len=loaded.model.max_seq_len,

@@ -197,13 +197,13 @@ class _Work:
 
 def _encode(prompt: str | list[int], model: ServedModel) -> list[int]:
     if isinstance(prompt, str):
-        # An empty prompt begins a document; counted here as the one token that the engine puts there.
-        return model.tokenizer.encode(prompt) if prompt else [model.tokenizer.eos_id]
+        return model.engine.encode(prompt)
     wrong = next((token for token in prompt if not 0 <= token < model.tokenizer.vocab_size), None)
     if wrong is not None:
         message = f"Invalid 'prompt': there is no token {wrong}; ids end at {model.tokenizer.vocab_size - 1}."
         raise ApiError(message, param="prompt", code="invalid_value")
-    return prompt or [model.tokenizer.eos_id]
+    # An empty prompt begins a document; counted here as the token that the engine puts there.
+    return prompt or model.engine.encode("")
 
 
 def _num_kept(asked: int, max_seq_len: int | None, max_tokens: int) -> int:
