@@ -52,15 +52,19 @@ def load_transformer(
 
     Raises:
         InputError: the family is unknown, the weights are missing, damaged or do not fit, or memory is short.
+            An encoder whose head's weights are missing is loaded without that head, and one line says so.
     """
     config = any_architecture(config) if bare else config
     family = family_of(config, where=where)
     ours = family.read_config(config, where=where)
-    known = _find_weights(family, ours, source, heads_may_miss=bare)
-    found = known
-    if bare:
-        ours = dataclasses.replace(ours, heads=())
-        found = [(weight, names) for weight, names in known if not weight.ours.startswith(_HEADS)]
+    # A bare encoder is often published under the name of a class with a head.
+    known, headless = _find_weights(family, ours, source, heads_may_miss=bare or ours.decoder is None)
+    kept = () if bare else tuple(head for head in ours.heads if head.kind not in headless)
+    if not bare:
+        _say_headless(headless, source)
+    ours = dataclasses.replace(ours, heads=kept)
+    kinds = [None, *(head.kind for head in kept)]
+    found = [(weight, names) for weight, names in known if _head_of(weight) in kinds]
     model = _lay_out(ours, where).to(dtype)
     _check_shapes(model, found, source)
     num_bytes = sum(weight.nbytes for weight in model.parameters())
@@ -179,18 +183,35 @@ Found = list[tuple[Weight, tuple[str, ...]]]
 
 def _find_weights(
     family: Family, config: TransformerConfig, source: WeightSource, *, heads_may_miss: bool
-) -> Found:
-    """Names of all weights in the file, before anything is built: a config may claim any size."""
+) -> tuple[Found, dict[str, str]]:
+    """Names of all weights in the file, before anything is built: a config may claim any size.
+
+    Returns:
+        What was found, and the heads of which a weight is missing, with its name.
+    """
     resolver = Resolver(source.tensors, family.PREFIX)
     found: Found = []
+    headless: dict[str, str] = {}
     for weight in family.weights(config):
-        names = resolver.find(weight)
+        names, head = resolver.find(weight), _head_of(weight)
         if names is not None or weight.default is not None:
             found.append((weight, names or ()))
-        elif not (heads_may_miss and weight.ours.startswith(_HEADS)):
-            missing = ", ".join(weight.theirs[:_MAX_NAMED])
+            continue
+        missing = ", ".join(weight.theirs[:_MAX_NAMED])
+        if head is None or not heads_may_miss:
             raise InputError(f"weight {missing} is missing", where=source.path, remedy=DAMAGED)
-    return found
+        headless.setdefault(head, missing)
+    return found, headless
+
+
+def _head_of(weight: Weight) -> str | None:
+    """The kind of the head that a weight belongs to, or None."""
+    return weight.ours.split(".")[1] if weight.ours.startswith(_HEADS) else None
+
+
+def _say_headless(headless: Mapping[str, str], source: WeightSource) -> None:
+    for head, missing in headless.items():
+        say_once(f"{source.path}: weight {missing} is missing; the model is loaded without its {head} head")
 
 
 def _lay_out(config: TransformerConfig, where: Path) -> Transformer:

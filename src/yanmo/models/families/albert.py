@@ -45,11 +45,15 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
     """
     fields = Fields(config, where)
     fields.require("inner_group_num", 1, default=1)
+    num_groups = fields.layers("num_hidden_groups", 1)
+    if fields.layers("num_hidden_layers") % num_groups:
+        # Which layers would share is then a matter of rounding.
+        raise fields.refuse("num_hidden_groups", num_groups, "not a part of num_hidden_layers")
     bare = read_encoder(
         fields,
         activation="gelu_new",
         norm_eps=fields.number("layer_norm_eps", 1e-12),
-        num_groups=fields.layers("num_hidden_groups", 1),
+        num_groups=num_groups,
         num_token_types=fields.size("type_vocab_size", 2),
         width=fields.size("embedding_size", 128),
         always_project=True,

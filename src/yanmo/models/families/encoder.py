@@ -110,34 +110,36 @@ def with_heads(
         pooler: activation before what is said of a whole text.
         masked: activation before masked tokens, where it is not that of the blocks.
     """
+    heads = tuple(_head(kind, bare, fields, pooler, masked) for kind in kinds)
+    return dataclasses.replace(bare, heads=heads)
+
+
+def _head(
+    kind: HeadKind, bare: TransformerConfig, fields: Fields, pooler: Activation, masked: Activation | None
+) -> HeadConfig:
     block = bare.last_stack.block
     activation = block.feed_forward.activation
     of_text = TransformConfig(width=bare.d_model, activation=pooler)
-    before_masked = TransformConfig(
-        width=bare.embedding_width, activation=masked or activation, norm=block.norm
-    )
-    before_replaced = TransformConfig(width=bare.d_model, activation=activation)
-    labels = fields.labels()
-    heads = {
-        HeadKind.MASKED_LM: masked_lm(
-            bare.vocab_size, before_masked, tied=fields.flag("tie_word_embeddings", True)
-        ),
-        HeadKind.REPLACED_TOKEN: HeadConfig(
-            kind=HeadKind.REPLACED_TOKEN, num_outputs=1, transform=before_replaced, bias=True
-        ),
-        HeadKind.NEXT_SENTENCE: HeadConfig(
-            kind=HeadKind.NEXT_SENTENCE, num_outputs=2, select=Select.FIRST, transform=of_text, bias=True
-        ),
-        HeadKind.SEQUENCE_CLASSIFICATION: classifier(
-            HeadKind.SEQUENCE_CLASSIFICATION, labels, select=Select.FIRST, transform=of_text
-        ),
-        HeadKind.TOKEN_CLASSIFICATION: classifier(HeadKind.TOKEN_CLASSIFICATION, labels),
-        HeadKind.SPAN: span(),
-        HeadKind.POOLED: HeadConfig(
-            kind=HeadKind.POOLED, num_outputs=0, select=Select.FIRST, transform=of_text
-        ),
-    }
-    return dataclasses.replace(bare, heads=tuple(heads[kind] for kind in kinds))
+    match kind:
+        case HeadKind.MASKED_LM:
+            transform = TransformConfig(
+                width=bare.embedding_width, activation=masked or activation, norm=block.norm
+            )
+            return masked_lm(bare.vocab_size, transform, tied=fields.flag("tie_word_embeddings", True))
+        case HeadKind.REPLACED_TOKEN:
+            transform = TransformConfig(width=bare.d_model, activation=activation)
+            return HeadConfig(kind=kind, num_outputs=1, transform=transform, bias=True)
+        case HeadKind.NEXT_SENTENCE:
+            return HeadConfig(kind=kind, num_outputs=2, select=Select.FIRST, transform=of_text, bias=True)
+        case HeadKind.SEQUENCE_CLASSIFICATION:
+            return classifier(kind, fields.labels(), select=Select.FIRST, transform=of_text)
+        case HeadKind.TOKEN_CLASSIFICATION:
+            return classifier(kind, fields.labels())
+        case HeadKind.SPAN:
+            return span()
+        case HeadKind.POOLED:
+            return HeadConfig(kind=kind, num_outputs=0, select=Select.FIRST, transform=of_text)
+    raise AssertionError(kind)
 
 
 def write_encoder(config: TransformerConfig, *, keys: Keys = BERT_KEYS) -> dict[str, Any]:

@@ -42,7 +42,13 @@ def classifier(
     transform: TransformConfig | None = None,
     bias: bool = True,
 ) -> HeadConfig:
-    """One output a label."""
+    """One output a label.
+
+    Raises:
+        InputError: there is no label.
+    """
+    if not labels:
+        raise InputError("id2label names no label", remedy="name at least one")
     return HeadConfig(
         kind=kind, num_outputs=len(labels), select=select, transform=transform, bias=bias, labels=labels
     )
