@@ -13,6 +13,7 @@ from yanmo.models.families.fields import Fields
 from yanmo.models.families.mapping import InterleavedHeads, Weight
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import TransformerConfig
+from yanmo.nn.attention import AttentionConfig
 from yanmo.nn.block import BlockConfig, Residual
 from yanmo.nn.norm import NormConfig, NormKind
 
@@ -54,9 +55,15 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         "partial_rotary_factor": config.get("rotary_pct", 0.25),
     }
     fields = Fields({"max_position_embeddings": 2048, "layer_norm_eps": 1e-5, **config, **rope}, where)
-    biased = fields.flag("attention_bias", True)
+    biased, num_heads = fields.flag("attention_bias", True), fields.size("num_attention_heads")
     block = BlockConfig(
-        attention=decoders.read_attention(fields, qkv_bias=biased, out_bias=biased),
+        attention=AttentionConfig(
+            num_heads=num_heads,
+            num_kv_heads=num_heads,
+            head_dim=fields.divide("hidden_size", "num_attention_heads"),
+            qkv_bias=biased,
+            out_bias=biased,
+        ),
         feed_forward=decoders.read_feed_forward(fields, activation="gelu", gated=False, bias=True),
         norm=NormConfig(kind=NormKind.LAYER, eps=fields.number("layer_norm_eps"), bias=True),
         residual=Residual.PARALLEL if fields.flag("use_parallel_residual", True) else Residual.PRE,
