@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("kills", "tinyshakespeare", "speed", "mutations")
+NAMES = ("kills", "tinyshakespeare", "speed", "mutations", "llama_cpp")
 
 
 def main() -> None:
