@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from yanmo.errors import InputError
@@ -135,10 +136,32 @@ class Stack(nn.Module):
         context = Context(
             causal=self.config.causal, segments=segments, memory=memory, position_bias=self.position_bias
         )
+        return self.through(x_BTD, context, start=start, caches=caches)
+
+    def tabulate(self, length: int) -> None:
+        """Make tables by position for texts of up to ``length`` tokens now, not when a text first needs them."""
+        for rotary in (self._rotary, self._local_rotary):
+            if rotary is not None:
+                rotary.range(0, length, torch.float32)
+
+    def through(
+        self, x_BTD: Tensor, context: Context, *, start: int = 0, caches: list[LayerCache] | None = None
+    ) -> Tensor:
+        """Go through all layers in a context that the caller made, to which rotary tables are added.
+
+        Args:
+            x_BTD: what ``input`` gives.
+            context: of this forward pass.
+            start: position of the first token, where rows are not packed.
+            caches: one a layer, holding the tokens before these.
+
+        Returns:
+            hidden_BTD.
+        """
         if self._rotary is not None:
-            context.rotary = _tables(self._rotary, start, x_BTD, segments)
+            context.rotary = _tables(self._rotary, start, x_BTD, context.segments)
         if self._local_rotary is not None:
-            context.local_rotary = _tables(self._local_rotary, start, x_BTD, segments)
+            context.local_rotary = _tables(self._local_rotary, start, x_BTD, context.segments)
         for layer, group in enumerate(self.order):
             x_BTD = self.blocks[group](x_BTD, context, caches[layer] if caches else None)
         hidden_BTD: Tensor = self.norm(x_BTD)

@@ -275,7 +275,8 @@ def attend(
         out_BHTE.
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
-    suits_kernel = num_all > _MATMUL_MAX_SEQ_LEN or q_BHTE.dtype == torch.float32
+    # The type is asked first: a graph that is traced for any length must not depend on this one.
+    suits_kernel = q_BHTE.dtype == torch.float32 or num_all > _MATMUL_MAX_SEQ_LEN
     square_or_free = num_new == num_all or not causal or bias is not None
     if suits_kernel and square_or_free and softcap is None:
         return functional.scaled_dot_product_attention(
