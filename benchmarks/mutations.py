@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -33,6 +34,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks import model_specimens as specimens
 from benchmarks.damage import FindJson, damage, safetensors_header, whole_file
 from benchmarks.machine import describe
 from yanmo.errors import InputError
@@ -330,4 +332,26 @@ KINDS: dict[str, Kind] = {
     "shard": Kind(make=_make_shards, read=_read_shards, target="*.safetensors", find_json=safetensors_header),
     "index": Kind(make=_make_shards, read=_read_shards, target=INDEX_FILE, find_json=whole_file),
     "config": Kind(make=_make_config, read=_read_config, target="config.json", find_json=whole_file),
+    "gguf": Kind(make=specimens.make_gguf, read=specimens.read_whole, target="model.gguf"),
+    "tokenizer": Kind(
+        make=specimens.make_whole,
+        read=specimens.read_whole,
+        target="model/tokenizer*.json",
+        find_json=whole_file,
+    ),
+    "weights": Kind(
+        make=functools.partial(specimens.make_folder, model_type="mixtral"),
+        read=specimens.read_folder,
+        target=WEIGHTS_FILE,
+        find_json=safetensors_header,
+    ),
+    **{
+        f"model-{model_type}": Kind(
+            make=functools.partial(specimens.make_folder, model_type=model_type),
+            read=specimens.read_folder,
+            target="config.json",
+            find_json=whole_file,
+        )
+        for model_type in specimens.CONFIGS
+    },
 }

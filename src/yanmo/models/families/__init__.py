@@ -104,8 +104,8 @@ def family_of(config: Mapping[str, Any], *, where: object) -> Family:
     if family is None:
         known = ", ".join(FAMILIES)
         raise InputError(f"unknown model type {shorten(model_type)}", where=where, remedy=f"known: {known}")
-    named = named_architecture(config)
-    if named not in family.ARCHITECTURES:
+    named, listed = named_architecture(config), config.get("architectures") or []
+    if named not in family.ARCHITECTURES or not isinstance(listed, list):
         known = ", ".join(family.ARCHITECTURES)
         raise InputError(f"unknown architecture {shorten(named)}", where=where, remedy=f"known: {known}")
     return family
@@ -114,8 +114,8 @@ def family_of(config: Mapping[str, Any], *, where: object) -> Family:
 def named_architecture(config: Mapping[str, Any]) -> str:
     """The class name that a config.json gives, or the first of its family where it gives none."""
     named = config.get("architectures")
-    if isinstance(named, list) and named:
-        return str(named[0])
+    if named:
+        return str(named[0] if isinstance(named, list) else named)
     family = FAMILIES.get(str(config.get("model_type")))
     return family.ARCHITECTURES[0] if family is not None else "unknown"
 
