@@ -197,3 +197,68 @@ def split(pattern: str) -> Any:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+
+
+def hand_made(model_type: str = "llama", **changes: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """A config and random weights of a tiny Llama or Mixtral, without transformers."""
+    config: dict[str, Any] = {
+        "model_type": model_type,
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        **({"num_local_experts": 3, "num_experts_per_tok": 2} if model_type == "mixtral" else {}),
+        **changes,
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (VOCAB_SIZE, 64),
+        "model.norm.weight": (64,),
+        "lm_head.weight": (VOCAB_SIZE, 64),
+    }
+    for layer in range(2):
+        start = f"model.layers.{layer}"
+        rows = {"q_proj": 64, "k_proj": 32, "v_proj": 32, "o_proj": 64}
+        shapes |= {f"{start}.self_attn.{name}.weight": (size, 64) for name, size in rows.items()}
+        shapes |= {
+            f"{start}.{name}.weight": (64,) for name in ("input_layernorm", "post_attention_layernorm")
+        }
+        wide, narrow = (96, 64), (64, 96)
+        if model_type == "mixtral":
+            shapes[f"{start}.block_sparse_moe.gate.weight"] = (3, 64)
+            for expert in range(3):
+                inner = f"{start}.block_sparse_moe.experts.{expert}"
+                shapes |= {
+                    f"{inner}.w1.weight": wide,
+                    f"{inner}.w2.weight": narrow,
+                    f"{inner}.w3.weight": wide,
+                }
+        else:
+            inner = f"{start}.mlp"
+            shapes |= {f"{inner}.gate_proj.weight": wide, f"{inner}.up_proj.weight": wide}
+            shapes[f"{inner}.down_proj.weight"] = narrow
+    generator = torch.Generator().manual_seed(0)
+    return config, {name: torch.randn(shape, generator=generator) / 8 for name, shape in shapes.items()}
+
+
+def write_hand_made(path: Path, model_type: str = "llama", **changes: Any) -> Path:
+    """The same as a GGUF file; ``changes`` are arguments of ``write_gguf``."""
+    config, tensors = hand_made(model_type)
+    tokenizer_json = byte_level().to_str()
+    arguments: dict[str, Any] = {
+        "config": config,
+        "tensors": tensors,
+        "tokenizer_json": tokenizer_json,
+        "tokenizer_config": {},
+        "chat_template": None,
+        "dtype": "f32",
+        "name": "tiny",
+    }
+    write_gguf(path, **(arguments | changes))
+    return path

@@ -152,7 +152,7 @@ _NUMBER = re.compile(r"(?<=\.)(?:0|[1-9][0-9]{0,5})(?=\.|$)")
 
 def _parse(name: str) -> tuple[str, str, list[int]]:
     """A name with # for its numbers, its last part, and the numbers."""
-    stem, _, suffix = name.rpartition(".")
+    stem, _, suffix = name.replace("#", "?").rpartition(".")
     return _NUMBER.sub("#", stem), suffix, [int(number) for number in _NUMBER.findall(stem)]
 
 

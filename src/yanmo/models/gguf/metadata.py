@@ -108,7 +108,7 @@ class Metadata:
 
 def shortest(value: float) -> float:
     """The shortest decimal that is the same float32, where the value is one; else the value."""
-    if abs(value) > np.finfo(np.float32).max:
+    if abs(value) > float(np.finfo(np.float32).max):
         return value
     single = np.float32(value)
     return float(str(single)) if float(single) == value else value
