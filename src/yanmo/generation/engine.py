@@ -26,7 +26,7 @@ from yanmo.generation.sampling import SamplingParams, sample, shape_scores
 from yanmo.generation.text_stream import TextStream
 from yanmo.models.base import LanguageModel, Session
 from yanmo.models.generation_settings import GenerationSettings
-from yanmo.models.registry import LoadedModel, load
+from yanmo.models.registry import LoadedModel, check_vocabularies, load
 from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.load import Tokenizer
 
@@ -119,17 +119,15 @@ class Engine:
         Raises:
             InputError: the tokenizer has ids that the model does not know, or the model continues nothing.
         """
-        if tokenizer.vocab_size > model.vocab_size:
-            raise InputError(
-                f"the tokenizer has {tokenizer.vocab_size} ids, the model {model.vocab_size}",
-                remedy="use the tokenizer that the model was trained with",
-            )
+        check_vocabularies(tokenizer, model)
         # A model that continues nothing says so here, before the first prompt.
         model.start(1)
         settings = settings or GenerationSettings()
         self.model, self.tokenizer = model, tokenizer
         self.end_ids = frozenset({*settings.end_ids, *tokenizer.end_ids})
-        self.suppressed_ids = tuple(i for i in settings.suppressed_ids if i < tokenizer.vocab_size)
+        # Models may round their vocabulary up, and tokenizers name special tokens that no model learned.
+        self.vocab_size = min(tokenizer.vocab_size, model.vocab_size)
+        self.suppressed_ids = tuple(i for i in settings.suppressed_ids if i < self.vocab_size)
         self.prompter: Prompter = Continued(model, tokenizer)
         if settings.first_ids:
             assert isinstance(model, Transformer)
@@ -223,8 +221,8 @@ class _Row:
         self._generator.manual_seed((seed + index) % 2**64)
         self._end_ids = {*engine.end_ids, *params.stop_token_ids}
         self._suppressed = torch.tensor(engine.suppressed_ids, dtype=torch.int64)
-        self._counts_1V = torch.zeros(1, tokenizer.vocab_size)
-        self._seen_1V = torch.zeros(1, tokenizer.vocab_size, dtype=torch.bool)
+        self._counts_1V = torch.zeros(1, engine.vocab_size)
+        self._seen_1V = torch.zeros(1, engine.vocab_size, dtype=torch.bool)
         self._seen_1V[0, torch.tensor(list(first_ids), dtype=torch.int64)] = True
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
@@ -366,8 +364,8 @@ class _Run:
         return session, self._known(scores_BV)
 
     def _known(self, scores_BV: Tensor) -> Tensor:
-        """The scores of ids that the tokenizer has: models may round their vocabulary up."""
-        return scores_BV[:, : self._engine.tokenizer.vocab_size].float()
+        """The scores of ids that both the model and the tokenizer have."""
+        return scores_BV[:, : self._engine.vocab_size].float()
 
 
 def generate(

@@ -100,11 +100,10 @@ class Answered:
 
 
 def _check(ids: Sequence[int], model: LanguageModel, tokenizer: Tokenizer) -> None:
-    unknown = [token_id for token_id in ids if not 0 <= token_id < tokenizer.vocab_size]
+    vocab_size = min(tokenizer.vocab_size, model.vocab_size)
+    unknown = [token_id for token_id in ids if not 0 <= token_id < vocab_size]
     if unknown:
-        raise InputError(
-            f"the prompt holds token {unknown[0]}", remedy=f"ids end at {tokenizer.vocab_size - 1}"
-        )
+        raise InputError(f"the prompt holds token {unknown[0]}", remedy=f"ids end at {vocab_size - 1}")
     limit = model.max_seq_len
     if limit is not None and len(ids) > limit:
         raise InputError(

@@ -57,7 +57,7 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             model = ngram.load_ngram(where)
             architecture, num_parameters = f"{model.config.order}-gram", model.num_parameters
         case lstm.MODEL_TYPE:
-            model = lstm.load_lstm(where)
+            model = lstm.load_lstm(where, dtype=dtype)
             architecture, num_parameters = "LSTM", model.num_parameters
         case _:
             config = checkpoint.config
@@ -66,12 +66,7 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             num_parameters = model.config.num_parameters
             has_source = model.config.shape == "encoder-decoder"
     tokenizer = checkpoint.tokenizer
-    if tokenizer.vocab_size > model.vocab_size:
-        raise InputError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}",
-            where=where,
-            remedy="it mixes two models; copy it again",
-        )
+    check_vocabularies(tokenizer, model, where=where)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -88,3 +83,19 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             where=where,
         ),
     )
+
+
+def check_vocabularies(tokenizer: Tokenizer, model: LanguageModel, *, where: object = None) -> None:
+    """Refuse a tokenizer that was not made for a model.
+
+    Special tokens that the model never learned may stand behind those it knows, as in some published folders.
+
+    Raises:
+        InputError: ordinary text has ids that the model does not know.
+    """
+    if tokenizer.num_text_ids > model.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokenizer.num_text_ids} ids, the model {model.vocab_size}",
+            where=where,
+            remedy="use the tokenizer that the model was trained with",
+        )

@@ -184,6 +184,12 @@ class Tokenizer:
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @cached_property
+    def num_text_ids(self) -> int:
+        """Number of ids up to the last that ordinary text can give; every id from there on is special."""
+        ids = self._backend.get_vocab(with_added_tokens=True).values()
+        return max((i for i in ids if i not in self._special_by_id), default=-1) + 1
+
+    @cached_property
     def sha256(self) -> str:
         """Hex sha256 that names this tokenizer: the same for the same tokenizer.json."""
         return sha256_of_text(self._json)

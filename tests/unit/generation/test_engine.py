@@ -245,9 +245,13 @@ def test_a_rounded_up_vocabulary_never_gives_an_unknown_id(tokenizer: Tokenizer)
 
 
 def test_mismatches_are_refused(engine: Engine) -> None:
-    size = engine.tokenizer.vocab_size
-    with pytest.raises(InputError, match=f"the tokenizer has {size} ids, the model {size - 1}"):
-        Engine(FakeModel(size - 1), engine.tokenizer)
+    size, num_text_ids = engine.tokenizer.vocab_size, engine.tokenizer.num_text_ids
+    # Special tokens stand behind the others; a model that never learned them never draws them.
+    assert num_text_ids < size
+    assert Engine(FakeModel(num_text_ids), engine.tokenizer).vocab_size == num_text_ids
+    message = f"the tokenizer has {num_text_ids} ids, the model {num_text_ids - 1}"
+    with pytest.raises(InputError, match=message):
+        Engine(FakeModel(num_text_ids - 1), engine.tokenizer)
     with pytest.raises(InputError, match=f"the prompt holds token {size}"):
         engine.generate([1, size])
     with pytest.raises(InputError, match="num_samples cannot be 0"):
