@@ -139,7 +139,7 @@ class Stack(nn.Module):
         return self.through(x_BTD, context, start=start, caches=caches)
 
     def tabulate(self, length: int) -> None:
-        """Make tables by position for texts of up to ``length`` tokens now, not when a text first needs them."""
+        """Make tables by position for texts of up to ``length`` tokens now, not when one first needs them."""
         for rotary in (self._rotary, self._local_rotary):
             if rotary is not None:
                 rotary.range(0, length, torch.float32)
