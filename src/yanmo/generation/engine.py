@@ -223,7 +223,9 @@ class _Row:
         self._suppressed = torch.tensor(engine.suppressed_ids, dtype=torch.int64)
         self._counts_1V = torch.zeros(1, engine.vocab_size)
         self._seen_1V = torch.zeros(1, engine.vocab_size, dtype=torch.bool)
-        self._seen_1V[0, torch.tensor(list(first_ids), dtype=torch.int64)] = True
+        # An answer may begin after a token that the tokenizer has no name for.
+        named = [token_id for token_id in first_ids if token_id < engine.vocab_size]
+        self._seen_1V[0, torch.tensor(named, dtype=torch.int64)] = True
         self.token_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
 
