@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from family_checks import check_encoder
+import torch
+from family_checks import check_encoder, differ, read, shake
 
 from yanmo.models.families import FAMILIES
 from yanmo.models.heads import HeadKind
@@ -38,6 +40,17 @@ IDS = {f"{name}_token_id": number for number, name in enumerate(("pad", "bos", "
 # A window of five tokens to either side, less than the longest text.
 MODERNBERT = SIZES | IDS | {"num_hidden_layers": 4, "local_attention": 10}
 BIASES = dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), True)
+STRETCHED = {
+    "rope_parameters": {
+        "full_attention": {
+            "rope_type": "yarn",
+            "rope_theta": 500.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 10,
+        },
+        "sliding_attention": {"rope_type": "linear", "rope_theta": 50.0, "factor": 2.0},
+    }
+}
 UNTIED = {"tie_word_embeddings": False}
 LABELS = {"id2label": {0: "cat", 1: "dog", 2: "猫"}, "label2id": {"cat": 0, "dog": 1, "猫": 2}}
 
@@ -97,6 +110,7 @@ CASES: list[tuple[str, dict[str, Any], Answers]] = [
     ("AlbertForQuestionAnswering", NARROW, SPAN),
     ("ModernBertModel", MODERNBERT, HIDDEN),
     ("ModernBertModel", MODERNBERT | {"global_attn_every_n_layers": 1}, HIDDEN),
+    ("ModernBertModel", MODERNBERT | STRETCHED, HIDDEN),
     ("ModernBertForMaskedLM", MODERNBERT | {"classifier_activation": "silu"}, MASKED),
     ("ModernBertForMaskedLM", MODERNBERT | BIASES | UNTIED | {"decoder_bias": False}, MASKED),
     ("ModernBertForSequenceClassification", MODERNBERT | BIASES | LABELS, CLASSES),
@@ -123,3 +137,22 @@ def test_encoder_family(number: int, tmp_path: Path) -> None:
     written = family.write_config(ours.config, model_type=model_type)
     assert written["architectures"] == [name]
     assert family.read_config(written) == ours.config
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("BertForMaskedLM", SIZES), ("RobertaForMaskedLM", ROBERTA), ("ModernBertForMaskedLM", MODERNBERT)],
+)
+def test_an_output_apart_in_a_file_that_says_tied_stays_apart(
+    name: str, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_class = getattr(transformers, name)
+    shake(model_class(model_class.config_class(**settings | UNTIED))).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    ours, theirs = read(tmp_path), model_class.from_pretrained(tmp_path).eval()
+    assert not ours.head().config.tied
+    assert "decoder.weight is not the embedding" in capsys.readouterr().err
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    differ(ours(tokens), theirs(tokens).logits)

@@ -24,7 +24,7 @@ from yanmo.models.families.mapping import Resolver, Weight
 from yanmo.models.foreign_files import DAMAGED
 from yanmo.models.safetensors_files import write_safetensors
 from yanmo.models.transformer import Transformer, TransformerConfig
-from yanmo.models.weights import TensorInfo, WeightSource, fill, require_memory
+from yanmo.models.weights import TensorInfo, WeightSource, equal, fill, require_memory
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 
@@ -57,6 +57,7 @@ def load_transformer(
     config = any_architecture(config) if bare else config
     family = family_of(config, where=where)
     ours = family.read_config(config, where=where)
+    ours = ours if bare else _tied_as_the_file_is(family, ours, source)
     # A bare encoder is often published under the name of a class with a head.
     known, headless = _find_weights(family, ours, source, heads_may_miss=bare or ours.decoder is None)
     kept = () if bare else tuple(head for head in ours.heads if head.kind not in headless)
@@ -214,11 +215,39 @@ def _say_headless(headless: Mapping[str, str], source: WeightSource) -> None:
         say_once(f"{source.path}: weight {missing} is missing; the model is loaded without its {head} head")
 
 
+def _tied_as_the_file_is(
+    family: Family, config: TransformerConfig, source: WeightSource
+) -> TransformerConfig:
+    """The same config; a head is untied whose matrix stands in the file and is not the embedding.
+
+    A config may say that they are one where training kept them apart (transformers sees to it too).
+    """
+    untied = tuple(dataclasses.replace(head, tied=False) for head in config.heads)
+    if untied == config.heads:
+        return config
+    resolver = Resolver(source.tensors, family.PREFIX)
+    found: dict[str, tuple[str, ...] | None] = {}
+    for weight in family.weights(dataclasses.replace(config, heads=untied)):
+        found[weight.ours] = resolver.find(weight)
+        if found[weight.ours] is None and weight.default is None and _head_of(weight) is None:
+            return config  # it cannot be loaded anyway, and may claim any size
+    heads = []
+    for head, alone in zip(config.heads, untied, strict=True):
+        output = found.get(f"{_HEADS}{head.kind.value}.output.weight")
+        embedding = found["embedding.weight"]
+        if not head.tied or not output or not embedding or equal(source, output[0], embedding[0]):
+            heads.append(head)
+            continue
+        say_once(f"{source.path}: {output[0]} is not the embedding, whatever config.json says; kept apart")
+        heads.append(alone)
+    return dataclasses.replace(config, heads=tuple(heads))
+
+
 def _lay_out(config: TransformerConfig, where: Path) -> Transformer:
     try:
         with torch.device("meta"):
             return Transformer(config, draw=False)
-    except (RuntimeError, OverflowError):  # sizes whose product is no number of bytes
+    except (RuntimeError, OverflowError, TypeError):  # sizes whose product is no number of bytes
         raise InputError("asks for a model of impossible size", where=where, remedy=DAMAGED) from None
 
 

@@ -56,6 +56,25 @@ class WeightSource(Protocol):
         """Give back the memory of what was read so far; reading goes on as before."""
 
 
+def equal(source: WeightSource, first: str, second: str) -> bool:
+    """Whether two tensors of a source are the same, number for number; compared in pieces.
+
+    Raises:
+        KeyError: there is no such tensor.
+        InputError: a tensor is damaged.
+    """
+    infos = source.tensors[first], source.tensors[second]
+    if first == second or infos[0].shape != infos[1].shape or infos[0].dtype != infos[1].dtype:
+        return first == second
+    rows = max(1, _PIECE_BYTES * infos[0].shape[0] // max(1, infos[0].num_bytes)) if infos[0].shape else 1
+    pieces = [source.read(name).view(-1, *infos[0].shape[1:]).split(rows) for name in (first, second)]
+    for one, other in zip(*pieces, strict=True):
+        if not torch.equal(one, other):
+            return False
+        source.release()
+    return True
+
+
 def fill(target: Tensor, weight: Tensor, source: WeightSource) -> None:
     """Copy a weight into its place in pieces, so that one large tensor never stands in memory twice.
 

@@ -121,10 +121,8 @@ def _rope(fields: Fields, layers: str, old_name: str, theta: float) -> RopeConfi
     fields.require("rope_scaling", None)
     tables = fields.inner("rope_parameters")
     table = None if tables is None else tables.inner(layers)
-    if table is None:
-        return RopeConfig(theta=fields.number(old_name, theta))
-    table.require("rope_type", "default", default="default")
-    return RopeConfig(theta=table.number("rope_theta", fields.number(old_name, theta)))
+    theta = fields.number(old_name, theta)
+    return fields.rope(fields.size("max_position_embeddings", 8192), table or Fields({}), theta=theta)
 
 
 def write_config(config: TransformerConfig, *, model_type: str = "modernbert") -> dict[str, Any]:

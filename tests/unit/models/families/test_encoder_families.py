@@ -208,7 +208,7 @@ def test_a_token_beyond_all_windows_of_modernbert_changes_nothing() -> None:
         (MODERNBERT | {"layer_types": ["full_attention"]}, "local_layers"),
         (MODERNBERT | {"layer_types": "full_attention"}, "layer_types"),
         (MODERNBERT | {"rope_scaling": {"factor": 2.0}}, "rope_scaling"),
-        (MODERNBERT | {"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type"),
+        (MODERNBERT | {"rope_parameters": {"full_attention": {"rope_type": "ntk"}}}, "rope_type"),
         (MODERNBERT | {"num_attention_heads": 8}, "even"),
         (
             MODERNBERT
