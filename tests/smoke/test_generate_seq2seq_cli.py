@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from starlette.testclient import TestClient
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+import yanmo
 from yanmo.cli.main import run
+from yanmo.serving.app import create_app
+from yanmo.serving.catalog import load
 
 transformers = pytest.importorskip("transformers")
 
@@ -161,6 +165,16 @@ def test_the_answer_streams_as_it_comes(folder: Path, capsys: pytest.CaptureFixt
     value = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert run(["generate", str(folder), *options]) == 0
     assert capsys.readouterr().out == f"{value['text']}\n"
+
+
+def test_a_served_completion_is_the_same_answer(folder: Path) -> None:
+    asked = TestClient(create_app(load([folder])), base_url="http://localhost")
+    body = {"model": folder.name, "prompt": TEXTS[1], "max_tokens": 9, "temperature": 0, "logprobs": 0}
+    answer = asked.post("/v1/completions", json=body).json()
+    expected = yanmo.generate(folder, TEXTS[1], max_tokens=9, temperature=0)[0]
+    assert expected.token_ids and answer["choices"][0]["text"] == expected.text
+    assert answer["usage"]["prompt_tokens"] == expected.num_prompt_tokens
+    assert answer["usage"]["completion_tokens"] == len(expected.token_ids)
 
 
 def refuse(capsys: pytest.CaptureFixture[str], arguments: list[str], *messages: str) -> None:

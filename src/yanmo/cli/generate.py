@@ -1,4 +1,4 @@
-"""``yanmo generate``: continue a prompt."""
+"""``yanmo generate``: continue a prompt, or answer a source text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ def generate(
     model: Path,
     *,
     prompt: Annotated[
-        str, Parameter(help="Text to continue; empty begins a document.", allow_leading_hyphen=True)
+        str,
+        Parameter(
+            help="Text to continue, or for an encoder-decoder to answer; empty begins a document.",
+            allow_leading_hyphen=True,
+        ),
     ],
     max_tokens: Annotated[int, Parameter(help="Most tokens to generate.")] = 256,
     temperature: Annotated[float, Parameter(help="0 always takes the likeliest token.")] = 0.8,
@@ -34,7 +38,7 @@ def generate(
     seed: Annotated[int | None, Parameter(help="Seed of the sampling; without it each run differs.")] = None,
     json: Json = False,
 ) -> None:
-    """Continue a prompt with a model.
+    """Continue a prompt with a model; an encoder-decoder answers it.
 
     Args:
         model: The model folder.
