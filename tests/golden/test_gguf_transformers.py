@@ -56,6 +56,7 @@ def real() -> Path:
     return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
 
 
+@pytest.mark.slow
 def test_real_tensors_are_those_of_the_gguf_package(real: Path) -> None:
     file = GgufFile(real)
     assert file.file_type == "Q4_1"
@@ -75,6 +76,7 @@ def test_real_tensors_are_those_of_the_gguf_package(real: Path) -> None:
     assert np.array_equal(file.read("model.layers.0.self_attn.q_proj.weight").numpy(), wanted)
 
 
+@pytest.mark.slow
 def test_real_tokenizer_gives_the_ids_of_transformers(real: Path) -> None:
     files = GgufFile(real).tokenizer_files()
     ours = Tokenizer.from_str(files["tokenizer.json"].decode())

@@ -73,11 +73,6 @@ class StoredTensor:
     offset: int
     num_bytes: int
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row, the innermost dimension."""
-        return self.num_bytes // math.prod(self.shape[:-1])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Header:

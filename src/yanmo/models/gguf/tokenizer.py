@@ -147,6 +147,12 @@ def write_tokenizer(
         entries = byte_level.write(content, vocabulary)
     before, after = _added_around(backend)
     ids = _special_ids(vocabulary, tokenizer_config, config, generation_config, before)
+    if ids.eos is None:
+        raise InputError(
+            "names no token that ends a text",
+            where=CONFIG_FILE,
+            remedy="llama.cpp would take an ordinary token for it; set eos_token",
+        )
     for role, token_id in {
         "bos": ids.bos,
         "eos": ids.eos,

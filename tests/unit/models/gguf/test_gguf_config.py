@@ -144,12 +144,13 @@ def test_no_layer_with_a_window() -> None:
 )
 def test_windows_of_a_file(stored: dict[str, Any], full: list[int]) -> None:
     values = {
-        "embedding_length": 64, "block_count": 6, "feed_forward_length": 96, "context_length": 256,
-
-            "attention.head_count": 4,
-            "attention.layer_norm_rms_epsilon": 1e-6,
-            "attention.sliding_window": 8
-        ,
+        "embedding_length": 64,
+        "block_count": 6,
+        "feed_forward_length": 96,
+        "context_length": 256,
+        "attention.head_count": 4,
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.sliding_window": 8,
     }
     metadata = file_of("gemma3", **{**values, **stored})
     embedding = StoredTensor(

@@ -24,7 +24,7 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
 
 def written(tokenizer: Tokenizer | str, **options: Any) -> dict[str, Any]:
     content = tokenizer if isinstance(tokenizer, str) else tokenizer.to_str()
-    config = {"vocab_size": _SIZE, **options.pop("config", {})}
+    config = {"vocab_size": _SIZE, "eos_token_id": 2, **options.pop("config", {})}
     return write_tokenizer(
         content,
         options.pop("tokenizer_config", {}),
@@ -130,6 +130,12 @@ def test_special_ids() -> None:
     }
     found = read_special_ids(metadata_of(entries), _SIZE)
     assert (found.bos, found.ends, found.eos, found.pad, found.unk) == (1, (2, 7, 9), 2, 5, 0)
+
+
+def test_a_text_must_have_an_end() -> None:
+    """Without one, llama.cpp ends texts at the ordinary token 11."""
+    with pytest.raises(InputError, match="names no token that ends a text"):
+        written(gguf_made.byte_level(), config={"eos_token_id": None})
 
 
 def test_an_end_of_turn_is_known_by_its_text() -> None:
