@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from yanmo.models.families import FAMILIES
+from yanmo.models.families import FAMILIES, any_architecture
 from yanmo.models.folder import CheckpointWeights
 from yanmo.models.safetensors_files import write_safetensors
 from yanmo.models.transformer import Transformer
@@ -47,7 +47,7 @@ def make_encoder(folder: Path, *, config: dict[str, Any] = BERT) -> Path:
     make_tokenizer(folder)
     model_type = config["model_type"]
     generator = torch.Generator().manual_seed(0)
-    model = Transformer(FAMILIES[model_type].read_config(config))
+    model = Transformer(FAMILIES[model_type].read_config(any_architecture(config)))
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
