@@ -74,26 +74,18 @@ def write_gguf(
     """
     if dtype not in _KINDS:
         raise InputError(f"unknown type {shorten(dtype)}", remedy=f"one of {', '.join(DTYPES)}")
-    kind, file_type = _KINDS[dtype]
     architecture = architecture_of_config(config)
-    entries: dict[str, Value] = {
-        "general.type": "model",
-        "general.name": name,
-        "general.file_type": int(file_type),
-    }
-    if dtype in ("q8_0", "q4_0"):
-        entries["general.quantization_version"] = _QUANTISATION_VERSION
     sizes, heads, extra = _translate(config, architecture)
-    entries |= sizes
-    entries |= write_tokenizer(
+    vocabulary = write_tokenizer(
         tokenizer_json,
         tokenizer_config,
         chat_template,
         config=config,
         generation_config=generation_config or {},
     )
+    entries = _general(name, dtype) | sizes | vocabulary
     shapes, read, release = _open(tensors)
-    outputs = plan(shapes, config, architecture, heads, kind)
+    outputs = plan(shapes, config, architecture, heads, _KINDS[dtype][0])
     outputs += [
         Output(name=key, shape=tuple(tensor.shape), kind=Kind.F32, parts=[key])
         for key, tensor in extra.items()
@@ -108,6 +100,19 @@ def write_gguf(
                 _pad(file)
                 release()
         _require_readable(temporary)
+
+
+def _general(name: str, dtype: Dtype) -> dict[str, Value]:
+    """What a file says of itself."""
+    kind, file_type = _KINDS[dtype]
+    entries: dict[str, Value] = {
+        "general.type": "model",
+        "general.name": name,
+        "general.file_type": int(file_type),
+    }
+    if kind in (Kind.Q8_0, Kind.Q4_0):
+        entries["general.quantization_version"] = _QUANTISATION_VERSION
+    return entries
 
 
 def _require_readable(path: Path) -> None:
