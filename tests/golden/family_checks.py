@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import Segments, pack, pack_lists
 
 TOLERANCE = 1e-4
+# More threads only wait for each other on models of this size.
+torch.set_num_threads(1)
 LENGTHS = (9, 9, 4, 13, 1)
 
 # family, shape, what was compared -> largest difference; read by the conftest beside this file.
@@ -317,6 +320,7 @@ def check_seq2seq(theirs: Any, tmp_path: Path, *, steps: int = 15, lowest: int =
 
 
 _COLUMNS = ("logits", "padded", "packed", "cache", "export")
+_TEXT = Path(__file__).with_name("families.md")
 
 
 def write_table(path: Path) -> None:
@@ -325,4 +329,7 @@ def write_table(path: Path) -> None:
     for (model_type, shape), seen in sorted(SEEN.items(), key=lambda item: (item[0][1], item[0][0])):
         values = " | ".join(f"{seen[name]:.0e}" if name in seen else "" for name in _COLUMNS)
         lines.append(f"| {model_type} | {shape} | {values} |")
-    path.write_text("\n".join(lines) + "\n")
+    versions = {name: version(name).partition("+")[0] for name in ("transformers", "torch")}
+    text = _TEXT.read_text(encoding="utf-8")
+    filled = text.format(table="\n".join(lines), tolerance=TOLERANCE, **versions)
+    path.write_text(filled, encoding="utf-8")
