@@ -60,6 +60,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 def build(case: str) -> Any:
     name, sizes = CASES[case]
     config = getattr(transformers, f"{name}Config")(**sizes)
+    torch.manual_seed(0)
     model = transformers.AutoModelForSeq2SeqLM.from_config(config)
     if hasattr(model, "final_logits_bias"):
         # A buffer of zeros in a fresh model.
@@ -75,6 +76,7 @@ def test_seq2seq_family(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["T5", "MT5"])
 def test_encoder_of_an_encoder_decoder(name: str, tmp_path: Path) -> None:
     model_class = getattr(transformers, f"{name}EncoderModel")
+    torch.manual_seed(0)
     theirs = model_class(model_class.config_class(**V1_1))
     check_encoder(theirs, tmp_path, answers={None: "last_hidden_state"})
 
@@ -82,6 +84,7 @@ def test_encoder_of_an_encoder_decoder(name: str, tmp_path: Path) -> None:
 @torch.no_grad()
 def test_a_file_of_the_bare_model_has_its_tied_output(tmp_path: Path) -> None:
     """The first BART checkpoints name the bare model, without the prefix and without the output's bias."""
+    torch.manual_seed(0)
     theirs = transformers.BartModel(transformers.BartConfig(**BART))
     shake(theirs).save_pretrained(tmp_path / "theirs")
     ours = read(tmp_path / "theirs")
