@@ -38,8 +38,8 @@ from benchmarks import model_specimens as specimens
 from benchmarks.damage import FindJson, damage, safetensors_header, whole_file
 from benchmarks.machine import describe
 from yanmo.errors import InputError
-from yanmo.models.hf_folder import HfFolder
-from yanmo.models.safetensors_files import INDEX_FILE, WEIGHTS_FILE, SafetensorsFiles, write_safetensors
+from yanmo.models.files.hf_folder import HfFolder
+from yanmo.models.files.safetensors_files import INDEX_FILE, WEIGHTS_FILE, SafetensorsFiles, write_safetensors
 
 MAX_WORK_S = 2.0
 # Of wall time: others may be using the machine, and a wait for nothing uses no processor.

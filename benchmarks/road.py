@@ -29,8 +29,8 @@ from yanmo.data.token_store import TokenStore
 from yanmo.evaluation.baselines import CharacterNgramBaseline, TokenNgramBaseline, fit_baseline
 from yanmo.evaluation.scoring import TextScore, evaluate_texts
 from yanmo.models.base import Trainable
-from yanmo.models.character_ngram import sample_texts
 from yanmo.models.lstm import LstmConfig, LstmModel
+from yanmo.models.ngram.characters import sample_texts
 from yanmo.models.registry import load
 from yanmo.planning.probe import usable_cores
 from yanmo.runtime import stop_signal

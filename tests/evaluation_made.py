@@ -8,7 +8,7 @@ import numpy as np
 
 from yanmo.corpus.build import build_corpus
 from yanmo.corpus.store import Corpus
-from yanmo.models.ngram import fit_ngram
+from yanmo.models.ngram.model import fit_ngram
 from yanmo.tokenizers.bpe import fit_bpe
 
 _SUBJECTS = ["the cat", "an old dog", "the green bird", "一只小猫", "那条老狗", "绿色的鸟"]

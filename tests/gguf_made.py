@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from yanmo.models.files.safetensors_files import SafetensorsFiles
 from yanmo.models.gguf.writer import write_gguf
-from yanmo.models.safetensors_files import SafetensorsFiles
 
 VOCAB_SIZE = 320
 MIXED_TEXTS = [

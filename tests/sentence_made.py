@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from yanmo.models.families import FAMILIES, any_architecture
+from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
-from yanmo.models.safetensors_files import write_safetensors
 from yanmo.models.transformer import Transformer
 
 TEXTS = [

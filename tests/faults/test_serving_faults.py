@@ -20,7 +20,7 @@ import pytest
 from serving_fakes import TEXT, FakeEngine, fake_model, live_server
 
 from yanmo.errors import InputError
-from yanmo.models.ngram import fit_ngram
+from yanmo.models.ngram.model import fit_ngram
 from yanmo.serving.app import serve
 from yanmo.serving.limits import Limits
 from yanmo.tokenizers.bpe import fit_bpe
@@ -262,7 +262,7 @@ def test_a_port_in_use_is_one_clear_line(model: Path) -> None:
         ({"port": 70000}, "port 70000 does not exist"),
         ({"port": -1}, "port -1 does not exist"),
         ({"api_key_file": Path("none")}, "no such API key file"),
-        ({"port": 0}, "no such model folder"),
+        ({"port": 0}, "missing: no such model"),
     ],
 )
 def test_wrong_use_is_one_clear_line(

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from yanmo.models.families import FAMILIES
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.heads import HeadKind, Select
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import Segments, pack, pack_lists
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from yanmo.models.files.safetensors_files import SafetensorsFiles
 from yanmo.models.gguf.reader import GgufFile
-from yanmo.models.safetensors_files import SafetensorsFiles
 
 transformers = pytest.importorskip("transformers", reason="the reference for model files")
 
@@ -67,7 +67,7 @@ def test_transformers_computes_the_same_from_what_is_read(made: tuple[Path, Path
     again = folder / "again"
     again.mkdir(exist_ok=True)
     (again / "config.json").write_text(json.dumps(file.config))
-    from yanmo.models.safetensors_files import write_safetensors
+    from yanmo.models.files.safetensors_files import write_safetensors
 
     write_safetensors(again, {name: file.read(name).contiguous() for name in file.tensors})
     model = transformers.AutoModelForCausalLM.from_pretrained(again).eval()

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from yanmo.models.arpa import read_arpa, write_arpa
-from yanmo.models.ngram import NgramModel, fit_ngram
+from yanmo.models.ngram.arpa import read_arpa, write_arpa
+from yanmo.models.ngram.model import NgramModel, fit_ngram
 
 DATA = Path(__file__).parent / "data"
 UNK, EOS = 0, 1
@@ -111,7 +111,7 @@ def test_estimation_equals_lmplz() -> None:
 
 @pytest.mark.parametrize(("name", "rows_at_once"), [("model.arpa", 100_000), ("model.arpa.gz", 100)])
 def test_round_trip(name: str, rows_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yanmo.models.arpa._ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("yanmo.models.ngram.arpa._ROWS_AT_ONCE", rows_at_once)
     model, words = fitted(TRAIN["both"], 4)
     write_arpa(model, tmp_path / name, words)
     again, again_words = read_arpa(tmp_path / name)

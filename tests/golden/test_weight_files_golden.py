@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from yanmo.models.hf_folder import HfFolder
-from yanmo.models.safetensors_files import write_safetensors
+from yanmo.models.files.hf_folder import HfFolder
+from yanmo.models.files.safetensors_files import write_safetensors
 
 transformers = pytest.importorskip(
     "transformers", reason="the reference implementation is a development extra"

@@ -65,7 +65,7 @@ def test_score_text_and_file(place: Path, tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "nowhere"], "no such model folder"),
+        (["evaluate", "nowhere"], "nowhere: no such folder, and no such model in the cache"),
         (["evaluate", "MODEL", "nowhere"], "nowhere: no such file or folder"),
         (["evaluate", "MODEL"], "no text to evaluate on"),
         (["evaluate", "MODEL", "CORPUS", "--split", "dev"], "dev"),

@@ -182,7 +182,7 @@ def test_missing_and_unknown_things_are_one_line(
             ["pretrain", str(tmp_path / "none"), "--out", str(tmp_path / "r"), "--steps", "3"],
             "no such corpus",
         ),
-        (["generate", str(tmp_path / "strange"), "--prompt", "a"], "unknown architecture 'FooForBar'"),
+        (["generate", str(tmp_path / "strange"), "--prompt", "a"], "unknown model type 'foo'"),
         (["train", str(source), "--out", str(tmp_path), "--steps", "3"], "not a run of yanmo's"),
         (["train", "--steps", "3"], "no source given"),
     ]

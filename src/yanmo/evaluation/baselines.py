@@ -15,14 +15,14 @@ from yanmo.config import format_size
 from yanmo.errors import InputError
 from yanmo.evaluation.scoring import Tally, TextScore, TextTokenizer, evaluate_texts
 from yanmo.metrics import perplexity
-from yanmo.models.character_ngram import (
+from yanmo.models.ngram.characters import (
     CharacterNgram,
     fit_character_ngram,
     ngram_bits_per_byte,
     quick_baseline,
     sample_texts,
 )
-from yanmo.models.ngram import NgramModel, fit_ngram
+from yanmo.models.ngram.model import NgramModel, fit_ngram
 from yanmo.reporting.progress import say
 
 __all__ = [

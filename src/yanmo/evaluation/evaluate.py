@@ -18,7 +18,7 @@ from yanmo.corpus.store import SUMMARY_FILE, Corpus
 from yanmo.errors import InputError
 from yanmo.evaluation.baselines import Baseline, baseline_json, fit_baseline
 from yanmo.evaluation.scoring import TextScore, evaluate_texts, sequence_losses
-from yanmo.models.character_ngram import sample_texts
+from yanmo.models.ngram.characters import sample_texts
 from yanmo.models.registry import LoadedModel, load
 from yanmo.reporting.progress import say
 from yanmo.tokenizers.load import Tokenizer

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from yanmo import artifact
 from yanmo.errors import InputError
-from yanmo.models import lstm, ngram
-from yanmo.models.checkpoint import Checkpoint
+from yanmo.models import lstm
 from yanmo.models.families import FAMILIES
+from yanmo.models.files.checkpoint import Checkpoint
+from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.gguf.writer import DTYPES as GGUF_DTYPES
 from yanmo.models.gguf.writer import write_gguf
-from yanmo.models.hf_folder import CONFIG_FILE
-from yanmo.models.safetensors_files import write_safetensors
+from yanmo.models.ngram import model as ngram
 from yanmo.models.transformer import Transformer
 
 FORMATS = ("hf", "gguf", "onnx")

@@ -21,10 +21,10 @@ from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.models.families import FAMILIES, Family, any_architecture, family_of
 from yanmo.models.families.mapping import Resolver, Weight
-from yanmo.models.foreign_files import DAMAGED
-from yanmo.models.safetensors_files import write_safetensors
+from yanmo.models.files.foreign_files import DAMAGED
+from yanmo.models.files.safetensors_files import write_safetensors
+from yanmo.models.files.weights import TensorInfo, WeightSource, equal, fill, require_memory
 from yanmo.models.transformer import Transformer, TransformerConfig
-from yanmo.models.weights import TensorInfo, WeightSource, equal, fill, require_memory
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 

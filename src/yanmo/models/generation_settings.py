@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import shorten
+from yanmo.models.files.foreign_files import shorten
 from yanmo.reporting.progress import say_once
 
 # No vocabulary is near; a longer list is no list of tokens.

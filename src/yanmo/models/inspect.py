@@ -10,10 +10,11 @@ import torch
 
 from yanmo.artifact import sha256_of_file
 from yanmo.errors import InputError
-from yanmo.models import lstm, ngram
-from yanmo.models.checkpoint import Checkpoint
+from yanmo.models import lstm
 from yanmo.models.families import family_of, named_architecture
+from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.gguf.reader import GgufFile
+from yanmo.models.ngram import model as ngram
 from yanmo.models.transformer import TransformerConfig
 
 # Bytes of a number in memory; int4 with a float16 scale for each 32.

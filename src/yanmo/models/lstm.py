@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from yanmo import artifact
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED
-from yanmo.models.hf_folder import CONFIG_FILE
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
-from yanmo.models.weights import fill, require_memory
+from yanmo.models.files.foreign_files import DAMAGED
+from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
+from yanmo.models.files.weights import fill, require_memory
 from yanmo.nn.cross_entropy import token_losses
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding

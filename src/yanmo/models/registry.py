@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 
 from yanmo.errors import InputError
-from yanmo.models import lstm, ngram
+from yanmo.models import lstm
 from yanmo.models.base import LanguageModel
-from yanmo.models.checkpoint import Checkpoint
-from yanmo.models.families import named_architecture
+from yanmo.models.families import family_of, named_architecture
+from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.folder import load_transformer
 from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
+from yanmo.models.ngram import model as ngram
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -61,6 +62,7 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             architecture, num_parameters = "LSTM", model.num_parameters
         case _:
             config = checkpoint.config
+            family_of(config, where=checkpoint.config_path)
             model = load_transformer(config, checkpoint.source(), where=checkpoint.config_path, dtype=dtype)
             architecture = named_architecture(config)
             num_parameters = model.config.num_parameters

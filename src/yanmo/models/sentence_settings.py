@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from yanmo.errors import InputError
 from yanmo.models.families.fields import Fields
-from yanmo.models.foreign_files import DAMAGED, inside, read_json, read_json_list, shorten
-from yanmo.models.hf_folder import SENTENCE_LENGTH_FILES
-from yanmo.models.safetensors_files import WEIGHTS_FILE, SafetensorsFiles
-from yanmo.models.weights import fill
+from yanmo.models.files.foreign_files import DAMAGED, inside, read_json, read_json_list, shorten
+from yanmo.models.files.hf_folder import SENTENCE_LENGTH_FILES
+from yanmo.models.files.safetensors_files import WEIGHTS_FILE, SafetensorsFiles
+from yanmo.models.files.weights import fill
 from yanmo.reporting.progress import say_once
 
 MODULES_FILE = "modules.json"

@@ -20,8 +20,8 @@ from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
 from yanmo.evaluation.scoring import evaluate_texts
 from yanmo.models.base import Trainable
-from yanmo.models.character_ngram import quick_baseline, sample_texts
 from yanmo.models.folder import save_model
+from yanmo.models.ngram.characters import quick_baseline, sample_texts
 from yanmo.models.transformer import Transformer
 from yanmo.planning.plan import Candidate, CorpusFacts, Plan, Wishes, make_plan, plan_table
 from yanmo.planning.probe import probe, usable_cores

@@ -16,7 +16,7 @@ from yanmo.evaluation.baselines import (
     fit_baseline,
     fit_character_ngram,
 )
-from yanmo.models.ngram import fit_ngram
+from yanmo.models.ngram.model import fit_ngram
 from yanmo.tokenizers.bpe import fit_bpe
 
 DOCUMENTS = made_documents(150)

@@ -14,7 +14,7 @@ from torch import Tensor
 from yanmo.errors import InputError
 from yanmo.evaluation.scoring import Tally, evaluate_texts, sequence_losses
 from yanmo.models.base import Session
-from yanmo.models.ngram import fit_ngram
+from yanmo.models.ngram.model import fit_ngram
 
 
 class ContextLength:

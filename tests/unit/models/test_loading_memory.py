@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from yanmo.models.families import FAMILIES, qwen3
+from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
-from yanmo.models.safetensors_files import write_safetensors
 from yanmo.models.transformer import Transformer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a process's peak memory is read from /proc")
@@ -21,7 +21,7 @@ LOAD = """
 import json, pathlib, re, sys
 import torch
 from yanmo.models.folder import load_transformer
-from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.files.checkpoint import Checkpoint
 
 def peak_bytes():
     status = pathlib.Path("/proc/self/status").read_text()

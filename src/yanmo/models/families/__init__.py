@@ -31,7 +31,7 @@ from yanmo.models.families import (
     t5,
 )
 from yanmo.models.families.mapping import Weight
-from yanmo.models.foreign_files import shorten
+from yanmo.models.files.foreign_files import shorten
 from yanmo.models.transformer import TransformerConfig
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.nn.feed_forward import Activation
 from yanmo.nn.position import RopeConfig
 from yanmo.nn.rope_scaling import RopeScaling, RopeScalingKind

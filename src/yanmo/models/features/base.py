@@ -21,7 +21,7 @@ from yanmo import artifact
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
 from yanmo.models.features.analyser import Analyser
-from yanmo.models.foreign_files import DAMAGED
+from yanmo.models.files.foreign_files import DAMAGED
 from yanmo.reporting.progress import say_once
 
 FEATURES_FILE = "features.json"

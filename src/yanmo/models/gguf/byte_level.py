@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata
 from yanmo.models.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer, find_name, to_json

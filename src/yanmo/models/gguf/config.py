@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf.architectures import (
     ARCHITECTURES,
     LLAMA,

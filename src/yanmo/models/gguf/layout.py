@@ -20,7 +20,7 @@ from gguf.constants import MODEL_TENSOR as T
 from gguf.constants import GGMLQuantizationType as Kind
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import shorten
+from yanmo.models.files.foreign_files import shorten
 from yanmo.models.gguf.architectures import Architecture, Heads, Place, Rule
 
 _ALWAYS_F32 = (T.FFN_GATE_INP, T.POS_EMBD)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf.header import Value
 
 # Above any size of a model in use, and far below what a table of it would fill a machine with.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import shorten
+from yanmo.models.files.foreign_files import shorten
 from yanmo.tokenizers.bpe import SPLIT_PATTERN
 
 _TAIL = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

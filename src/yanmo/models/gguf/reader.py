@@ -24,14 +24,14 @@ from gguf.constants import LlamaFileType
 from torch import Tensor
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
+from yanmo.models.files.weights import TensorInfo
 from yanmo.models.gguf.architectures import Architecture, Heads, Place, Rule
 from yanmo.models.gguf.config import architecture_of_file, heads_of_file, read_config
 from yanmo.models.gguf.header import Header, StoredTensor, Value, parse_header
 from yanmo.models.gguf.metadata import Metadata
 from yanmo.models.gguf.rope import ROPE_TENSORS, read_rope
 from yanmo.models.gguf.tokenizer import read_special_ids, read_tokenizer
-from yanmo.models.weights import TensorInfo
 
 FLOATS = {
     Kind.F32: torch.float32,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata, shortest
 

@@ -19,7 +19,7 @@ from typing import Any
 from gguf.constants import TokenType
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED
+from yanmo.models.files.foreign_files import DAMAGED
 from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata
 from yanmo.models.gguf.vocabulary import Vocabulary

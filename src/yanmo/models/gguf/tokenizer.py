@@ -10,7 +10,7 @@ from typing import Any
 import tokenizers
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf import byte_level, sentencepiece
 from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata

@@ -9,7 +9,7 @@ from typing import Any
 from gguf.constants import TokenType
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, shorten
 from yanmo.models.gguf.metadata import Metadata
 
 _KINDS = {int(kind): kind for kind in TokenType}

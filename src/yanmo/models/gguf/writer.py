@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from yanmo.artifact import new_file
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import shorten
+from yanmo.models.files.foreign_files import shorten
+from yanmo.models.files.weights import WeightSource
 from yanmo.models.gguf.architectures import GPT2, Architecture, Heads
 from yanmo.models.gguf.config import architecture_of_config, write_config
 from yanmo.models.gguf.header import DEFAULT_ALIGNMENT, Value
@@ -24,9 +25,6 @@ from yanmo.models.gguf.layout import Output, plan
 from yanmo.models.gguf.reader import GgufFile
 from yanmo.models.gguf.rope import write_rope
 from yanmo.models.gguf.tokenizer import write_tokenizer
-from yanmo.models.weights import WeightSource
-
-Dtype = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 _KINDS: dict[str, tuple[Kind, LlamaFileType]] = {
     "f32": (Kind.F32, LlamaFileType.ALL_F32),
@@ -50,7 +48,7 @@ def write_gguf(
     tokenizer_json: str,
     tokenizer_config: Mapping[str, Any],
     chat_template: str | None,
-    dtype: Dtype,
+    dtype: str,
     name: str,
     generation_config: Mapping[str, Any] | None = None,
 ) -> None:
@@ -102,7 +100,7 @@ def write_gguf(
         _require_readable(temporary)
 
 
-def _general(name: str, dtype: Dtype) -> dict[str, Value]:
+def _general(name: str, dtype: str) -> dict[str, Value]:
     """What a file says of itself."""
     kind, file_type = _KINDS[dtype]
     entries: dict[str, Value] = {

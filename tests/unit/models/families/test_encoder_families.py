@@ -13,10 +13,10 @@ from torch import Tensor
 
 from yanmo.errors import InputError
 from yanmo.models.families import FAMILIES, albert, bert, modernbert, roberta
+from yanmo.models.files.weights import TensorInfo
 from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.heads import HeadConfig, HeadKind, Select
 from yanmo.models.transformer import Transformer
-from yanmo.models.weights import TensorInfo
 
 CONFIG: dict[str, Any] = {
     "model_type": "bert",

@@ -12,9 +12,9 @@ import torch
 from gguf import GGUFReader
 
 from yanmo.errors import InputError, YanmoError
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.gguf import writer
 from yanmo.models.gguf.reader import GgufFile
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
 
 
 def test_the_gguf_package_reads_the_same(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from torch import Tensor
 from yanmo.artifact import new_folder, read_json
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
-from yanmo.models import kneser_ney
-from yanmo.models.kneser_ney import Discounts, Ints
+from yanmo.models.ngram import kneser_ney
+from yanmo.models.ngram.kneser_ney import Discounts, Ints
 
 MODEL_TYPE = "yanmo-ngram"
 WEIGHTS = "ngram.safetensors"

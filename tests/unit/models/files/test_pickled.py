@@ -14,8 +14,8 @@ import torch
 
 from yanmo import runtime
 from yanmo.errors import InputError
-from yanmo.models.pickled import PickledWeights, has_pickled_weights
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
+from yanmo.models.files.pickled import PickledWeights, has_pickled_weights
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 
 
 def some_weights() -> dict[str, torch.Tensor]:

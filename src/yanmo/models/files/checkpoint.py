@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifact import write_bytes, write_json
-from yanmo.models import pickled
+from yanmo.models.files import pickled
+from yanmo.models.files.hf_folder import CONFIG_FILE, GENERATION_FILE, HfFolder, find_model
+from yanmo.models.files.weights import WeightSource
 from yanmo.models.gguf.reader import GgufFile
-from yanmo.models.hf_folder import CONFIG_FILE, GENERATION_FILE, HfFolder, find_model
-from yanmo.models.weights import WeightSource
 from yanmo.tokenizers.folder import TokenizerFolder, read_folder
 from yanmo.tokenizers.load import Tokenizer
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from yanmo.artifact import disk_error
 from yanmo.errors import InputError
-from yanmo.models import pickled, safetensors_files
-from yanmo.models.foreign_files import DAMAGED, inside, read_json
-from yanmo.models.weights import WeightSource
+from yanmo.models.files import pickled, safetensors_files
+from yanmo.models.files.foreign_files import DAMAGED, inside, read_json
+from yanmo.models.files.weights import WeightSource
 from yanmo.reporting.progress import say_once
 
 CONFIG_FILE = "config.json"

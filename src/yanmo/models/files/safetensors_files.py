@@ -28,8 +28,8 @@ from torch import Tensor
 from yanmo.artifact import disk_error, write_json
 from yanmo.config import format_size
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, inside, parse_json, read_json, shorten
-from yanmo.models.weights import TensorInfo
+from yanmo.models.files.foreign_files import DAMAGED, inside, parse_json, read_json, shorten
+from yanmo.models.files.weights import TensorInfo
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

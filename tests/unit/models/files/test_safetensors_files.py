@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from yanmo.errors import InputError, YanmoError
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 SMALL_FLOATS = [torch.float8_e4m3fn, torch.float8_e5m2]
@@ -278,7 +278,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
         "from yanmo.errors import YanmoError\n"
-        "from yanmo.models.safetensors_files import write_safetensors\n"
+        "from yanmo.models.files.safetensors_files import write_safetensors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
         "    write_safetensors(Path(sys.argv[1]), {'w': torch.zeros(1000)})\n"

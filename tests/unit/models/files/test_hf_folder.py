@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from yanmo.errors import InputError
-from yanmo.models.hf_folder import HfFolder, find_model, hub_cache
+from yanmo.models.files.hf_folder import HfFolder, find_model, hub_cache
 from yanmo.reporting import progress
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from yanmo.errors import InputError
-from yanmo.models import kneser_ney
 from yanmo.models.base import LanguageModel
-from yanmo.models.ngram import NgramModel, fit_ngram, load_ngram
+from yanmo.models.ngram import kneser_ney
+from yanmo.models.ngram.model import NgramModel, fit_ngram, load_ngram
 
 VOCAB_SIZE, EOS = 9, 8
 Gram = tuple[int, ...]

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import DAMAGED, inside, shorten
-from yanmo.models.safetensors_files import read_index
-from yanmo.models.weights import TensorInfo, require_memory
+from yanmo.models.files.foreign_files import DAMAGED, inside, shorten
+from yanmo.models.files.safetensors_files import read_index
+from yanmo.models.files.weights import TensorInfo, require_memory
 
 WEIGHTS_FILE = "pytorch_model.bin"
 INDEX_FILE = "pytorch_model.bin.index.json"

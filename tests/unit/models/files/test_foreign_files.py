@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from yanmo.errors import InputError
-from yanmo.models.foreign_files import inside, parse_json, read_json, shorten
+from yanmo.models.files.foreign_files import inside, parse_json, read_json, shorten
 
 NESTED = b'{"a":' * 31 + b"[]" + b"}" * 31
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from yanmo.errors import InputError
-from yanmo.models.arpa import read_arpa, write_arpa
-from yanmo.models.ngram import NgramModel, fit_ngram
+from yanmo.models.ngram.arpa import read_arpa, write_arpa
+from yanmo.models.ngram.model import NgramModel, fit_ngram
 
 # A pruned model as other tools write it: the 3-gram "a b c" is there, its suffix "b c" is not.
 PRUNED = """\\data\\

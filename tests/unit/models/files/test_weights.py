@@ -11,15 +11,15 @@ import torch
 
 from yanmo import runtime
 from yanmo.errors import InputError
-from yanmo.models.safetensors_files import SafetensorsFiles, write_safetensors
-from yanmo.models.weights import fill, require_memory
+from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
+from yanmo.models.files.weights import fill, require_memory
 
 # A file of 300 MB, a third of it one tensor, loaded into memory of its own size.
 LOAD = """
 import pathlib, re, sys
 import torch
-from yanmo.models.safetensors_files import SafetensorsFiles
-from yanmo.models.weights import fill
+from yanmo.models.files.safetensors_files import SafetensorsFiles
+from yanmo.models.files.weights import fill
 
 def peak_bytes():
     # Not getrusage: that begins with the peak of the process which started this one.
@@ -85,7 +85,7 @@ def test_release_keeps_the_file_and_the_model_from_adding_up(big_file: tuple[Pat
 def test_fill_copies_in_pieces_and_converts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr("yanmo.models.weights._PIECE_BYTES", 20)
+    monkeypatch.setattr("yanmo.models.files.weights._PIECE_BYTES", 20)
     weight = torch.randn(shape).bfloat16()
     write_safetensors(tmp_path, {"w": weight})
     source = SafetensorsFiles(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from yanmo.errors import InputError
-from yanmo.models.character_ngram import (
+from yanmo.models.ngram.characters import (
     fit_character_ngram,
     ngram_bits_per_byte,
     quick_baseline,

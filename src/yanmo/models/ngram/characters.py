@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from yanmo import metrics
 from yanmo.errors import InputError
-from yanmo.models.kneser_ney import Ints, join_documents
-from yanmo.models.ngram import NgramModel, fit_ngram
+from yanmo.models.ngram.kneser_ney import Ints, join_documents
+from yanmo.models.ngram.model import NgramModel, fit_ngram
 
 _NUM_CODE_POINTS = 0x110000
 _CHUNK_CHARACTERS = 2**20

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from yanmo.artifact import disk_error
 from yanmo.errors import InputError
-from yanmo.models.kneser_ney import Floats, Ints
-from yanmo.models.ngram import NgramConfig, NgramModel
+from yanmo.models.ngram.kneser_ney import Floats, Ints
+from yanmo.models.ngram.model import NgramConfig, NgramModel
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 

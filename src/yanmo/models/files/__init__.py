@@ -1,0 +1,1 @@
+"""What models lie in: weights, settings and names that others wrote, none of it trusted."""
