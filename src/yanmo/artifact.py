@@ -107,7 +107,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError("no such file", where=path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", where=path, remedy="the file is damaged") from None
     if not isinstance(value, dict):
         raise InputError("not a JSON object", where=path)

@@ -23,6 +23,7 @@ from yanmo.errors import InputError
 from yanmo.models.families import any_architecture, family_of
 from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.folder import load_transformer
+from yanmo.models.registry import check_vocabularies
 from yanmo.models.sentence_settings import POOLS, SentenceSettings, read_sentence_settings
 from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import Segments, pack_lists
@@ -61,9 +62,7 @@ class SentenceEncoder:
         where = checkpoint.config_path
         model = load_transformer(checkpoint.config, source, where=where, dtype=dtype, bare=True)
         tokenizer = checkpoint.tokenizer
-        if tokenizer.vocab_size > model.vocab_size:
-            what = f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}"
-            raise InputError(what, where=checkpoint.path, remedy="it mixes two models; copy it again")
+        check_vocabularies(tokenizer, model, where=checkpoint.path)
         settings = read_sentence_settings(checkpoint.path, d_model=model.config.d_model)
         return cls(model, tokenizer, settings)
 

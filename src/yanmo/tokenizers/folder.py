@@ -124,7 +124,11 @@ class TokenizerFolder:
                 changed[name] = _with_prefix_space(parts[name], kind, prefix_space)
         if changed == parts:
             return self.content
-        return json.dumps(json.loads(self.content) | changed, ensure_ascii=False)
+        try:
+            content = json.loads(self.content)
+        except (ValueError, RecursionError) as error:  # a number or a depth that the library takes
+            raise InputError(f"not JSON: {error}", where=self.path, remedy="the file is damaged") from None
+        return json.dumps(content | changed, ensure_ascii=False)
 
     @property
     def _class(self) -> str:

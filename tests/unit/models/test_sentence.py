@@ -247,5 +247,5 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     other = make_encoder(folder.parent / "other", config=BERT | {"vocab_size": 20})
     (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
     write(folder / "config.json", BERT | {"vocab_size": 20})
-    with pytest.raises(InputError, match=r"the tokenizer has .* tokens, the model 20"):
+    with pytest.raises(InputError, match=r"the tokenizer has .* ids, the model 20"):
         SentenceEncoder.load(folder)

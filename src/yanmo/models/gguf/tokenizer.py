@@ -10,7 +10,7 @@ from typing import Any
 import tokenizers
 
 from yanmo.errors import InputError
-from yanmo.models.files.foreign_files import DAMAGED, shorten
+from yanmo.models.files.foreign_files import DAMAGED, parse_json, shorten
 from yanmo.models.gguf import byte_level, sentencepiece
 from yanmo.models.gguf.header import Value
 from yanmo.models.gguf.metadata import Metadata
@@ -136,7 +136,7 @@ def write_tokenizer(
         InputError: the file is damaged, or llama.cpp would give other tokens.
     """
     backend = _require_sound(tokenizer_json, where=TOKENIZER_FILE)
-    content = json.loads(tokenizer_json)
+    content = parse_json(tokenizer_json.encode(), where=TOKENIZER_FILE)
     vocabulary = Vocabulary.from_tokenizer_json(content, config["vocab_size"]) if _is_bpe(content) else None
     if vocabulary is None:
         kind = shorten(content.get("model", {}).get("type"))
