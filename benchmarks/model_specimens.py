@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.convert import answer
 from yanmo.models.families import FAMILIES
-from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights, load_transformer, save_model
 from yanmo.models.gguf.writer import write_gguf

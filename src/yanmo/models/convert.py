@@ -17,8 +17,8 @@ from torch import Tensor
 from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.models import lstm
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import FAMILIES
-from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights, load_transformer

@@ -11,8 +11,8 @@ import torch
 from yanmo.artifact import sha256_of_file
 from yanmo.errors import InputError
 from yanmo.models import lstm
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import family_of, named_architecture
-from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.gguf.reader import GgufFile
 from yanmo.models.ngram import model as ngram
 from yanmo.models.transformer import TransformerConfig

@@ -13,8 +13,8 @@ import torch
 from yanmo.errors import InputError
 from yanmo.models import lstm
 from yanmo.models.base import LanguageModel
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import family_of, named_architecture
-from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.folder import load_transformer
 from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
 from yanmo.models.ngram import model as ngram

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from yanmo import artifact
 from yanmo.errors import InputError
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import any_architecture, family_of
-from yanmo.models.files.checkpoint import Checkpoint
 from yanmo.models.folder import load_transformer
 from yanmo.models.registry import check_vocabularies
 from yanmo.models.sentence_settings import POOLS, SentenceSettings, read_sentence_settings

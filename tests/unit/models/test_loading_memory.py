@@ -21,7 +21,7 @@ LOAD = """
 import json, pathlib, re, sys
 import torch
 from yanmo.models.folder import load_transformer
-from yanmo.models.files.checkpoint import Checkpoint
+from yanmo.models.checkpoint import Checkpoint
 
 def peak_bytes():
     status = pathlib.Path("/proc/self/status").read_text()
