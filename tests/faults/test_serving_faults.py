@@ -262,7 +262,7 @@ def test_a_port_in_use_is_one_clear_line(model: Path) -> None:
         ({"port": 70000}, "port 70000 does not exist"),
         ({"port": -1}, "port -1 does not exist"),
         ({"api_key_file": Path("none")}, "no such API key file"),
-        ({"port": 0}, "missing: no such model"),
+        ({"port": 0}, "missing: no such folder, and no such model in the cache"),
     ],
 )
 def test_wrong_use_is_one_clear_line(

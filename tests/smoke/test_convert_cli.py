@@ -16,6 +16,7 @@ from yanmo.cli.main import run
 from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
 from yanmo.models.transformer import Transformer
+from yanmo.serving import catalog
 from yanmo.tokenizers.bpe import fit_bpe
 
 TEXTS = ["hello world, how do you do? " * 9, "你好世界，你好吗？" * 9]
@@ -169,3 +170,34 @@ def test_a_model_too_big_for_the_machine_is_refused_with_the_figures(
     monkeypatch.setattr(runtime, "available_memory_bytes", lambda: 50_000)
     error = call(capsys, "score", model, "--text", "hello", code=2)["error"]
     assert "needs" in error and "48.8 KB is available" in error
+
+
+def test_half_the_memory_when_asked(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = call(capsys, "score", model, "--text", "hello 你好", "--json")
+    half = call(capsys, "score", model, "--text", "hello 你好", "--dtype", "bfloat16", "--json")
+    assert half["num_tokens"] == whole["num_tokens"]
+    # Rounded to 8 bits, but the same model.
+    assert half["loss_nats"] != whole["loss_nats"]
+    assert half["loss_nats"] == pytest.approx(whole["loss_nats"], rel=0.03)
+    loaded = yanmo.load(model, dtype=torch.bfloat16).model
+    assert isinstance(loaded, Transformer)
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.bfloat16}
+
+
+def test_a_name_of_the_cache_is_a_model_everywhere(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789" * 4
+    snapshot = tmp_path / "hub" / "models--someone--tiny" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for file in model.iterdir():
+        (snapshot / file.name).write_bytes(file.read_bytes())
+    refs = snapshot.parent.parent / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert call(capsys, "inspect", "someone/tiny", "--json")["name"] == "someone/tiny"
+    expected = call(capsys, "score", model, "--text", "hello", "--json")
+    assert call(capsys, "score", "someone/tiny", "--text", "hello", "--json") == expected
+    served = catalog.load([Path("someone/tiny")]).find("someone/tiny")
+    assert served.tokenizer.sha256 == yanmo.load(model).tokenizer.sha256

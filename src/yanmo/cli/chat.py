@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Dtype, Model, open_model
 from yanmo.cli.output import Json, emit
 from yanmo.errors import InputError
 from yanmo.reporting.progress import say
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def chat(
-    model: Path,
+    model: Model,
     *,
     system: Annotated[str, Parameter(help="Instruction before the conversation.")] = "",
     max_tokens: Annotated[int, Parameter(help="Most tokens of an answer.")] = 512,
@@ -28,18 +28,14 @@ def chat(
     ] = 0.95,
     repetition_penalty: Annotated[float, Parameter(help="Above 1 makes repetition rarer.")] = 1.0,
     seed: Annotated[int | None, Parameter(help="Seed of the sampling; without it each run differs.")] = None,
+    dtype: Dtype = "float32",
     json: Json = False,
 ) -> None:
-    """Talk to a model; /reset forgets, /exit or the end of input ends, Ctrl-C stops an answer.
-
-    Args:
-        model: The model folder.
-    """
-    import yanmo
+    """Talk to a model; /reset forgets, /exit or the end of input ends, Ctrl-C stops an answer."""
     from yanmo.generation.conversation import Conversation
     from yanmo.generation.engine import Engine, SamplingParams
 
-    loaded = yanmo.load(model)
+    loaded = open_model(model, dtype)
     params = SamplingParams(
         max_tokens=max_tokens,
         temperature=temperature,

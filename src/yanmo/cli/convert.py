@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Model
 from yanmo.cli.output import DryRun, Force, Json, emit
 
 
 def convert(
-    source: str,
+    source: Model,
     destination: Path,
     *,
     to: Annotated[Literal["hf", "gguf", "onnx"], Parameter(help="Format of the destination.")],
@@ -26,7 +27,6 @@ def convert(
     """Write a model as a Hugging Face folder, a GGUF file or an ONNX file, and compare the answers.
 
     Args:
-        source: A model folder (also one with pytorch_model.bin), a run, a .gguf file or a cached name.
         destination: The folder or file to write.
     """
     from yanmo.config import format_size

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Model
 from yanmo.cli.output import DryRun, Force, Json, emit
 
 
 def embed(
-    model: str,
+    model: Model,
     *,
     text: Annotated[str | None, Parameter(help="One text.", allow_leading_hyphen=True)] = None,
     file: Annotated[
@@ -29,11 +30,7 @@ def embed(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Vectors of texts that are close where their meanings are.
-
-    Args:
-        model: A model folder, a run, a .gguf file or a cached name.
-    """
+    """Vectors of texts that are close where their meanings are."""
     import yanmo
     from yanmo.corpus.texts import given_texts
     from yanmo.errors import InputError

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Dtype, Model, open_model
 from yanmo.cli.output import Json, Seed, emit
 
 
 def evaluate(
-    model: Path,
+    model: Model,
     data: Path | None = None,
     *,
     split: Annotated[str, Parameter(help="Split of the corpus: test, valid or train.")] = "test",
@@ -23,19 +24,19 @@ def evaluate(
         int | None, Parameter(help="Tokens by which the window moves; half the context if not given.")
     ] = None,
     out: Annotated[Path | None, Parameter(help="JSON file to write the result to as well.")] = None,
+    dtype: Dtype = "float32",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Bits per byte and perplexity of a model on a text, beside a Kneser-Ney n-gram.
 
     Args:
-        model: The model folder.
         data: A corpus, or any file or folder of text; the corpus of the model's run if not given.
     """
     import yanmo
 
     result = yanmo.evaluate(
-        model,
+        open_model(model, dtype),
         data,
         split=split,
         baseline=baseline,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Dtype, Model, open_model
 from yanmo.cli.output import Json, emit
 
 
 def generate(
-    model: Path,
+    model: Model,
     *,
     prompt: Annotated[
         str,
@@ -36,19 +36,16 @@ def generate(
     ] = (),
     num_samples: Annotated[int, Parameter(help="How many continuations.")] = 1,
     seed: Annotated[int | None, Parameter(help="Seed of the sampling; without it each run differs.")] = None,
+    dtype: Dtype = "float32",
     json: Json = False,
 ) -> None:
-    """Continue a prompt with a model; an encoder-decoder answers it.
-
-    Args:
-        model: The model folder.
-    """
+    """Continue a prompt with a model; an encoder-decoder answers it."""
     import yanmo
     from yanmo.config import to_mapping
 
     streams = not json and num_samples == 1
     answers = yanmo.generate(
-        model,
+        open_model(model, dtype),
         prompt,
         max_tokens=max_tokens,
         temperature=temperature,

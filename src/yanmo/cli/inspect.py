@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from yanmo.cli.models import Model
 from yanmo.cli.output import Json, emit
 
 
-def inspect(model: str, *, json: Json = False) -> None:
-    """Architecture, parameters, memory at each precision, tokenizer, template and hashes of a model.
-
-    Args:
-        model: A model folder, a run, a .gguf file, or a name in the local Hugging Face cache.
-    """
+def inspect(model: Model, *, json: Json = False) -> None:
+    """Architecture, parameters, memory at each precision, tokenizer, template and hashes of a model."""
     from yanmo.models.inspect import inspect as look
 
     found = look(model)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.models import Dtype, Model, torch_dtype
 from yanmo.cli.output import Json, emit
 
 Port = Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")]
@@ -16,11 +17,12 @@ RunsDir = Annotated[Path, Parameter(help="Folder of the training runs that the p
 
 
 def serve(
-    *models: Annotated[Path, Parameter(help="Model folders.")],
+    *models: Model,
     port: Port = 8000,
     host: Host = "127.0.0.1",
     api_key_file: KeyFile = None,
     runs_dir: RunsDir = Path("runs"),
+    dtype: Dtype = "float32",
     json: Json = False,
 ) -> None:
     """Serve models to OpenAI's clients, and to people as a web page, until Ctrl-C."""
@@ -32,5 +34,6 @@ def serve(
         host=host,
         api_key_file=api_key_file,
         runs_dir=runs_dir,
+        dtype=torch_dtype(dtype),
         on_ready=(lambda url: emit({"url": url}, url, as_json=True)) if json else None,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 
@@ -82,8 +81,3 @@ class Trainable(LanguageModel, Protocol):
 
     def eval(self) -> object:
         """Turn dropout off."""
-
-
-def greedy(scores_BV: Tensor) -> Tensor:
-    """Token of the highest score in each row, int64 of shape (B,)."""
-    return torch.argmax(scores_BV, dim=-1)

@@ -67,10 +67,12 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What people call it: the run's name, or that of the folder or file."""
+        """What people call it: its name in the cache, the run's name, or that of the folder or file."""
         path = self.path.resolve()
         if isinstance(self._holder, GgufFile):
             return path.stem
+        if path.parent.name == "snapshots":
+            return path.parent.parent.name.removeprefix("models--").replace("--", "/")
         return path.parent.name if path.name == "model" else path.name
 
     def source(self, *, allow_pickle: bool = False) -> WeightSource:

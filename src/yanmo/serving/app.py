@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import torch
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -84,17 +85,19 @@ def serve(
     api_key_file: Path | None = None,
     runs_dir: Path = Path("runs"),
     limits: Limits | None = None,
+    dtype: torch.dtype = torch.float32,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Load models and serve them until SIGINT or SIGTERM.
 
     Args:
-        models: model folders.
+        models: model folders, runs, .gguf files or cached names.
         port: to listen on; 0 takes a free one.
         host: address to listen on; other than loopback needs a key.
         api_key_file: file with the API key that requests must bring, or None.
         runs_dir: folder of the training runs that the page shows.
         limits: what one request may cost; None for the defaults.
+        dtype: type of the weights in memory.
         on_ready: told the URL when requests are taken; None prints it on stderr.
 
     Raises:
@@ -103,7 +106,7 @@ def serve(
     """
     access = Access(host=host, api_key=None if api_key_file is None else read_api_key(api_key_file))
     with contextlib.closing(_listen(host, port)) as listener:
-        served = catalog.load([Path(path) for path in models])
+        served = catalog.load([Path(path) for path in models], dtype=dtype)
         app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
         url = _url(host, listener.getsockname()[1])
         server = _Server(app, on_started=lambda: (on_ready or _say_ready)(url))

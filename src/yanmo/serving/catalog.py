@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from yanmo.errors import InputError
 from yanmo.generation.engine import Engine, Piece
 from yanmo.generation.sampling import SamplingParams
@@ -117,13 +119,13 @@ class Catalog:
         return self._models[name]
 
 
-def load(paths: Sequence[Path]) -> Catalog:
-    """Load model folders.
+def load(paths: Sequence[Path], *, dtype: torch.dtype = torch.float32) -> Catalog:
+    """Load models, their weights as ``dtype``.
 
     Raises:
         InputError: one cannot be loaded, or two have the same name.
     """
-    return Catalog([_serve(registry.load(path.resolve())) for path in paths])
+    return Catalog([_serve(registry.load(path, dtype=dtype)) for path in paths])
 
 
 def _serve(loaded: registry.LoadedModel) -> ServedModel:

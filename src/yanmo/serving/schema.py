@@ -12,6 +12,7 @@ unknown name.
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -59,7 +60,7 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(BaseModel, ABC):
     """What both generation routes take."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
@@ -95,9 +96,9 @@ class GenerationRequest(BaseModel):
         return self.max_tokens
 
     @property
+    @abstractmethod
     def num_logprobs(self) -> int | None:
         """Likeliest tokens to report at each step (0: the chosen one alone), or None for none."""
-        raise NotImplementedError
 
     def sampling(self, *, max_tokens: int, answer: int, seed: int) -> SamplingParams:
         """Settings of one answer.
