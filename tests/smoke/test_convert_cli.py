@@ -15,6 +15,8 @@ from yanmo import runtime
 from yanmo.cli.main import run
 from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
+from yanmo.models.lstm import LstmConfig, LstmModel, save_lstm
+from yanmo.models.ngram.model import fit_ngram
 from yanmo.models.transformer import Transformer
 from yanmo.serving import catalog
 from yanmo.tokenizers.bpe import fit_bpe
@@ -201,3 +203,27 @@ def test_a_name_of_the_cache_is_a_model_everywhere(
     assert call(capsys, "score", "someone/tiny", "--text", "hello", "--json") == expected
     served = catalog.load([Path("someone/tiny")]).find("someone/tiny")
     assert served.tokenizer.sha256 == yanmo.load(model).tokenizer.sha256
+
+
+def test_inspect_tells_of_an_lstm_and_an_n_gram_too(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = yanmo.load(model).tokenizer
+    network = LstmModel(LstmConfig(vocab_size=tokenizer.vocab_size, d_model=16, d_hidden=16, num_layers=1))
+    weights = dict(network.named_parameters())
+    save_lstm(tmp_path / "lstm", network, weights, tokenizer, dtype=torch.float32, details={}, card="")
+    found = call(capsys, "inspect", tmp_path / "lstm", "--json")
+    count = sum(weight.numel() for weight in network.parameters())
+    assert (found["family"], found["shape"], found["num_parameters"]) == ("yanmo-lstm", "lstm", count)
+    assert found["bytes"]["float32"] == 4 * count == found["stored"]["float32"]
+    ids = tokenizer.encode_batch(TEXTS)
+    table = fit_ngram(ids, order=2, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id)
+    table.save(tmp_path / "ngram", tokenizer=tokenizer)
+    found = call(capsys, "inspect", tmp_path / "ngram", "--json")
+    assert (found["shape"], found["num_parameters"]) == ("ngram", table.num_parameters)
+    assert found["sizes"]["order"] == 2 and found["bytes"]["float32"] == sum(found["stored"].values())
+    for name in ("lstm", "ngram"):
+        assert run(["inspect", str(tmp_path / name)]) == 0
+        assert "parameters" in capsys.readouterr().out
+    error = call(capsys, "convert", tmp_path / "lstm", tmp_path / "x", "--to", "hf", code=2)["error"]
+    assert "no form" in error

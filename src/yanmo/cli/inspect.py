@@ -21,19 +21,18 @@ def _text(found: Mapping[str, Any]) -> str:
     from yanmo.config import format_size
 
     lines = [("model", found["path"]), ("family", f"{found['family']}, {found['shape']}")]
+    lines.append(("parameters", f"{found['num_parameters']:,}"))
     if "architecture" in found:
         lines += [
             ("architecture", found["architecture"]),
-            ("parameters", f"{found['num_parameters']:,}"),
             ("heads", ", ".join(found["heads"]) or "none"),
         ]
     lines.append(("sizes", "  ".join(f"{k} {v}" for k, v in found["sizes"].items() if v)))
-    if "bytes" in found:
-        memory = "  ".join(f"{name} {format_size(size)}" for name, size in found["bytes"].items())
-        stored = "  ".join(f"{name} {format_size(size)}" for name, size in found["stored"].items())
-        lines += [("memory", memory), ("in the file", stored)]
-        if found["kv_cache_bytes_per_token"]:
-            lines.append(("cache", f"{format_size(found['kv_cache_bytes_per_token'])} a token"))
+    memory = "  ".join(f"{name} {format_size(size)}" for name, size in found["bytes"].items())
+    stored = "  ".join(f"{name} {format_size(size)}" for name, size in found["stored"].items())
+    lines += [("memory", memory), ("in the file", stored)]
+    if found.get("kv_cache_bytes_per_token"):
+        lines.append(("cache", f"{format_size(found['kv_cache_bytes_per_token'])} a token"))
     tokenizer = found["tokenizer"]
     if "problem" in tokenizer:
         lines.append(("tokenizer", tokenizer["problem"]))

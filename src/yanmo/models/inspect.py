@@ -13,6 +13,8 @@ from yanmo.errors import InputError
 from yanmo.models import lstm
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import family_of, named_architecture
+from yanmo.models.files.safetensors_files import WEIGHTS_FILE, SafetensorsFiles
+from yanmo.models.files.weights import WeightSource
 from yanmo.models.gguf.reader import GgufFile
 from yanmo.models.ngram import model as ngram
 from yanmo.models.transformer import TransformerConfig
@@ -42,8 +44,7 @@ def inspect(model: Path | str) -> dict[str, Any]:
         "family": checkpoint.model_type,
     }
     if checkpoint.model_type in (ngram.MODEL_TYPE, lstm.MODEL_TYPE):
-        found |= {"shape": checkpoint.model_type.removeprefix("yanmo-")}
-        found |= {"sizes": {k: v for k, v in checkpoint.config.items() if isinstance(v, int)}}
+        found |= _own_kind(checkpoint)
     else:
         found |= _transformer(checkpoint)
     found["tokenizer"] = _tokenizer(checkpoint)
@@ -51,14 +52,38 @@ def inspect(model: Path | str) -> dict[str, Any]:
     return found
 
 
-def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
-    config, where = checkpoint.config, checkpoint.config_path
-    ours = family_of(config, where=where).read_config(config, where=where)
-    source = checkpoint.source(allow_pickle=True)
+def _own_kind(checkpoint: Checkpoint) -> dict[str, Any]:
+    """An n-gram model or an LSTM: what its numbers take as they are, and an LSTM's at half the width."""
+    is_ngram = checkpoint.model_type == ngram.MODEL_TYPE
+    source = SafetensorsFiles(checkpoint.path / (ngram.WEIGHTS if is_ngram else WEIGHTS_FILE))
+    floats = [info for info in source.tensors.values() if info.dtype.is_floating_point]
+    num_parameters = sum(math.prod(info.shape) for info in floats)
+    memory = {"float32": 4 * num_parameters, "bfloat16": 2 * num_parameters}
+    if is_ngram:
+        memory = {"float32": sum(info.num_bytes for info in source.tensors.values())}
+    return {
+        "shape": checkpoint.model_type.removeprefix("yanmo-"),
+        "num_parameters": num_parameters,
+        "sizes": {k: v for k, v in checkpoint.config.items() if isinstance(v, int)},
+        "bytes": memory,
+        "stored": _stored(source),
+    }
+
+
+def _stored(source: WeightSource) -> dict[str, int]:
+    """Bytes in the file by type."""
     stored: dict[str, int] = {}
     for info in source.tensors.values():
         name = str(info.dtype).removeprefix("torch.")
         stored[name] = stored.get(name, 0) + math.prod(info.shape) * info.dtype.itemsize
+    return stored
+
+
+def _transformer(checkpoint: Checkpoint) -> dict[str, Any]:
+    config, where = checkpoint.config, checkpoint.config_path
+    ours = family_of(config, where=where).read_config(config, where=where)
+    source = checkpoint.source(allow_pickle=True)
+    stored = _stored(source)
     if isinstance(source, GgufFile):
         stored = {source.file_type: checkpoint.path.stat().st_size}
     return {
