@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import yanmo
 from yanmo import runtime
@@ -79,6 +80,43 @@ def test_smaller_types_say_what_they_cost(
         differences.append(made["max_abs_difference"])
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
     assert differences == sorted(differences) and differences[0] == 0.0 < differences[2] < 1.0
+
+
+def altered(model: Path, folder: Path, value: float) -> Path:
+    """A copy of a model, with another number in its last norm."""
+    shutil.copytree(model, folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][3] = value
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def test_a_weight_beyond_the_type_and_answers_that_are_no_numbers_are_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = altered(model, tmp_path / "large", 1e6)
+    error = call(capsys, "convert", large, tmp_path / "f16", "--to", "hf", "--dtype", "f16", code=2)["error"]
+    assert "model.norm.weight is beyond the range of float16" in error and "bf16" in error
+    assert not (tmp_path / "f16").exists()
+    words = ("convert", large, tmp_path / "bf16", "--to", "hf", "--dtype", "bf16", "--json")
+    assert call(capsys, *words)["max_abs_difference"] == 0.0
+    broken = altered(model, tmp_path / "broken", float("nan"))
+    error = call(capsys, "convert", broken, tmp_path / "out", "--to", "hf", code=2)["error"]
+    assert "not finite numbers" in error and not (tmp_path / "out").exists()
+    for words in (("score", broken, "--text"), ("generate", broken, "--temperature", "0", "--prompt")):
+        assert "are not numbers" in call(capsys, *words, "hello world", code=2)["error"]
+
+
+def test_settings_of_training_and_calling_are_those_of_the_source(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = altered(model, tmp_path / "source", 1.0)
+    config = json.loads((source / "config.json").read_text())
+    said = {"attention_dropout": 0.25, "use_cache": False, "eos_token_id": 7, "initializer_range": 0.5}
+    (source / "config.json").write_text(json.dumps(config | said))
+    call(capsys, "convert", source, tmp_path / "copy", "--to", "hf", "--json")
+    copied = json.loads((tmp_path / "copy" / "config.json").read_text())
+    assert {key: copied[key] for key in said} == said
 
 
 def test_what_is_there_is_not_replaced(

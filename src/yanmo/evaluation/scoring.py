@@ -274,6 +274,10 @@ def _group_losses(
             loss_BT1 = model.token_losses(torch.from_numpy(tokens_BT)).float().numpy(force=True)
         for row, window in enumerate(batch):
             scored = loss_BT1[row, window.first - window.start - 1 : window.length - 1]
+            if np.isnan(scored).any():
+                raise InputError(
+                    "the model's scores are not numbers", remedy="its weights are damaged; train it again"
+                )
             losses[window.sequence][window.first - 1 : window.end - 1] = scored
     return losses
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from yanmo.errors import InputError
 from yanmo.generation.prompt import Answered, Continued, Opening, Prompter
-from yanmo.generation.sampling import SamplingParams, sample, shape_scores
+from yanmo.generation.sampling import SamplingParams, likeliest, sample, shape_scores
 from yanmo.generation.text_stream import TextStream
 from yanmo.models.base import LanguageModel, Session
 from yanmo.models.generation_settings import GenerationSettings
@@ -235,7 +235,7 @@ class _Row:
         allowed_1V = scores_1V.index_fill(1, self._suppressed, -math.inf)
         shaped_1V = shape_scores(allowed_1V, params, seen_BV=self._seen_1V, counts_BV=self._counts_1V)
         if params.temperature == 0:
-            token_id = int(shaped_1V.argmax(dim=-1))
+            token_id = int(likeliest(shaped_1V))
         else:
             token_id = int(sample(shaped_1V, [self._generator]))
         if token_id in self._end_ids:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from yanmo.errors import InputError, YanmoError
+from yanmo.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +177,19 @@ def shape_scores(
     return keep_min_p(scores_BV, params.min_p)
 
 
+def likeliest(scores_BV: Tensor) -> Tensor:
+    """The token of the highest score, the first of equals; int64 of shape (B,).
+
+    Raises:
+        InputError: the scores are not numbers, so the model is damaged.
+    """
+    highest_B, tokens_B = scores_BV.max(dim=-1)
+    # What is no number counts as the highest.
+    if bool(highest_B.isnan().any()):
+        raise _not_numbers()
+    return tokens_B
+
+
 def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Draw one token a row from softmax(scores), by inversion of the cumulative distribution.
 
@@ -190,16 +203,18 @@ def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         Token ids, int64 of shape (B,).
 
     Raises:
-        YanmoError: the scores are not numbers, so the model is damaged.
+        InputError: the scores are not numbers, so the model is damaged.
     """
     cumulative_BV = torch.softmax(scores_BV.double(), dim=-1).cumsum(dim=-1)
     total_B1 = cumulative_BV[:, -1:].contiguous()
     if not bool(torch.isfinite(total_B1).all()):
-        raise YanmoError(
-            "the model's scores are not numbers", remedy="its weights are damaged; train it again"
-        )
+        raise _not_numbers()
     draws = [torch.rand((), generator=generator, dtype=torch.float64) for generator in generators]
     # u is below 1 but u * total may round up to total: never go past the last token with a probability.
     last_B1 = torch.searchsorted(cumulative_BV, total_B1)
     tokens_B1 = torch.searchsorted(cumulative_BV, torch.stack(draws)[:, None] * total_B1, right=True)
     return torch.minimum(tokens_B1, last_B1)[:, 0]
+
+
+def _not_numbers() -> InputError:
+    return InputError("the model's scores are not numbers", remedy="its weights are damaged; train it again")

@@ -38,6 +38,14 @@ _NOT_CARRIED = (
     "rope_scaling",
     "_name_or_path",
 )
+# Settings of training and calling that a family writes defaults of; the source knows better.
+_OF_THE_SOURCE = (
+    "attention_dropout",
+    "embd_pdrop",
+    "hidden_dropout",
+    "resid_pdrop",
+    "use_cache",
+)
 _NUM_PROBE_TOKENS = 32
 
 
@@ -78,6 +86,7 @@ def convert(
     checkpoint, is_done = _prepare(source, destination, to=to, dtype=dtype, force=force)
     weights = checkpoint.source(allow_pickle=True)
     model = load_transformer(checkpoint.config, weights, where=checkpoint.config_path)
+    _probe(model, where=checkpoint.path, remedy="its weights are damaged, or training went astray")
     if is_done:
         difference = _difference(model, destination)
     else:
@@ -116,7 +125,8 @@ def _prepare(
 def _write_hf(checkpoint: Checkpoint, model: Transformer, destination: Path, dtype: str | None) -> float:
     stored = _HF_DTYPES[dtype] if dtype else _stored_dtype(checkpoint)
     with artifact.new_folder(destination, kind="model", details=_details(checkpoint, dtype)) as folder:
-        write_safetensors(folder, CheckpointWeights(model, checkpoint.model_type, dtype=stored))
+        weights = CheckpointWeights(model, checkpoint.model_type, dtype=stored, path=checkpoint.path)
+        write_safetensors(folder, weights)
         name = str(stored).removeprefix("torch.")
         artifact.write_json(folder / CONFIG_FILE, merged_config(checkpoint, model) | {"dtype": name})
         checkpoint.copy_side_files(folder)
@@ -149,9 +159,10 @@ def merged_config(checkpoint: Checkpoint, model: Transformer) -> dict[str, Any]:
     """The config.json of a conversion: what the source says beyond what the model itself says."""
     kept = {key: value for key, value in checkpoint.config.items() if key not in _NOT_CARRIED}
     written = FAMILIES[checkpoint.model_type].write_config(model.config, model_type=checkpoint.model_type)
-    # Token ids in a family's config are its defaults; the source knows better.
-    ids = {key: value for key, value in kept.items() if key.endswith("_token_id")}
-    return kept | written | ids
+    # So are the token ids in a family's config. A model without heads does not say whether one was tied.
+    better = (*_OF_THE_SOURCE, *(() if model.config.heads else ("tie_word_embeddings",)))
+    said = {key: value for key, value in kept.items() if key.endswith("_token_id") or key in better}
+    return kept | written | said
 
 
 def probe_tokens(vocab_size: int, max_seq_len: int) -> Tensor:
@@ -172,8 +183,17 @@ def answer(model: Transformer, tokens_BT: Tensor) -> Tensor:
 def _difference(model: Transformer, destination: Path) -> float:
     written = Checkpoint.open(destination)
     again = load_transformer(written.config, written.source(), where=written.config_path)
-    tokens_BT = probe_tokens(model.vocab_size, model.max_seq_len)
-    return float((answer(model, tokens_BT) - answer(again, tokens_BT)).abs().max())
+    expected = answer(model, probe_tokens(model.vocab_size, model.max_seq_len))
+    found = _probe(again, where=written.path, remedy="store the weights in a wider type: bf16 or f32")
+    return float((expected - found).abs().max())
+
+
+def _probe(model: Transformer, *, where: Path, remedy: str) -> Tensor:
+    """The answer to the probe; refused where it is no number, since nothing could be compared with it."""
+    given = answer(model, probe_tokens(model.vocab_size, model.max_seq_len))
+    if not given.isfinite().all():
+        raise InputError("the model's answers are not finite numbers", where=where, remedy=remedy)
+    return given
 
 
 def _stored_dtype(checkpoint: Checkpoint) -> torch.dtype:

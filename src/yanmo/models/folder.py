@@ -122,6 +122,12 @@ class CheckpointWeights:
         ours = self._ours[weight.ours].detach()
         piece = _split(self._model, weight, len(weight.theirs), ours)[part]
         tensor = weight.layout.theirs(piece).to(self._dtype).contiguous()
+        if self._dtype is torch.float16 and tensor.isinf().any() and not piece.isinf().any():
+            raise InputError(
+                f"weight {name} is beyond the range of float16",
+                where=self.path,
+                remedy="store it as bf16 or f32",
+            )
         # A file leaves out what is the same memory as another tensor, and a copy is wanted.
         return tensor.clone() if name in weight.copies else tensor
 

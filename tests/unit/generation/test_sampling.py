@@ -9,13 +9,14 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from yanmo.errors import InputError, YanmoError
+from yanmo.errors import InputError
 from yanmo.generation.sampling import (
     SamplingParams,
     apply_temperature,
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    likeliest,
     penalize_counts,
     penalize_repetition,
     sample,
@@ -119,8 +120,11 @@ def test_a_token_without_probability_is_never_drawn(monkeypatch: pytest.MonkeyPa
 
 
 def test_scores_that_are_no_numbers_are_reported() -> None:
-    with pytest.raises(YanmoError, match="not numbers"):
+    with pytest.raises(InputError, match="not numbers"):
         sample(torch.tensor([[0.0, math.nan]]), [torch.Generator()])
+    with pytest.raises(InputError, match="not numbers"):
+        likeliest(torch.tensor([[0.0, math.nan, 1.0]]))
+    assert likeliest(torch.tensor([[0.0, 2.0, 2.0], [math.inf, 0.0, -math.inf]])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
