@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from family_checks import check_encoder, check_seq2seq, differ, read, shake, texts
+from family_checks import check_encoder, check_seq2seq, differ, read, reload, shake, texts
 from safetensors.torch import load_file, save_file
 
 from yanmo.errors import InputError
+from yanmo.models.convert import convert
 from yanmo.models.families import FAMILIES
 
 transformers = pytest.importorskip("transformers")
@@ -81,11 +82,13 @@ def test_encoder_of_an_encoder_decoder(name: str, tmp_path: Path) -> None:
     check_encoder(theirs, tmp_path, answers={None: "last_hidden_state"})
 
 
+@pytest.mark.parametrize("name", ["Bart", "MBart", "Marian"])
 @torch.no_grad()
-def test_a_file_of_the_bare_model_has_its_tied_output(tmp_path: Path) -> None:
-    """The first BART checkpoints name the bare model, without the prefix and without the output's bias."""
+def test_a_file_of_the_bare_model_has_its_tied_output(name: str, tmp_path: Path) -> None:
+    """Some checkpoints name the bare model, without the prefix and without the output's bias."""
     torch.manual_seed(0)
-    theirs = transformers.BartModel(transformers.BartConfig(**BART))
+    sizes = MARIAN | {"scale_embedding": False} if name == "Marian" else BART
+    theirs = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes))
     shake(theirs).save_pretrained(tmp_path / "theirs")
     ours = read(tmp_path / "theirs")
     source, target = (torch.tensor([row]) for row in texts(99)[2:4])
@@ -93,6 +96,25 @@ def test_a_file_of_the_bare_model_has_its_tied_output(tmp_path: Path) -> None:
     expected = hidden @ theirs.shared.weight.T
     assert expected.std() > 0.05
     differ(ours(target, memory=ours.encode(source)), expected)
+
+
+@pytest.mark.parametrize("name", ["T5", "MT5"])
+@pytest.mark.parametrize("sizes", [T5, V1_1])
+@torch.no_grad()
+def test_a_bare_t5_goes_through_without_a_head(name: str, sizes: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes))
+    shake(theirs, strength=0.1).save_pretrained(tmp_path / "theirs")
+    ours = read(tmp_path / "theirs")
+    source, target = (torch.tensor([row]) for row in texts(99)[2:4])
+    expected = theirs(input_ids=source, decoder_input_ids=target).last_hidden_state
+    differ(ours.hidden(target, memory=ours.encode(source)), expected)
+    convert(tmp_path / "theirs", tmp_path / "ours", to="hf")
+    again = reload(theirs, tmp_path / "ours")
+    differ(again(input_ids=source, decoder_input_ids=target).last_hidden_state, expected)
+    assert again.config.architectures == [f"{name}Model"]
+    for key in ("tie_word_embeddings", "scale_decoder_outputs"):
+        assert getattr(again.config, key, None) == getattr(theirs.config, key, None), key
 
 
 @pytest.mark.parametrize("kept", ["lm_head.weight", "model.encoder.embed_tokens.weight"])

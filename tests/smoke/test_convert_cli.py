@@ -119,6 +119,19 @@ def test_settings_of_training_and_calling_are_those_of_the_source(
     assert {key: copied[key] for key in said} == said
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_bare_model_still_says_whether_its_output_is_the_embedding(
+    tied: bool, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = altered(model, tmp_path / "source", 1.0)
+    config = json.loads((source / "config.json").read_text())
+    said = {"architectures": ["Qwen3Model"], "tie_word_embeddings": tied}
+    (source / "config.json").write_text(json.dumps(config | said))
+    call(capsys, "convert", source, tmp_path / "copy", "--to", "hf", "--json")
+    copied = json.loads((tmp_path / "copy" / "config.json").read_text())
+    assert {key: copied[key] for key in said} == said
+
+
 def test_what_is_there_is_not_replaced(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from yanmo.tokenizers.wordpiece_vocab import VOCAB_FILE, build_wordpiece
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
-TEMPLATES_FOLDER = "chat_templates"
+TEMPLATES_FOLDER = "additional_chat_templates"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 

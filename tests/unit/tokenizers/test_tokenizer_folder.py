@@ -40,8 +40,16 @@ def write(folder: Path, config: dict[str, Any]) -> None:
         ),
         ({"chat_template": [{"name": "tool", "template": "x"}]}, {}, None),
         ({"chat_template": {"default": "d", "rag": "x"}}, {}, "d"),
-        ({"chat_template": "old"}, {"chat_template.jinja": "new", "chat_templates/tool.jinja": "x"}, "new"),
-        ({}, {"chat_templates/tool.jinja": "x", "chat_templates/default.jinja": "d"}, "d"),
+        (
+            {"chat_template": "old"},
+            {"chat_template.jinja": "new", "additional_chat_templates/tool.jinja": "x"},
+            "new",
+        ),
+        (
+            {},
+            {"additional_chat_templates/tool.jinja": "x", "additional_chat_templates/default.jinja": "d"},
+            "d",
+        ),
         ({"chat_template": 5}, {}, None),
     ],
 )

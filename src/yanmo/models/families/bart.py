@@ -82,8 +82,9 @@ _KINDS = {
         },
     ),
 }
-# The first BART checkpoints name the bare model; their output is tied, so nothing is missing.
-ARCHITECTURES = (*(kind.architecture for kind in _KINDS.values()), "BartModel")
+# Some checkpoints name the bare model; their output is tied, so nothing is missing.
+_BARE = ("BartModel", "MBartModel", "MarianModel")
+ARCHITECTURES = (*(kind.architecture for kind in _KINDS.values()), *_BARE)
 PREFIX = "model."
 # Positions that are computed, and copies of the shared table under its other names.
 IGNORED = (

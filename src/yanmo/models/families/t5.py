@@ -18,10 +18,12 @@ from yanmo.nn.norm import NormConfig
 from yanmo.nn.position import PositionConfig, PositionKind
 
 _ENCODERS = ("T5EncoderModel", "MT5EncoderModel")
+_BARE = ("T5Model", "MT5Model")
 ARCHITECTURES = (
     "T5ForConditionalGeneration",
     "MT5ForConditionalGeneration",
     "T5WithLMHeadModel",
+    *_BARE,
     *_ENCODERS,
 )
 PREFIX = ""
@@ -73,7 +75,8 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         max_seq_len=fields.size("n_positions", _MAX_SEQ_LEN),
         encoder=encoder,
     )
-    if (config.get("architectures") or ARCHITECTURES)[0] in _ENCODERS:
+    named = (config.get("architectures") or ARCHITECTURES)[0]
+    if named in _ENCODERS:
         return whole
     decoder = dataclasses.replace(
         encoder,
@@ -81,8 +84,8 @@ def read_config(config: Mapping[str, Any], *, where: object = None) -> Transform
         block=dataclasses.replace(block, cross_attention=True),
         causal=True,
     )
-    head = _head(fields, whole, config["model_type"])
-    return dataclasses.replace(whole, decoder=decoder, heads=(head,))
+    heads = () if named in _BARE else (_head(fields, whole, config["model_type"]),)
+    return dataclasses.replace(whole, decoder=decoder, heads=heads)
 
 
 def _head(fields: Fields, config: TransformerConfig, model_type: object) -> HeadConfig:
@@ -100,8 +103,10 @@ def write_config(config: TransformerConfig, *, model_type: str = "t5") -> dict[s
     name = ACTIVATION_NAMES[block.feed_forward.activation]
     if block.feed_forward.gated:
         name = "gated-gelu" if block.feed_forward.activation is Activation.GELU_TANH else f"gated-{name}"
-    tied = not config.heads or config.heads[0].tied
-    name_of_class = "EncoderModel" if config.decoder is None else "ForConditionalGeneration"
+    of_heads = ("tie_word_embeddings", "scale_decoder_outputs")
+    name_of_class = "ForConditionalGeneration" if config.heads else "Model"
+    if config.decoder is None:
+        name_of_class = "EncoderModel"
     return {
         "architectures": [f"{model_type.upper()}{name_of_class}"],
         "model_type": model_type,
@@ -117,8 +122,7 @@ def write_config(config: TransformerConfig, *, model_type: str = "t5") -> dict[s
         "feed_forward_proj": name,
         "layer_norm_epsilon": block.norm.eps,
         "n_positions": config.max_seq_len,
-        "tie_word_embeddings": tied,
-        "scale_decoder_outputs": tied,
+        **{key: head.tied for head in config.heads for key in of_heads},
         "is_encoder_decoder": config.decoder is not None,
         "pad_token_id": 0,
         "eos_token_id": 1,

@@ -21,6 +21,7 @@ from yanmo.models.files import pickled, safetensors_files
 from yanmo.models.files.foreign_files import DAMAGED, inside, read_json
 from yanmo.models.files.weights import WeightSource
 from yanmo.reporting.progress import say_once
+from yanmo.tokenizers.folder import TEMPLATES_FOLDER
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
@@ -151,7 +152,8 @@ class HfFolder:
             InputError: one of them is a link out of the folder.
         """
         names = [name for name in _SIDE_FILES if (self.path / name).exists()]
-        names += sorted(path.name for path in self.path.glob("*.spm"))
+        for pattern in ("*.spm", f"{TEMPLATES_FOLDER}/*.jinja"):
+            names += sorted(path.relative_to(self.path).as_posix() for path in self.path.glob(pattern))
         for folder in sorted(path for path in self.path.iterdir() if _MODULE_FOLDER.fullmatch(path.name)):
             names += [f"{folder.name}/{name}" for name in _MODULE_FILES if (folder / name).exists()]
         for name in names:

@@ -118,6 +118,7 @@ def test_side_files_are_carried_along_unchanged(tmp_path: Path) -> None:
     wanted = {
         "tokenizer.json": b"{} \n",
         "chat_template.jinja": "你好 {{ x }}\r\n".encode(),
+        "additional_chat_templates/tool_use.jinja": b"{{ tools }}",
         "modules.json": b"[]",
         "1_Pooling/config.json": b"{}",
         "2_Dense/config.json": b"{}",
@@ -131,6 +132,7 @@ def test_side_files_are_carried_along_unchanged(tmp_path: Path) -> None:
         "modeling.py",
         "README.md",
         "deep/1_Pooling/config.json",
+        "additional_chat_templates/notes.txt",
     ]
     for name, content in (wanted | dict.fromkeys(left, b"x")).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
