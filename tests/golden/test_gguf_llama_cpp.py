@@ -145,6 +145,14 @@ def test_ids_of_our_own_tokenizer(opened: Callable[[Tokenizer], Any]) -> None:
     _require_same_ids(llama, tokenizer)
 
 
+def test_a_name_of_phi_without_its_tokens(tmp_path: Path) -> None:
+    """llama.cpp looks for Phi-3's tokens by the model's name alone."""
+    gguf_made.make_model(tmp_path, "phi3")
+    path = gguf_made.write(tmp_path / "model.gguf", tmp_path, gguf_made.byte_level(), name="my-Phi3")
+    llama = _open(path)
+    assert llama.tokenize(b"<|endoftext|> a", add_bos=False, special=True)[0] == llama.token_eos()
+
+
 def test_special_tokens_in_chats(opened: Callable[[Tokenizer], Any]) -> None:
     tokenizer = gguf_made.byte_level(vocab_size=600)
     text = "<|bos|>Hello<|endoftext|>你好 <think>hm"

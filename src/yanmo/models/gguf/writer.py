@@ -36,6 +36,9 @@ _KINDS: dict[str, tuple[Kind, LlamaFileType]] = {
 DTYPES = tuple(_KINDS)
 
 _QUANTISATION_VERSION = 2
+# llama.cpp looks these tokens up in any model of such a name, and does not open it without them.
+_PHI_NAMES = ("phi-3", "phi3")
+_PHI_TOKENS = frozenset({"</s>", "<unk>", "<s>", "<|endoftext|>"})
 # Numbers converted at once.
 _CHUNK = 2**20
 
@@ -81,7 +84,7 @@ def write_gguf(
         config=config,
         generation_config=generation_config or {},
     )
-    entries = _general(name, dtype) | sizes | vocabulary
+    entries = _general(_safe_name(name, vocabulary), dtype) | sizes | vocabulary
     shapes, read, release = _open(tensors)
     outputs = plan(shapes, config, architecture, heads, _KINDS[dtype][0])
     outputs += [
@@ -111,6 +114,14 @@ def _general(name: str, dtype: str) -> dict[str, Value]:
     if kind in (Kind.Q8_0, Kind.Q4_0):
         entries["general.quantization_version"] = _QUANTISATION_VERSION
     return entries
+
+
+def _safe_name(name: str, vocabulary: Mapping[str, Value]) -> str:
+    """The model's name, but for one that sends llama.cpp after tokens that the vocabulary lacks."""
+    tokens = vocabulary["tokenizer.ggml.tokens"]
+    known = set(tokens) if isinstance(tokens, list) else set()
+    is_phi = any(part in name.lower() for part in _PHI_NAMES)
+    return "model" if is_phi and _PHI_TOKENS - known else name
 
 
 def _require_readable(path: Path) -> None:
