@@ -7,6 +7,7 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifact import disk_error
+from yanmo.artifact import disk_error, write_json
 from yanmo.errors import InputError
 from yanmo.models.files import pickled, safetensors_files
 from yanmo.models.files.foreign_files import DAMAGED, inside, read_json
@@ -26,6 +27,7 @@ from yanmo.tokenizers.folder import TEMPLATES_FOLDER
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 # Where sentence-transformers keeps the longest text; older folders name it after the kind of Transformer.
 SENTENCE_LENGTH_FILES = tuple(
@@ -35,7 +37,7 @@ SENTENCE_LENGTH_FILES = tuple(
 # Files that a conversion carries along unchanged.
 _SIDE_FILES = (
     TOKENIZER_FILE,
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
@@ -163,6 +165,8 @@ class HfFolder:
     def copy_side_files(self, destination: Path) -> list[str]:
         """Copy the side files, bytes unchanged, into a folder that exists.
 
+        Only what points to code of the folder is left out: the code is not carried along.
+
         Returns:
             Their names.
 
@@ -178,6 +182,10 @@ class HfFolder:
                 shutil.copyfile(self.path / name, target)
             except OSError as error:
                 raise disk_error(error, target) from error
+        settings = _tokenizer_config(destination)
+        if any(key in settings for key in _CODE_KEYS):
+            kept = {key: value for key, value in settings.items() if key not in _CODE_KEYS}
+            write_json(destination / TOKENIZER_CONFIG_FILE, kept)
         return names
 
 
@@ -247,9 +255,19 @@ def _find_in_cache(name: str) -> Path:
     return folder
 
 
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    """Content of tokenizer_config.json; empty where it is missing, or damaged (its reader says so)."""
+    if not (folder / TOKENIZER_CONFIG_FILE).exists():
+        return {}
+    with contextlib.suppress(InputError):
+        return read_json(inside(folder, TOKENIZER_CONFIG_FILE, where=folder))
+    return {}
+
+
 def _say_what_is_ignored(folder: Path, config: Mapping[str, Any]) -> None:
     """One line on stderr that names the code a folder brings along."""
     found = [f"{key} of {CONFIG_FILE}" for key in _CODE_KEYS if config.get(key)]
+    found += [f"{key} of {TOKENIZER_CONFIG_FILE}" for key in _CODE_KEYS if _tokenizer_config(folder).get(key)]
     found += sorted(ascii(path.name)[1:-1] for path in folder.glob("*.py"))
     if found:
         more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""

@@ -87,6 +87,20 @@ def test_foreign_code_is_named_once_and_never_run(tmp_path: Path, capsys: pytest
     assert "\x1b" not in lines[0]
 
 
+def test_a_tokenizer_that_points_to_code_is_named_and_points_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path / "theirs")
+    settings = {"auto_map": {"AutoTokenizer": ["tokenization_x.X", None]}, "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    opened = HfFolder.open(folder)
+    assert "auto_map of tokenizer_config.json" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    opened.copy_side_files(copy)
+    assert json.loads((copy / "tokenizer_config.json").read_text()) == {"model_max_length": 77}
+
+
 def test_an_ordinary_folder_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     HfFolder.open(make_folder(tmp_path))
     assert capsys.readouterr().err == ""
