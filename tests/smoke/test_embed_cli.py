@@ -74,4 +74,4 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 
 def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["embed", "./nowhere", "--text", "a"]) == 2
-    assert "nowhere: no such model" in capsys.readouterr().err
+    assert "nowhere: no such folder, and no such model in the cache" in capsys.readouterr().err
