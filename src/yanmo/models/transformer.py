@@ -280,6 +280,7 @@ class TransformerSession:
         self._model, self._batch_size = model, batch_size
         self._head = model.language_head
         self._memory = None if memory is None else memory.padded()
+        self._scaling = model.last_stack.config.position.rope.scaling
         self._tokens_BT = torch.empty(batch_size, 0, dtype=torch.int64)
         self._caches = self._empty_caches()
 
@@ -295,12 +296,12 @@ class TransformerSession:
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in T more tokens a row; scores of the next one, float32 (B, V)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
-        all_BS = torch.cat((self._tokens_BT, tokens_BT), dim=1)
-        scaling = self._model.last_stack.config.position.rope.scaling
-        if self.num_tokens and scaling.outdates(self.num_tokens, all_BS.shape[1]):
-            tokens_BT, self._caches = all_BS, self._empty_caches()
+        if self._scaling.can_outdate:
+            all_BS = torch.cat((self._tokens_BT, tokens_BT), dim=1)
+            if self.num_tokens and self._scaling.outdates(self.num_tokens, all_BS.shape[1]):
+                tokens_BT, self._caches = all_BS, self._empty_caches()
+            self._tokens_BT = all_BS
         hidden_BTD = self._model.hidden(tokens_BT, caches=self._caches, memory=self._memory)
-        self._tokens_BT = all_BS
         features_BD = self._head.features(hidden_BTD[:, -1])
         return self._head.project(features_BD, self._model.embedding.weight).float()
 

@@ -83,12 +83,17 @@ class RopeScaling:
             return int(end > self.original_max_seq_len)
         return 0
 
+    @property
+    def can_outdate(self) -> bool:
+        """Whether there are texts whose keys must be turned anew as they grow."""
+        return self.kind is RopeScalingKind.LONGROPE
+
     def outdates(self, num_old: int, num_all: int) -> bool:
         """Whether keys turned for a text of ``num_old`` tokens are wrong once it has ``num_all``.
 
         Dynamic scaling was trained and is used elsewhere with keys that stay as they were turned.
         """
-        return self.kind is RopeScalingKind.LONGROPE and self.variant(num_old) != self.variant(num_all)
+        return self.can_outdate and self.variant(num_old) != self.variant(num_all)
 
 
 def frequencies(

@@ -58,8 +58,6 @@ _SIDE_FILES = (
 # The numbered folders of sentence-transformers: 1_Pooling/config.json, 2_Dense/model.safetensors.
 _MODULE_FOLDER = re.compile(r"\d{1,2}_[A-Za-z]+")
 _MODULE_FILES = ("config.json", "model.safetensors")
-# Tokenizers that only transformers' own Python code, or sentencepiece, can read.
-_SLOW_TOKENIZERS = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.txt", "vocab.json")
 _CODE_KEYS = ("auto_map", "custom_pipelines")
 _MAX_NAMED = 4
 
@@ -128,24 +126,6 @@ class HfFolder:
                 remedy=f"convert it once: yanmo convert {self.path} DEST --to hf",
             )
         return safetensors_files.SafetensorsFiles(self.path)
-
-    def require_tokenizer(self) -> Path:
-        """The path of tokenizer.json.
-
-        Raises:
-            InputError: the folder has none, or only files of the slow kind.
-        """
-        if (self.path / TOKENIZER_FILE).exists():
-            return inside(self.path, TOKENIZER_FILE, where=self.path)
-        slow = [name for name in _SLOW_TOKENIZERS if (self.path / name).exists()]
-        if slow:
-            call = f"AutoTokenizer.from_pretrained({str(self.path)!r}).save_pretrained({str(self.path)!r})"
-            raise InputError(
-                f"has {', '.join(slow)} but no {TOKENIZER_FILE}",
-                where=self.path,
-                remedy=f"make it once with transformers and sentencepiece installed: {call}",
-            )
-        raise InputError(f"has no {TOKENIZER_FILE}", where=self.path, remedy="copy the whole folder again")
 
     def side_files(self) -> list[str]:
         """What a conversion carries along unchanged, as names relative to the folder.
@@ -266,8 +246,10 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
 
 def _say_what_is_ignored(folder: Path, config: Mapping[str, Any]) -> None:
     """One line on stderr that names the code a folder brings along."""
-    found = [f"{key} of {CONFIG_FILE}" for key in _CODE_KEYS if config.get(key)]
-    found += [f"{key} of {TOKENIZER_CONFIG_FILE}" for key in _CODE_KEYS if _tokenizer_config(folder).get(key)]
+    settings = {CONFIG_FILE: config, TOKENIZER_CONFIG_FILE: _tokenizer_config(folder)}
+    found = [
+        f"{key} of {name}" for name, content in settings.items() for key in _CODE_KEYS if content.get(key)
+    ]
     found += sorted(ascii(path.name)[1:-1] for path in folder.glob("*.py"))
     if found:
         more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""

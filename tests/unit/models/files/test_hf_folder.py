@@ -116,17 +116,6 @@ def test_only_pickled_weights_leads_to_convert(tmp_path: Path) -> None:
         HfFolder.open(folder).source()
 
 
-def test_slow_tokenizers_get_a_remedy(tmp_path: Path) -> None:
-    model = HfFolder.open(make_folder(tmp_path))
-    with pytest.raises(InputError, match=r"has no tokenizer\.json"):
-        model.require_tokenizer()
-    (tmp_path / "spiece.model").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"spiece\.model but no tokenizer\.json.*AutoTokenizer"):
-        model.require_tokenizer()
-    (tmp_path / "tokenizer.json").write_text("{}")
-    assert model.require_tokenizer() == tmp_path / "tokenizer.json"
-
-
 def test_side_files_are_carried_along_unchanged(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m")
     wanted = {
