@@ -1,4 +1,5 @@
-"""Batches of a token store as a pure function of (seed, step): a resumed run sees the same data.
+"""Batches as a pure function of (seed, step, row): a resumed run sees the same data, and so does each
+process of several.
 
 Each epoch cuts the stream into windows of T + 1 tokens at a fresh random offset and visits the
 windows in a fresh random order, so every token is seen once an epoch and the cuts never repeat.
@@ -7,6 +8,7 @@ windows in a fresh random order, so every token is seen once an epoch and the cu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +16,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yanmo.errors import InputError
+
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Batches(Protocol[B_co]):
+    """The data of every optimizer step, in the form that an objective takes."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a step."""
+
+    def rows(self, step: int, rows: range) -> B_co:
+        """Some rows of optimizer step ``step`` (0-based): the same whoever asks, and in whatever order."""
+
+    def epochs(self, step: int) -> float:
+        """Passes over the text before ``step``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +43,7 @@ class Batch:
 
 
 class Loader:
-    """Training batches of a token stream."""
+    """Windows of a token stream and the tokens that follow; ``Batches`` for the causal objective."""
 
     def __init__(
         self, tokens: NDArray[np.unsignedinteger], *, batch_size: int, seq_len: int, seed: int
@@ -41,7 +59,7 @@ class Loader:
                 remedy="give more text or a smaller --max-seq-len",
             )
         self._tokens, self._seed = tokens, seed
-        self._batch_size, self._seq_len = batch_size, seq_len
+        self.batch_size, self._seq_len = batch_size, seq_len
         # One window fewer than fit, so that every offset below seq_len leaves them all whole.
         self._windows_per_epoch = max(1, (len(tokens) - 1) // seq_len - 1)
         self._max_offset = len(tokens) - 1 - self._windows_per_epoch * seq_len
@@ -50,19 +68,18 @@ class Loader:
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens a batch."""
-        return self._batch_size * self._seq_len
+        """Tokens a step."""
+        return self.batch_size * self._seq_len
 
     def epochs(self, step: int) -> float:
         """Passes over the text before ``step``."""
-        return step * self._batch_size / self._windows_per_epoch
+        return step * self.batch_size / self._windows_per_epoch
 
-    def batch(self, step: int) -> Batch:
-        """The batch of optimizer step ``step`` (0-based)."""
-        first = step * self._batch_size
-        starts = [self._window_start(first + row) for row in range(self._batch_size)]
-        rows = np.stack([self._tokens[start : start + self._seq_len + 1] for start in starts])
-        tokens = torch.from_numpy(rows.astype(np.int64))
+    def rows(self, step: int, rows: range) -> Batch:
+        """Some rows of optimizer step ``step`` (0-based)."""
+        starts = [self._window_start(step * self.batch_size + row) for row in rows]
+        windows = np.stack([self._tokens[start : start + self._seq_len + 1] for start in starts])
+        tokens = torch.from_numpy(windows.astype(np.int64))
         return Batch(inputs_BT=tokens[:, :-1], targets_BT=tokens[:, 1:])
 
     def _window_start(self, index: int) -> int:

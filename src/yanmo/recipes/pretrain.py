@@ -177,7 +177,7 @@ class _Pretraining:
 
     def _build_trainer(
         self, chosen: Candidate, tokenizer: Tokenizer, train: TokenStore, training_s: float | None
-    ) -> Trainer:
+    ) -> Trainer[Any]:
         settings, run = self._settings, self._run
         torch.set_num_threads(usable_cores())
         torch.manual_seed(settings.seed)
@@ -228,7 +228,7 @@ class _Pretraining:
         return {"loss_nats": score.loss_nats / score.num_tokens, "bits_per_byte": score.bits_per_byte}
 
     def _finish(
-        self, chosen: Candidate, tokenizer: Tokenizer, trainer: Trainer, state: TrainingState
+        self, chosen: Candidate, tokenizer: Tokenizer, trainer: Trainer[Any], state: TrainingState
     ) -> dict[str, Any]:
         weights, valid = self._optimizer.masters(), state.valid
         if state.best_step != state.step and (best := self._store.load_best()) is not None:

@@ -7,7 +7,7 @@ gradient of the full batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -18,16 +18,19 @@ from yanmo.nn.cross_entropy import linear_cross_entropy
 
 @dataclass(frozen=True)
 class LossSum:
-    """Loss of a micro-batch: a differentiable SUM in nats over ``num_tokens`` tokens."""
+    """Loss of a micro-batch: a differentiable SUM in nats over ``num_tokens`` predicted tokens."""
 
     loss_nats: Tensor
     num_tokens: int
 
 
-class Objective(Protocol):
-    """From a model and a batch to a loss."""
+B_contra = TypeVar("B_contra", contravariant=True)
 
-    def __call__(self, model: Trainable, batch: Batch) -> LossSum:
+
+class Objective(Protocol[B_contra]):
+    """From a model and a batch of its kind to a loss."""
+
+    def __call__(self, model: Trainable, batch: B_contra) -> LossSum:
         """Loss of one micro-batch."""
 
 

@@ -63,6 +63,10 @@ class Optimizer:
                 self._gradients[name] += parameter.grad
                 parameter.grad = None
 
+    def gradient_sums(self) -> list[Tensor]:
+        """The float32 sums since the last step, which ``step`` divides."""
+        return list(self._gradients.values())
+
     @torch.no_grad()
     def step(self, *, factor: float, num_tokens: int) -> float:
         """Move the weights by the mean gradient since the last step.

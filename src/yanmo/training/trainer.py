@@ -11,17 +11,18 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from yanmo.data.loader import Batch, Loader
+from yanmo.data.loader import Batches
 from yanmo.errors import TrainingDiverged
 from yanmo.models.base import Trainable
 from yanmo.runtime import StopSignal
 from yanmo.training.checkpoint import Checkpoint, CheckpointStore
 from yanmo.training.objective import Objective
 from yanmo.training.optimizer import Optimizer
+from yanmo.training.parallel import Alone, Group
 from yanmo.training.schedule import Schedule
 
 # Share of the run between two corrections of the number of steps.
@@ -64,14 +65,18 @@ class TrainingState:
     valid: dict[str, float] = field(default_factory=dict)
 
 
-class Trainer:
-    """Trains one model on one loader."""
+B = TypeVar("B")
+_ALONE = Alone()
+
+
+class Trainer(Generic[B]):
+    """Trains one model on the batches of one objective."""
 
     def __init__(
         self,
         model: Trainable,
-        objective: Objective,
-        loader: Loader,
+        objective: Objective[B],
+        batches: Batches[B],
         optimizer: Optimizer,
         schedule: Schedule,
         store: CheckpointStore,
@@ -81,13 +86,14 @@ class Trainer:
         deadline_s: float | None,
         stop: StopSignal,
         listeners: Sequence[Listener] = (),
+        group: Group = _ALONE,
     ) -> None:
         """Join the parts.
 
         Args:
             model: computes with its present type; the optimizer holds its float32 masters.
             objective: loss of a micro-batch.
-            loader: batches by step.
+            batches: by step and row.
             optimizer: moves the weights.
             schedule: factor on the learning rates, and the number of steps.
             store: where checkpoints go.
@@ -96,12 +102,14 @@ class Trainer:
             deadline_s: seconds of training (earlier sessions of this run included) to end after, or
                 None to make exactly the schedule's steps.
             stop: asks to save and leave.
-            listeners: hear of every step.
+            listeners: hear of every step (of the first process only).
+            group: the processes that share the work; each takes every ``group.size``-th micro-batch.
         """
-        self._model, self._objective, self._loader = model, objective, loader
+        self._model, self._objective, self._batches = model, objective, batches
         self._optimizer, self._schedule, self._store = optimizer, schedule, store
         self._validate, self._config, self._deadline_s = validate, config, deadline_s
-        self._stop, self._listeners = stop, listeners
+        self._stop, self._group = stop, group
+        self._listeners = listeners if group.rank == 0 else ()
         self.state = TrainingState()
         self._session_began_s = self._saved_s = time.monotonic()
         self._session_base_s = 0.0
@@ -138,7 +146,7 @@ class Trainer:
                 state.num_validations + 1
             ):
                 self._run_validation()
-            if self._stop.is_set and not done:
+            if self._is_stopped() and not done:
                 self._save()
                 self._stop.check(
                     f"stopped after step {state.step}", remedy="the same command goes on from here"
@@ -150,14 +158,18 @@ class Trainer:
 
     def _step(self) -> None:
         state, began_s = self.state, time.perf_counter()
-        torch.manual_seed((self._config.seed * 1_000_003 + state.step) % 2**63)
         loss_nats, num_tokens = 0.0, 0
-        for micro_batch in _micro_batches(self._loader.batch(state.step), self._config.micro_batch_size):
-            loss = self._objective(self._model, micro_batch)
+        for rows in self._micro_batches():
+            # Random numbers belong to the rows, not to the process that draws them.
+            torch.manual_seed(_seed(self._config.seed, state.step, rows.start))
+            loss = self._objective(self._model, self._batches.rows(state.step, rows))
             loss.loss_nats.backward()
             self._optimizer.accumulate()
             loss_nats += float(loss.loss_nats.detach())
             num_tokens += loss.num_tokens
+        loss_nats, tokens = self._group.add([loss_nats, float(num_tokens)])
+        num_tokens = round(tokens)
+        self._group.add_tensors(self._optimizer.gradient_sums())
         factor = self._schedule.factor(state.step)
         norm = self._optimizer.step(factor=factor, num_tokens=num_tokens)
         if not math.isfinite(norm) or not math.isfinite(loss_nats):
@@ -167,7 +179,9 @@ class Trainer:
             )
         state.step += 1
         state.num_tokens += num_tokens
-        state.elapsed_s = self._session_base_s + time.monotonic() - self._session_began_s
+        # The first process' clock counts, so that all agree on how long to go on.
+        elapsed_s = self._session_base_s + time.monotonic() - self._session_began_s
+        (state.elapsed_s,) = self._group.first([elapsed_s])
         row = {
             "kind": "train",
             "step": state.step,
@@ -180,6 +194,12 @@ class Trainer:
         }
         for listener in self._listeners:
             listener.stepped(row, self._time_left_s())
+
+    def _micro_batches(self) -> list[range]:
+        """The rows that this process computes at once, in order."""
+        num_rows, size = self._batches.batch_size, self._config.micro_batch_size
+        all_rows = [range(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+        return all_rows[self._group.rank :: self._group.size]
 
     def _retarget(self) -> None:
         if self._deadline_s is None:
@@ -198,7 +218,8 @@ class Trainer:
     def _run_validation(self) -> None:
         state = self.state
         self._model.eval()
-        state.valid = self._validate(self._model)
+        valid = self._validate(self._model)
+        state.valid = dict(zip(valid, self._group.first(list(valid.values())), strict=True))
         self._model.train()
         state.num_validations = math.floor(self._schedule.progress(state.step) * self._config.num_validations)
         row = {
@@ -211,25 +232,31 @@ class Trainer:
         if state.valid["bits_per_byte"] < state.best_bits_per_byte:
             state.best_bits_per_byte, state.best_step = state.valid["bits_per_byte"], state.step
             # Early on every validation is the best; the newest checkpoint is enough then.
-            if self._schedule.progress(state.step) >= 0.3:
+            if self._schedule.progress(state.step) >= 0.3 and self._group.rank == 0:
                 self._store.save_best(state.step, self._optimizer.masters(), {"valid": state.valid})
         for listener in self._listeners:
             listener.validated(row, self._model)
 
+    def _is_stopped(self) -> bool:
+        """Whether a signal came to any of the processes."""
+        return any(self._group.add([float(self._stop.is_set)]))
+
     def _is_time_to_save(self) -> bool:
-        return time.monotonic() - self._saved_s >= self._config.checkpoint_every_s
+        due = time.monotonic() - self._saved_s >= self._config.checkpoint_every_s
+        return any(self._group.first([float(due)]))
 
     def _save(self) -> None:
         began_s = time.monotonic()
         state = {"training": vars(self.state), "schedule": self._schedule.state()}
-        self._store.save(
-            Checkpoint(
-                step=self.state.step,
-                weights=self._optimizer.masters(),
-                optimizer=self._optimizer.state(),
-                state=state,
-            )
+        checkpoint = Checkpoint(
+            step=self.state.step,
+            weights=self._optimizer.masters(),
+            optimizer=self._optimizer.state(),
+            state=state,
         )
+        if self._group.rank == 0:
+            self._store.save(checkpoint)
+        self._group.wait()
         self._saved_s = time.monotonic()
         took_s = self._saved_s - began_s
         # Big models on slow disks are saved less often.
@@ -243,6 +270,5 @@ class Trainer:
         return (self._schedule.num_steps - self.state.step) * pace_s
 
 
-def _micro_batches(batch: Batch, size: int) -> list[Batch]:
-    pairs = zip(batch.inputs_BT.split(size), batch.targets_BT.split(size), strict=True)
-    return [Batch(inputs_BT=inputs, targets_BT=targets) for inputs, targets in pairs]
+def _seed(seed: int, step: int, row: int) -> int:
+    return ((seed * 1_000_003 + step) * 65_537 + row) % 2**63

@@ -58,28 +58,32 @@ def test_each_epoch_visits_every_window_once_in_its_own_order() -> None:
     steps = 99 // 3
     epochs = []
     for epoch in range(2):
-        rows = np.concatenate([loader.batch(epoch * steps + step).inputs_BT.numpy() for step in range(steps)])
+        rows = np.concatenate(
+            [loader.rows(epoch * steps + step, range(3)).inputs_BT.numpy() for step in range(steps)]
+        )
         assert len(np.unique(rows)) == rows.size == 990
         epochs.append(rows[:, 0])
     assert not np.array_equal(*epochs)
-    batch = loader.batch(7)
+    batch = loader.rows(7, range(3))
     np.testing.assert_array_equal(batch.targets_BT[:, :-1], batch.inputs_BT[:, 1:])
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
     tokens = np.random.default_rng(0).integers(0, 500, 5000).astype(np.uint16)
     straight = Loader(tokens, batch_size=4, seq_len=16, seed=1)
-    batches = [straight.batch(step).inputs_BT.tolist() for step in range(200)]
+    batches = [straight.rows(step, range(4)).inputs_BT.tolist() for step in range(200)]
     fresh = Loader(tokens, batch_size=4, seq_len=16, seed=1)
     for step in (199, 3, 120, 77):
-        assert fresh.batch(step).inputs_BT.tolist() == batches[step]
-    assert Loader(tokens, batch_size=4, seq_len=16, seed=2).batch(0).inputs_BT.tolist() != batches[0]
+        assert fresh.rows(step, range(4)).inputs_BT.tolist() == batches[step]
+    assert Loader(tokens, batch_size=4, seq_len=16, seed=2).rows(0, range(4)).inputs_BT.tolist() != batches[0]
 
 
 def test_text_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(InputError, match="fewer than one window"):
         Loader(np.zeros(17, np.uint16), batch_size=1, seq_len=16, seed=0)
-    assert Loader(np.zeros(18, np.uint16), batch_size=2, seq_len=16, seed=0).batch(3).inputs_BT.shape == (
+    assert Loader(np.zeros(18, np.uint16), batch_size=2, seq_len=16, seed=0).rows(
+        3, range(2)
+    ).inputs_BT.shape == (
         2,
         16,
     )
