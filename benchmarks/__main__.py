@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("kills", "tinyshakespeare", "speed", "mutations", "llama_cpp", "sentence_embeddings")
+NAMES = ("kills", "tinyshakespeare", "throughput", "mutations", "llama_cpp", "sentence_embeddings")
 ONLY_BY_NAME = ("scaling", "road")
 
 
