@@ -54,6 +54,17 @@ def process_age_s() -> float:
     return time.time() - _IMPORTED_S
 
 
+def num_processes() -> int:
+    """How many processes share this command: as many as torchrun started, else one."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return int(count) if count.isdigit() else 1
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks and writes: the only one, or torchrun's first."""
+    return num_processes() == 1 or os.environ.get("RANK") == "0"
+
+
 def peak_memory_bytes() -> int:
     """Most memory this process has held at once."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
