@@ -5,7 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("kills", "tinyshakespeare", "throughput", "mutations", "llama_cpp", "sentence_embeddings")
+NAMES = (
+    "kills",
+    "tinyshakespeare",
+    "throughput",
+    "time_to_loss",
+    "mutations",
+    "llama_cpp",
+    "sentence_embeddings",
+)
 ONLY_BY_NAME = ("scaling", "road")
 
 
