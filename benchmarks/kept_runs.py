@@ -2,7 +2,8 @@
 
 The same command finds its finished run, so a benchmark that was stopped goes on, and the figures of several
 tables come from the same runs. Three texts: ``shakespeare`` (the last tenth is judged), ``novels`` (three
-Chinese novels to learn from, Dream of the Red Chamber to be judged on), ``python`` (its reference and docstrings).
+Chinese novels to learn from, Dream of the Red Chamber to be judged on), ``python`` (its reference
+and docstrings).
 """
 
 from __future__ import annotations
