@@ -174,14 +174,18 @@ def save_model(
         "eos_token_id": tokenizer.eos_id,
         "pad_token_id": tokenizer.pad_id,
     }
+    if model.config.shape == "encoder-decoder":
+        ids["decoder_start_token_id"] = tokenizer.pad_id
     theirs = FAMILIES[model_type].write_config(model.config, model_type=model_type)
     dtype_name = str(dtype).removeprefix("torch.")
     generation = {**ids, "eos_token_id": end_ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
     with artifact.new_folder(folder, kind="model", details=details) as temporary:
         write_safetensors(temporary, CheckpointWeights(model, model_type, weights=weights, dtype=dtype))
         artifact.write_json(temporary / "config.json", theirs | ids | {"dtype": dtype_name})
-        artifact.write_json(temporary / "generation_config.json", generation)
-        tokenizer.save(temporary, max_seq_len=model.config.max_seq_len)
+        if model.config.decoder is not None:
+            artifact.write_json(temporary / "generation_config.json", generation)
+        token_types = model.config.last_stack.input.num_token_types > 0
+        tokenizer.save(temporary, max_seq_len=model.config.max_seq_len, token_types=token_types)
         artifact.write_bytes(temporary / "README.md", card.encode())
 
 

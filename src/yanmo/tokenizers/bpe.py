@@ -23,11 +23,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from yanmo.errors import InputError
 from yanmo.tokenizers.byte_level import CHARACTER_OF_BYTE, bytes_to_byte_level
-from yanmo.tokenizers.load import SPECIAL_TOKENS, Tokenizer
+from yanmo.tokenizers.load import Tokenizer
+from yanmo.tokenizers.purpose import SPECIALS, Purpose
 
 # Qwen2's expression (Yang et al. 2024, arXiv 2407.10671): English contractions, words with the space
 # before them, single digits, runs of punctuation, line breaks, spaces.
@@ -37,7 +38,6 @@ SPLIT_PATTERN = (
 )
 
 NUM_BYTES = 256
-MIN_VOCAB_SIZE = NUM_BYTES + len(SPECIAL_TOKENS)
 MAX_VOCAB_SIZE = 2**20
 
 # Places go to characters as long as a character occurs more often than the last merge would: of n
@@ -69,13 +69,16 @@ def suggest_vocab_size(num_bytes: int, num_frequent_characters: int) -> int:
     return min(max(round(size / 64) * 64, 320), 65_536)
 
 
-def fit_bpe(texts: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
+def fit_bpe(
+    texts: Iterable[str], vocab_size: int | None = None, purpose: Purpose = Purpose.CAUSAL
+) -> Tokenizer:
     """Learn a byte-level BPE tokenizer from texts.
 
     Args:
         texts: read twice; an iterator is first put in a list.
         vocab_size: ids in all, special tokens included; None fits it to the texts. Fewer come out where
             the texts hold nothing more that occurs twice.
+        purpose: decides the special tokens.
 
     Returns:
         The tokenizer; the same texts and size always give the same one.
@@ -92,27 +95,30 @@ def fit_bpe(texts: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
     if vocab_size is None:
         frequent = [c for c, n in counts.items() if ord(c) >= 0x80 and n * 20_000 >= num_characters]
         num_bytes = sum(len(character.encode()) * count for character, count in counts.items())
-        vocab_size = suggest_vocab_size(num_bytes, len(frequent))
-    check_vocab_size(vocab_size)
-    places = vocab_size - len(SPECIAL_TOKENS)
+        # Sentinels take no places from the text's own tokens.
+        more = len(SPECIALS[purpose].tokens) - len(SPECIALS[Purpose.CAUSAL].tokens)
+        vocab_size = suggest_vocab_size(num_bytes, len(frequent)) + max(0, more)
+    check_vocab_size(vocab_size, purpose)
+    places = vocab_size - len(SPECIALS[purpose].tokens)
     characters, vocab, merges = _build_characters(counts, places)
     for left, right in _learn_merges(texts, counts, characters, places - len(vocab)):
         pair = (bytes_to_byte_level(left.encode()), bytes_to_byte_level(right.encode()))
         merges.append(pair)
         vocab.setdefault(pair[0] + pair[1], len(vocab))
-    return Tokenizer(_assemble(vocab, merges))
+    return Tokenizer(_assemble(vocab, merges, purpose), **SPECIALS[purpose].settings())
 
 
-def check_vocab_size(vocab_size: int) -> None:
+def check_vocab_size(vocab_size: int, purpose: Purpose = Purpose.CAUSAL) -> None:
     """Refuse a vocabulary that cannot be.
 
     Raises:
         InputError: it has no place for every byte and special token, or is beyond a million.
     """
-    if not MIN_VOCAB_SIZE <= vocab_size <= MAX_VOCAB_SIZE:
+    smallest = NUM_BYTES + len(SPECIALS[purpose].tokens)
+    if not smallest <= vocab_size <= MAX_VOCAB_SIZE:
         raise InputError(
             f"a vocabulary of {vocab_size} is out of range",
-            remedy=f"choose {MIN_VOCAB_SIZE} (every byte and the special tokens) to {MAX_VOCAB_SIZE}",
+            remedy=f"choose {smallest} (every byte and the special tokens) to {MAX_VOCAB_SIZE}",
         )
 
 
@@ -188,7 +194,7 @@ def _learn_merges(
     return [(left, right) for left, right in json.loads(backend.to_str())["model"]["merges"]]
 
 
-def _assemble(vocab: dict[str, int], merges: list[tuple[str, str]]) -> str:
+def _assemble(vocab: dict[str, int], merges: list[tuple[str, str]], purpose: Purpose) -> str:
     """The content of tokenizer.json."""
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -198,5 +204,5 @@ def _assemble(vocab: dict[str, int], merges: list[tuple[str, str]]) -> str:
         ]
     )
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS])
+    SPECIALS[purpose].add_to(backend)
     return backend.to_str(pretty=True)

@@ -86,6 +86,23 @@ class TextEncoder:
             for pieces_of_text in parted
         ]
 
+    def ids_and_starts_of_many(
+        self, texts: Sequence[str]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Token ids of many texts, and the character of the text that each token begins with."""
+        results = []
+        for text in texts:
+            parts = list(pieces(text, self._cut, _PIECE_CHARS))
+            ids: list[int] = []
+            starts: list[int] = []
+            begin = 0
+            for part, encoding in zip(parts, self.encodings(parts), strict=True):
+                ids.extend(encoding.ids)
+                starts.extend(begin + start for start, _ in encoding.offsets)
+                begin += len(part)
+            results.append((np.array(ids, np.int64), np.array(starts, np.int64)))
+        return results
+
     def encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         """The library's encodings of many texts, whole, with their offsets."""
         for text in texts:

@@ -8,6 +8,7 @@ normalise a text, so whatever is encoded decodes to the same string; those from 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,9 @@ PAD = "<|pad|>"
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, PAD)
 
 _NO_LIMIT = int(1e30)  # what transformers writes for "no limit"
+# Written for a tokenizer that has them.
+_ENCODER_ROLES = ("cls_token", "sep_token", "mask_token")
+_SENTINEL = re.compile(r"<extra_id_(\d+)>")
 
 
 class Tokenizer:
@@ -58,6 +62,7 @@ class Tokenizer:
         eos_token: str | None = END_OF_TEXT,
         pad_token: str | None = PAD,
         bos_token: str | None = None,
+        roles: Mapping[str, str] | None = None,
         chat_tuned: bool = False,
         where: object = None,
         source: TokenizerFolder | None = None,
@@ -71,6 +76,8 @@ class Tokenizer:
             pad_token: string of the padding token.
             bos_token: string of the token that begins a document; it does where the post-processor of
                 ``tokenizer_json`` puts it there.
+            roles: strings of the tokens of all roles instead, by name (``mask_token`` ...); those that are
+                not named have none.
             chat_tuned: whether a model that comes with this folder was trained on conversations.
             where: file it came from, for messages.
             source: the folder it came from, whose configs then say the tokens' names and the rest.
@@ -79,8 +86,13 @@ class Tokenizer:
             InputError: the content is not a tokenizer.
         """
         backend = open_backend(tokenizer_json, where=where)
-        names = {"eos_token": eos_token, "pad_token": pad_token, "bos_token": bos_token}
-        self._names: dict[str, str | None] = dict.fromkeys(special.ROLES) | names
+        names: Mapping[str, str | None] = {
+            "eos_token": eos_token,
+            "pad_token": pad_token,
+            "bos_token": bos_token,
+        }
+        names = names if roles is None else roles
+        self._names: dict[str, str | None] = dict.fromkeys(special.ROLES) | dict(names)
         self._json = tokenizer_json
         self._source = source
         self._padding_side = _side_of(backend.padding)
@@ -139,7 +151,7 @@ class Tokenizer:
             source=source,
         )
 
-    def save(self, folder: Path | str, *, max_seq_len: int | None = None) -> None:
+    def save(self, folder: Path | str, *, max_seq_len: int | None = None, token_types: bool = False) -> None:
         """Write the folder's files into ``folder``, which is made if need be.
 
         What was read from a folder goes back as it came, byte for byte; only a chat template or the chat
@@ -148,6 +160,7 @@ class Tokenizer:
         Args:
             folder: a tokenizer folder, or the model folder it belongs to.
             max_seq_len: longest context of the model in tokens, if known.
+            token_types: whether the model wants to know which of two texts a token is of.
 
         Raises:
             YanmoError: the disk is full or the folder cannot be written.
@@ -159,11 +172,14 @@ class Tokenizer:
             config = {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 **{role: self._names[role] for role in ("eos_token", "pad_token", "bos_token", "unk_token")},
+                **{role: self._names[role] for role in _ENCODER_ROLES if self._names[role] is not None},
                 "model_max_length": max_seq_len or _NO_LIMIT,
                 "clean_up_tokenization_spaces": False,
             }
         elif max_seq_len is not None:
             config.setdefault("model_max_length", max_seq_len)
+        if token_types:
+            config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
         if self._source is None or self.chat_template != self._source.template:
             files.pop(TEMPLATE_FILE, None)
             config.pop("chat_template", None)
@@ -242,6 +258,16 @@ class Tokenizer:
         """Id that stands for a hidden token, or None."""
         return self._named_id("mask_token")
 
+    @cached_property
+    def sentinel_ids(self) -> tuple[int, ...]:
+        """Ids that stand for hidden spans, ``<extra_id_0>`` first; none where there are none."""
+        numbered = [
+            (int(found[1]), token_id)
+            for text, token_id in self._special_ids.items()
+            if (found := _SENTINEL.fullmatch(text))
+        ]
+        return tuple(token_id for _, token_id in sorted(numbered))
+
     @property
     def named_ids(self) -> dict[str, int]:
         """Ids of all tokens that have a role, by its name: ``bos_token``, ``mask_token`` ..."""
@@ -295,6 +321,12 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Token ids of many texts, on all cores; the same ids as ``encode`` one by one."""
         return self._encoder.ids_of_many(texts)
+
+    def encode_batch_with_starts(
+        self, texts: Sequence[str]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of each text the ids of ``encode_batch``, and the character that each token begins with."""
+        return self._encoder.ids_and_starts_of_many(texts)
 
     def encode_with_specials(
         self, text: str, pair: str | None = None, *, max_seq_len: int | None = None

@@ -14,6 +14,7 @@ from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
 from yanmo.tokenizers.bpe import check_vocab_size, fit_bpe, suggest_vocab_size
 from yanmo.tokenizers.load import Tokenizer
+from yanmo.tokenizers.purpose import Purpose
 
 __all__ = [
     "KINDS",
@@ -59,6 +60,7 @@ def train_tokenizer(
     *,
     vocab_size: int | None = None,
     kind: str = "bpe",
+    purpose: Purpose = Purpose.CAUSAL,
     force: bool = False,
 ) -> TokenizerSummary:
     """Train a tokenizer on a corpus' training split and write its folder.
@@ -68,33 +70,46 @@ def train_tokenizer(
         out: folder to write; the same command again finds it done.
         vocab_size: ids in all, special tokens included; None fits it to the corpus.
         kind: a name in ``KINDS``.
+        purpose: the objective that it is for, which decides the special tokens.
         force: replace whatever is at ``out``.
 
     Raises:
         InputError: no such kind, a size out of range, no text, or something else is at ``out``.
     """
     corpus, out = _open(corpus), Path(out)
-    tokenizer = prepare_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
+    tokenizer = prepare_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, purpose=purpose, force=force)
     return TokenizerSummary(
         vocab_size=tokenizer.vocab_size, bytes_per_token=bytes_per_token(tokenizer, _probe(corpus)), path=out
     )
 
 
 def prepare_tokenizer(
-    corpus: Corpus, out: Path, *, vocab_size: int | None = None, kind: str = "bpe", force: bool = False
+    corpus: Corpus,
+    out: Path,
+    *,
+    vocab_size: int | None = None,
+    kind: str = "bpe",
+    purpose: Purpose = Purpose.CAUSAL,
+    force: bool = False,
 ) -> Tokenizer:
     """The tokenizer of ``train_tokenizer``, made or found at ``out``."""
-    details = _details(corpus, vocab_size, kind)
+    details = _details(corpus, vocab_size, kind, purpose)
     if not claim(out, kind="tokenizer", details=details, force=force):
-        tokenizer = fit_tokenizer(corpus, vocab_size=vocab_size, kind=kind)
+        tokenizer = fit_tokenizer(corpus, vocab_size=vocab_size, kind=kind, purpose=purpose)
         with new_folder(out, kind="tokenizer", details=details) as folder:
             tokenizer.save(folder)
     return Tokenizer.load(out)
 
 
-def fit_tokenizer(corpus: Corpus, *, vocab_size: int | None = None, kind: str = "bpe") -> Tokenizer:
+def fit_tokenizer(
+    corpus: Corpus,
+    *,
+    vocab_size: int | None = None,
+    kind: str = "bpe",
+    purpose: Purpose = Purpose.CAUSAL,
+) -> Tokenizer:
     """The tokenizer of ``train_tokenizer``, without a folder."""
-    return KINDS[kind](_TrainingTexts(corpus), vocab_size)
+    return KINDS[kind](_TrainingTexts(corpus), vocab_size, purpose)
 
 
 def survey_tokenizer(
@@ -103,6 +118,7 @@ def survey_tokenizer(
     *,
     vocab_size: int | None = None,
     kind: str = "bpe",
+    purpose: Purpose = Purpose.CAUSAL,
     force: bool = False,
 ) -> dict[str, Any]:
     """What ``train_tokenizer`` would do with the same arguments; writes nothing.
@@ -114,7 +130,8 @@ def survey_tokenizer(
         InputError: as ``train_tokenizer``.
     """
     corpus, out = _open(corpus), Path(out)
-    is_done = claim(out, kind="tokenizer", details=_details(corpus, vocab_size, kind), force=force)
+    details = _details(corpus, vocab_size, kind, purpose)
+    is_done = claim(out, kind="tokenizer", details=details, force=force)
     num_bytes = corpus.num_bytes("train") // _TrainingTexts(corpus).stride
     return {"is_done": is_done, "num_bytes": num_bytes, "path": str(out)}
 
@@ -148,12 +165,13 @@ def _open(corpus: Corpus | Path | str) -> Corpus:
     return corpus if isinstance(corpus, Corpus) else Corpus.open(Path(corpus))
 
 
-def _details(corpus: Corpus, vocab_size: int | None, kind: str) -> dict[str, Any]:
+def _details(corpus: Corpus, vocab_size: int | None, kind: str, purpose: Purpose) -> dict[str, Any]:
     if kind not in KINDS:
         raise InputError(f"there is no tokenizer kind {kind!r}", remedy=f"one of: {', '.join(KINDS)}")
     if vocab_size is not None:
-        check_vocab_size(vocab_size)
-    return {"kind": kind, "vocab_size": vocab_size, "corpus": corpus.sha256}
+        check_vocab_size(vocab_size, purpose)
+    named = {} if purpose is Purpose.CAUSAL else {"purpose": purpose.value}
+    return {"kind": kind, "vocab_size": vocab_size, "corpus": corpus.sha256, **named}
 
 
 def _probe(corpus: Corpus) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""BERT encoders (Devlin et al. 2019, arXiv 1810.04805), with all of their heads."""
+"""BERT encoders (Devlin et al. 2019, arXiv 1810.04805), with all of their heads.
+
+``encoder`` is what yanmo pretrains where next sentences are predicted too.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,44 @@ _HEADS = {
     HeadKind.SPAN: {"output": "qa_outputs"},
     HeadKind.POOLED: {"dense": "bert.pooler.dense"},
 }
+
+
+def encoder(
+    *,
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    next_sentence: bool = True,
+) -> TransformerConfig:
+    """An encoder of these sizes: norms behind the sums, learned positions, two token types, tied output.
+
+    Args:
+        vocab_size: token ids.
+        d_model: width of the stream, a multiple of ``num_heads``.
+        num_layers: blocks.
+        num_heads: attention heads, of d_model / num_heads numbers each.
+        d_ff: width of the feed-forward, which is not gated.
+        max_seq_len: longest text in tokens, or pair of texts.
+        next_sentence: whether there is a head that tells whether a second text follows on the first.
+
+    Raises:
+        InputError: the sizes do not fit.
+    """
+    named = "BertForPreTraining" if next_sentence else "BertForMaskedLM"
+    return read_config(
+        {
+            "architectures": [named],
+            "vocab_size": vocab_size,
+            "hidden_size": d_model,
+            "num_hidden_layers": num_layers,
+            "num_attention_heads": num_heads,
+            "intermediate_size": d_ff,
+            "max_position_embeddings": max_seq_len,
+        }
+    )
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:

@@ -1,4 +1,7 @@
-"""ModernBERT encoders (Warner et al. 2024, arXiv 2412.13663): rotary, gated, and mostly local attention."""
+"""ModernBERT encoders (Warner et al. 2024, arXiv 2412.13663): rotary, gated, and mostly local attention.
+
+``encoder`` is what yanmo pretrains where masked tokens alone are predicted.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,48 @@ _HEADS = {
     HeadKind.TOKEN_CLASSIFICATION: {"dense": "head.dense", "norm": "head.norm", "output": "classifier"},
     HeadKind.SPAN: {"dense": "head.dense", "norm": "head.norm", "output": "classifier"},
 }
+
+
+def encoder(
+    *,
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int,
+    max_seq_len: int,
+    global_every: int = 1,
+) -> TransformerConfig:
+    """An encoder of these sizes: norms before the branches, gated GELU, rotary positions, tied output.
+
+    Args:
+        vocab_size: token ids.
+        d_model: width of the stream, a multiple of ``num_heads``.
+        num_layers: blocks.
+        num_heads: attention heads, of d_model / num_heads numbers each, an even one.
+        d_ff: width of the feed-forward.
+        max_seq_len: longest text in tokens.
+        global_every: every so many-th layer, the first included, sees the whole text, the others 64 tokens
+            at either side; 1 for all layers. Windows pay only where texts are much longer than they are.
+
+    Raises:
+        InputError: the sizes do not fit.
+    """
+    return read_config(
+        {
+            "architectures": ["ModernBertForMaskedLM"],
+            "vocab_size": vocab_size,
+            "hidden_size": d_model,
+            "num_hidden_layers": num_layers,
+            "num_attention_heads": num_heads,
+            "intermediate_size": d_ff,
+            "max_position_embeddings": max_seq_len,
+            "global_attn_every_n_layers": global_every,
+            # The base of the released models is for 8192 tokens.
+            "global_rope_theta": 10_000.0 if max_seq_len <= 2048 else 160_000.0,
+            "decoder_bias": False,
+        }
+    )
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:

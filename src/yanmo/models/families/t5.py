@@ -1,4 +1,7 @@
-"""T5, mT5 and Flan-T5 (Raffel et al. 2020, arXiv 1910.10683; v1.1 as in Shazeer 2020, arXiv 2002.05202)."""
+"""T5, mT5 and Flan-T5 (Raffel et al. 2020, arXiv 1910.10683; v1.1 as in Shazeer 2020, arXiv 2002.05202).
+
+``encoder_decoder``, of version 1.1, is what yanmo pretrains to fill in spans.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,50 @@ _PROJECTIONS = {name: (activation, False) for name, activation in ACTIVATIONS.it
 }
 # transformers reads "gated-gelu" as the tanh approximation.
 _PROJECTIONS["gated-gelu"] = (Activation.GELU_TANH, True)
+
+
+def encoder_decoder(
+    *,
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    head_dim: int,
+    d_ff: int,
+    max_seq_len: int,
+    num_decoder_layers: int | None = None,
+) -> TransformerConfig:
+    """An encoder-decoder of these sizes: RMSNorm, relative positions, gated GELU, an output of its own.
+
+    Args:
+        vocab_size: token ids.
+        d_model: width of the stream.
+        num_layers: blocks of the encoder.
+        num_heads: attention heads.
+        head_dim: numbers in a head.
+        d_ff: width of the feed-forward.
+        max_seq_len: longest source, and longest target, in tokens.
+        num_decoder_layers: blocks of the decoder; None is as many as the encoder's.
+
+    Raises:
+        InputError: the sizes do not fit.
+    """
+    return read_config(
+        {
+            "architectures": ["T5ForConditionalGeneration"],
+            "model_type": "t5",
+            "vocab_size": vocab_size,
+            "d_model": d_model,
+            "d_kv": head_dim,
+            "d_ff": d_ff,
+            "num_layers": num_layers,
+            "num_decoder_layers": num_decoder_layers or num_layers,
+            "num_heads": num_heads,
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+            "n_positions": max_seq_len,
+        }
+    )
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:
