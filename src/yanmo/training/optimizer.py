@@ -4,16 +4,21 @@ Muon: Jordan et al. 2024 (kellerjordan.github.io/posts/muon): the momentum of a 
 the nearest semi-orthogonal matrix, found by a quintic Newton-Schulz iteration. AdamW: Loshchilov and
 Hutter 2019 (arXiv 1711.05101, algorithm 2). The model computes with bf16 copies where the machine is
 quick at that; gradients are summed and weights moved in float32, then rounded back once a step.
+
+With several processes (``sharding.Layout``) everything here is about the numbers that this process holds;
+whole tensors are met in ``masters``, ``state`` and ``load``, and in Muon's iteration.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from yanmo.training.sharding import ALONE, Layout
 
 # Coefficients of the quintic, chosen for a steep slope at zero (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -38,11 +43,20 @@ class OptimizerConfig:
 class Optimizer:
     """Moves a model's weights; owns the float32 masters, the gradient sums and the moments."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
-        """Take the model's present weights as masters."""
+    def __init__(self, model: nn.Module, config: OptimizerConfig, layout: Layout = ALONE) -> None:
+        """Take the model's present weights as masters.
+
+        Args:
+            model: what is trained; its weights may be brought to another type later.
+            config: rates and decays.
+            layout: how its weights lie across the processes.
+        """
         self.config = config
+        self._layout = layout
         self._parameters = dict(model.named_parameters())
-        self._masters = {name: p.detach().float().clone() for name, p in self._parameters.items()}
+        self._masters = {
+            name: layout.local(p.detach()).float().clone() for name, p in self._parameters.items()
+        }
         self._gradients = {name: torch.zeros_like(p) for name, p in self._masters.items()}
         self._matrices = {
             name: _parts(model, name)
@@ -60,12 +74,18 @@ class Optimizer:
         """Add the model's gradients to the float32 sums and clear them."""
         for name, parameter in self._parameters.items():
             if parameter.grad is not None:
-                self._gradients[name] += parameter.grad
+                self._gradients[name] += self._layout.local(parameter.grad)
                 parameter.grad = None
 
     def gradient_sums(self) -> list[Tensor]:
-        """The float32 sums since the last step, which ``step`` divides."""
-        return list(self._gradients.values())
+        """The float32 sums since the last step that must still be added over the processes."""
+        return [] if self._layout.adds_gradients else list(self._gradients.values())
+
+    def clear(self) -> None:
+        """Forget all gradients since the last step."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        torch._foreach_zero_(list(self._gradients.values()))
 
     @torch.no_grad()
     def step(self, *, factor: float, num_tokens: int) -> float:
@@ -79,7 +99,7 @@ class Optimizer:
             Norm of the mean gradient before clipping. If it is not finite, no weight has moved.
         """
         gradients = list(self._gradients.values())
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))) / num_tokens
+        norm = self._layout.norm(gradients) / num_tokens
         if math.isfinite(norm):
             scale = min(1.0, self.config.max_grad_norm / (norm + 1e-12)) / num_tokens
             torch._foreach_mul_(gradients, scale)
@@ -95,49 +115,69 @@ class Optimizer:
     def write_weights(self) -> None:
         """Round the masters into the model's own weights."""
         for name, parameter in self._parameters.items():
-            parameter.copy_(self._masters[name])
+            self._layout.local(parameter).copy_(self._masters[name])
+        self._layout.refresh()
 
     def masters(self) -> dict[str, Tensor]:
-        """The float32 weights by name."""
-        return self._masters
+        """The whole float32 weights by name; all processes must ask, and the first is sure to be answered."""
+        return self._layout.gather(self._masters)
 
     def state(self) -> dict[str, Tensor]:
-        """Moments by name, for a checkpoint."""
-        state = {f"momentum.{name}": value for name, value in self._momentum.items()}
-        state |= {f"first.{name}": value for name, value in self._first.items()}
-        state |= {f"second.{name}": value for name, value in self._second.items()}
-        state["num_updates"] = torch.tensor(self._num_updates)
+        """Whole moments by name, for a checkpoint; asked for as ``masters``."""
+        state = {"num_updates": torch.tensor(self._num_updates)}
+        for kind, tensors in self._moments().items():
+            wholes = self._layout.gather(tensors)
+            state |= {f"{kind}.{name}": whole for name, whole in wholes.items()}
         return state
 
     @torch.no_grad()
-    def load(self, masters: dict[str, Tensor], state: dict[str, Tensor]) -> None:
-        """Go on from masters and moments as ``masters`` and ``state`` gave them."""
+    def load(self, masters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+        """Go on from what ``masters`` and ``state`` gave, whatever the number of processes then."""
         for name, value in self._masters.items():
-            value.copy_(masters[name])
-        for name, value in self.state().items():
-            value.copy_(state[name])
+            value.copy_(self._layout.cut(name, masters[name]))
+        for kind, tensors in self._moments().items():
+            for name, value in tensors.items():
+                value.copy_(self._layout.cut(name, state[f"{kind}.{name}"]))
         self._num_updates = int(state["num_updates"])
         self.write_weights()
+
+    def _moments(self) -> dict[str, dict[str, Tensor]]:
+        return {"momentum": self._momentum, "first": self._first, "second": self._second}
 
     def _step_muon(self, factor: float) -> None:
         config = self.config
         names = list(self._matrices)
         momenta = [self._momentum[name] for name in names]
         gradients = [self._gradients[name] for name in names]
+        masters = [self._masters[name] for name in names]
         torch._foreach_lerp_(momenta, gradients, 1 - config.muon_momentum)
         # Nesterov: look ahead along the momentum.
         directions = torch._foreach_lerp(gradients, momenta, config.muon_momentum)
+        updates = self._layout.spread(dict(zip(names, directions, strict=True)), self._orthogonalise)
         rate = config.muon_learning_rate * factor
-        targets, parts = [], []
-        for name, direction in zip(names, directions, strict=True):
-            master = self._masters[name]
-            if config.muon_weight_decay:
-                master.mul_(1 - rate * config.muon_weight_decay)
-            targets += master.split(self._matrices[name])
-            parts += direction.split(self._matrices[name])
-        for target, update in zip(targets, orthogonalise(parts, config.muon_iterations), strict=True):
-            rows, columns = target.shape
-            target.add_(update, alpha=-rate * math.sqrt(max(1.0, rows / columns)))
+        if config.muon_weight_decay:
+            torch._foreach_mul_(masters, 1 - rate * config.muon_weight_decay)
+        torch._foreach_add_(masters, [updates[name] for name in names], alpha=-rate)
+
+    def _orthogonalise(self, directions: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Updates of whole weights, each of the matrices that a weight is made of on its own."""
+        parts = {name: direction.split(self._matrices[name]) for name, direction in directions.items()}
+        solved = iter(
+            orthogonalise(
+                [part for several in parts.values() for part in several],
+                self.config.muon_iterations,
+                self._compute_dtype(),
+            )
+        )
+        updates = {}
+        for name, several in parts.items():
+            scaled = [next(solved) * math.sqrt(max(1.0, len(part) / part.shape[1])) for part in several]
+            updates[name] = scaled[0] if len(scaled) == 1 else torch.cat(scaled)
+        return updates
+
+    def _compute_dtype(self) -> torch.dtype:
+        """The type that the model computes with now."""
+        return next(iter(self._parameters.values())).dtype
 
     def _step_adam(self, factor: float) -> None:
         config = self.config
@@ -160,7 +200,9 @@ class Optimizer:
         torch._foreach_addcdiv_(masters, first, denominators, -rate / correction1)
 
 
-def orthogonalise(matrices: list[Tensor], iterations: int) -> list[Tensor]:
+def orthogonalise(
+    matrices: list[Tensor], iterations: int, dtype: torch.dtype = torch.bfloat16
+) -> list[Tensor]:
     """Nearly the nearest semi-orthogonal matrix of each, by the quintic Newton-Schulz iteration.
 
     Matrices of one shape are stacked into one batch of products.
@@ -168,6 +210,7 @@ def orthogonalise(matrices: list[Tensor], iterations: int) -> list[Tensor]:
     Args:
         matrices: each (rows, columns), any float type.
         iterations: 5 brings singular values to about 0.7 to 1.2.
+        dtype: of the products; bf16 is exact enough where it is quick.
 
     Returns:
         One float32 matrix for each, in order.
@@ -179,7 +222,7 @@ def orthogonalise(matrices: list[Tensor], iterations: int) -> list[Tensor]:
         shapes.setdefault((min(rows, columns), max(rows, columns)), []).append(index)
     for members in shapes.values():
         stacked = torch.stack([_wide(matrices[index]) for index in members])
-        for index, result in zip(members, _newton_schulz(stacked, iterations), strict=True):
+        for index, result in zip(members, _newton_schulz(stacked, iterations, dtype), strict=True):
             rows, columns = matrices[index].shape
             results[index] = result.T if rows > columns else result
     return results
@@ -189,9 +232,9 @@ def _wide(matrix: Tensor) -> Tensor:
     return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
 
 
-def _newton_schulz(x_BMN: Tensor, iterations: int) -> Tensor:
+def _newton_schulz(x_BMN: Tensor, iterations: int, dtype: torch.dtype) -> Tensor:
     x_BMN = x_BMN / (torch.linalg.matrix_norm(x_BMN, keepdim=True) + 1e-7)
-    x_BMN = x_BMN.bfloat16()
+    x_BMN = x_BMN.to(dtype)
     for _ in range(iterations):
         gram_BMM = x_BMN @ x_BMN.mT
         poly_BMM = torch.baddbmm(gram_BMM, gram_BMM, gram_BMM, beta=_B, alpha=_C)
@@ -199,7 +242,7 @@ def _newton_schulz(x_BMN: Tensor, iterations: int) -> Tensor:
     return x_BMN.float()
 
 
-def _parts(model: nn.Module, name: str) -> Iterable[int]:
+def _parts(model: nn.Module, name: str) -> Sequence[int]:
     """Row counts of the matrices that a fused weight is made of."""
     module = model.get_submodule(name.rpartition(".")[0])
     parts = getattr(module, "parts", None)
