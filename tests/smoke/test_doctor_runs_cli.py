@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,27 @@ def test_runs_before_the_first_run(tmp_path: Path) -> None:
     assert missing.stderr == "yanmo: elsewhere: no such folder (give the folder that holds the runs)\n"
 
 
-def test_live_needs_a_terminal(tmp_path: Path) -> None:
-    done = yanmo("runs", "--live", folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("yanmo: --live needs a terminal")
+def test_several_runs_are_compared(tmp_path: Path) -> None:
+    for name, bits, seed in (("a", 1.9, 0), ("b", 1.5, 1)):
+        make_run(tmp_path / name, bits)
+        (tmp_path / name / "run.toml").write_text(f"seed = {seed}\nsteps = 3\n")
+    value = json.loads(yanmo("runs", "a", "b", "--json", folder=tmp_path).stdout)
+    assert value["comparison"]["names"] == ["b", "a"]
+    assert value["comparison"]["settings"] == [{"name": "seed", "values": [1, 0]}]
+    lines = yanmo("runs", "a", "b", folder=tmp_path).stdout.splitlines()
+    assert ["seed", "1", "0"] in [line.split() for line in lines]
+
+
+def test_live_without_a_terminal_serves_the_page_alone(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "good", 1.5)
+    command = [sys.executable, "-c", "from yanmo.cli.main import main; main()", "runs", "--live", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        with urllib.request.urlopen(f"{url}api/runs") as answer:
+            assert json.load(answer)["data"][0]["name"] == "good"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

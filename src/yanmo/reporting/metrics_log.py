@@ -1,7 +1,9 @@
 """The metrics of a run, one JSON object a line, only ever appended to.
 
-Rows have a ``kind``: ``train`` (step, tokens, elapsed_s, loss_nats, bits_per_byte, lr_factor, grad_norm,
-tokens_per_s), ``valid`` (step, tokens, elapsed_s, loss_nats, bits_per_byte) and ``sample`` (step, text).
+Rows have a ``kind``: ``train`` (step, tokens, elapsed_s, loss_nats, bits_per_byte where it means something,
+lr_factor, grad_norm, tokens_per_s, energy_j since the beginning), ``valid`` (step, tokens, elapsed_s,
+loss_nats and whatever else the objective scores: bits_per_byte, masked_accuracy, perplexities), ``sample``
+(step, text), and ``skipped`` and ``rollback`` (step) where the loop left a batch out or went back.
 A resumed run drops what lies after its checkpoint, so the file ends as that of a run never stopped.
 """
 
@@ -48,7 +50,7 @@ class MetricsLog:
         kept = b"".join(
             line
             for line in raw.splitlines(keepends=True)
-            if line.endswith(b"\n") and (row := _parse(line)) is not None and _step(row) <= step
+            if line.endswith(b"\n") and (row := parse_row(line)) is not None and _step(row) <= step
         )
         if kept == raw:
             return
@@ -67,11 +69,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    rows = (_parse(line) for line in path.read_bytes().splitlines())
+    rows = (parse_row(line) for line in path.read_bytes().splitlines())
     return [row for row in rows if row is not None]
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """The row in a line, or None where it holds no JSON object."""
     try:
         row = json.loads(line)
     except ValueError:

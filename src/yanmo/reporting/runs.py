@@ -6,6 +6,7 @@ nothing here fails because of one bad file.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -20,17 +21,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.table import Table
-from rich.text import Text
-
-from yanmo.config import format_duration
 from yanmo.errors import InputError
-from yanmo.reporting.metrics_log import read_metrics
+from yanmo.reporting.history import PLACE_COLUMNS, History
 
 State = Literal["running", "done", "interrupted", "unknown"]
 DEFAULT_FOLDER = Path("runs")
 _LOCK = ".lock"
-_MARKS = ("run.toml", "metrics.jsonl", "result.json", "plan.json")
+_METRICS = "metrics.jsonl"
+_MARKS = ("run.toml", _METRICS, "result.json", "plan.json")
+# A process is known to be as old as its lock to about this.
+_LOCK_SLACK_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +39,30 @@ class RunRecord:
 
     path: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Sequence[Mapping[str, Any]] = ()
+    history: History = field(default_factory=History)
     result: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
-    def rows(self, kind: str) -> list[Mapping[str, Any]]:
-        """The metrics rows of one kind, in order."""
-        return [row for row in self.metrics if row.get("kind") == kind]
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The sizes and predictions that the plan chose."""
+        return table_in(self.plan, "chosen")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """One run in a line. Numbers that are not known yet are None."""
+    """One run in a line. Numbers that are not known (yet) are None.
+
+    Attributes:
+        valid: what the newest validation measured, by name.
+        progress: share of the run that is done, 0 to 1.
+        time_left_s: of a run that goes on.
+        num_skipped: batches that the loop left out.
+        num_rollbacks: how often it went back to a checkpoint.
+        energy_source: ``rapl`` (measured) or ``estimate``.
+    """
 
     name: str
     path: str
@@ -61,11 +72,19 @@ class RunSummary:
     planned_steps: int | None
     tokens: int | None
     elapsed_s: float | None
+    progress: float | None
+    time_left_s: float | None
+    valid: Mapping[str, float]
     valid_bits_per_byte: float | None
     best_valid_bits_per_byte: float | None
+    best_valid_loss_nats: float | None
     bits_per_byte: float | None
     baseline_bits_per_byte: float | None
     num_parameters: int | None
+    num_skipped: int
+    num_rollbacks: int
+    energy_wh: float | None
+    energy_source: str | None
     model: str | None
 
     def to_mapping(self) -> dict[str, Any]:
@@ -73,27 +92,67 @@ class RunSummary:
         return dataclasses.asdict(self)
 
 
-def runs(folder: Path | str = DEFAULT_FOLDER) -> list[RunSummary]:
-    """Summarise the runs directly below a folder, and the folder itself if it is a run.
+def runs(*folders: Path | str) -> list[RunSummary]:
+    """Summarise the runs of folders.
 
     Args:
-        folder: where runs are kept; the default one need not be there yet.
+        folders: runs, or folders that hold runs directly; ``runs`` where none is given, which need not be
+            there yet.
 
     Returns:
-        The runs, fewest bits per byte first (on the test text, else the best on the validation text);
-        those without a number come last.
+        The runs, fewest bits per byte first (on the test text, else the best on the validation text); those
+        without a number come last.
 
     Raises:
         InputError: there is no such folder.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        if root == DEFAULT_FOLDER and not root.exists():
+    return RunWatch([Path(folder) for folder in folders] or [DEFAULT_FOLDER]).summaries()
+
+
+class RunWatch:
+    """The runs of some folders, looked at again and again; only what is new in a run is read."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Name the folders: runs, or folders that hold runs directly."""
+        self.folders = folders
+        self._histories: dict[Path, History] = {}
+
+    def named(self) -> dict[str, RunRecord]:
+        """Every run as it stands, by its name; runs of one name in several places go by their paths.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        found = dict.fromkeys(run for folder in self.folders for run in find_runs(folder))
+        self._histories = {run: self._histories.get(run) or History(run / _METRICS) for run in found}
+        names = [run.resolve().name for run in found]
+        return {
+            name if names.count(name) == 1 else str(run): read_run(run, self._histories[run])
+            for name, run in zip(names, found, strict=True)
+        }
+
+    def summaries(self) -> list[RunSummary]:
+        """Every run in a line, the best first.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        made = [dataclasses.replace(summarise(record), name=name) for name, record in self.named().items()]
+        return sorted(made, key=lambda run: (_rank(run), run.name))
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself if it is a run, and the runs directly below it.
+
+    Raises:
+        InputError: there is no such folder (the default one need not be there yet).
+    """
+    if not folder.is_dir():
+        if folder == DEFAULT_FOLDER and not folder.exists():
             return []
-        raise InputError("no such folder", where=root, remedy="give the folder that holds the runs")
-    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))]
-    summaries = [summarise(read_run(path)) for path in folders if is_run(path)]
-    return sorted(summaries, key=lambda run: (_rank(run), run.name))
+        raise InputError("no such folder", where=folder, remedy="give the folder that holds the runs")
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [path for path in (folder, *below) if is_run(path)]
 
 
 def is_run(folder: Path) -> bool:
@@ -101,23 +160,23 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _MARKS)
 
 
-def read_run(folder: Path) -> RunRecord:
-    """Read whatever can be read of a run's folder."""
+def read_run(folder: Path, history: History | None = None) -> RunRecord:
+    """Read whatever can be read of a run's folder; of a ``history`` read before, only what is new."""
     try:
         settings = tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         settings = {}
-    try:
-        metrics = read_metrics(folder / "metrics.jsonl")
-    except OSError:
-        metrics = []
+    history = History(folder / _METRICS) if history is None else history
+    with contextlib.suppress(OSError):
+        history.refresh()
     return RunRecord(
         path=folder,
         settings=settings,
-        metrics=metrics,
+        history=history,
         result=read_object(folder / "result.json"),
         plan=read_object(folder / "plan.json"),
         evaluation=read_object(folder / "evaluation.json"),
+        profile=read_object(folder / "profile.json"),
     )
 
 
@@ -132,30 +191,39 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def summarise(record: RunRecord) -> RunSummary:
     """One line about a run from its files."""
-    result, train, valid = record.result, record.rows("train"), record.rows("valid")
-    last = max([*train[-1:], *valid[-1:]], key=lambda row: number(row.get("step")) or 0, default={})
-    chosen = record.plan.get("chosen")
-    plan: Mapping[str, Any] = chosen if isinstance(chosen, dict) else {}
-    valid_bits = [bits for row in valid if (bits := number(row.get("bits_per_byte"))) is not None]
+    result, plan, history = record.result, record.chosen, record.history
+    last, state = history.newest(), state_of(record)
+    valid_bits = [bits for _, bits in history.points("step", "bits_per_byte", kind="valid")]
+    valid_nats = [nats for _, nats in history.points("step", "loss_nats", kind="valid")]
+    progress, time_left_s = _progress(record, last)
     model = record.path / "model"
     return RunSummary(
         name=record.path.resolve().name,
         path=str(record.path),
-        state=state_of(record),
+        state=state,
         started=_started(record),
         steps=_whole(result.get("steps"), last.get("step")),
         planned_steps=_whole(plan.get("num_steps")),
         tokens=_whole(result.get("tokens"), last.get("tokens")),
         elapsed_s=_first(result.get("wall_s"), last.get("elapsed_s")),
+        progress=1.0 if state == "done" else progress,
+        time_left_s=time_left_s if state == "running" else None,
+        valid=_valid(history),
         valid_bits_per_byte=_first(valid_bits[-1] if valid_bits else result.get("valid_bits_per_byte")),
         best_valid_bits_per_byte=min(valid_bits, default=number(result.get("valid_bits_per_byte"))),
+        best_valid_loss_nats=min(valid_nats, default=number(result.get("valid_loss_nats"))),
         bits_per_byte=_first(result.get("bits_per_byte"), record.evaluation.get("bits_per_byte")),
         baseline_bits_per_byte=_first(
-            result.get("baseline_bits_per_byte"), _inner(record.evaluation, "baseline", "bits_per_byte")
+            result.get("baseline_bits_per_byte"),
+            table_in(record.evaluation, "baseline").get("bits_per_byte"),
         ),
         num_parameters=_whole(
             result.get("num_parameters"), plan.get("num_parameters"), record.settings.get("num_parameters")
         ),
+        num_skipped=len(history.rows("skipped")),
+        num_rollbacks=len(history.rows("rollback")),
+        energy_wh=_first(result.get("energy_wh"), _scaled(last.get("energy_j"), 1 / 3600)),
+        energy_source=_word(result.get("energy_source")),
         model=str(model) if (model / "config.json").is_file() else None,
     )
 
@@ -170,37 +238,13 @@ def state_of(record: RunRecord) -> State:
         return "done"
     if (alive := _is_worked_on(record.path)) is not None:
         return "running" if alive else "interrupted"
-    if not record.metrics:
+    times = [*record.history.column("elapsed_s")[-200:]]
+    times += [row[0] for row in record.history.points("elapsed_s", "step", kind="valid")[-20:]]
+    if not times:
         return "running" if _age_s(record.path, ("run.toml", "plan.json")) < 60 else "unknown"
-    times = [t for row in record.metrics if (t := number(row.get("elapsed_s"))) is not None]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times) if later > earlier]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(times)) if later > earlier]
     patience_s = max(30.0, 5 * statistics.median(gaps)) if gaps else 60.0
-    return "running" if _age_s(record.path, ("metrics.jsonl",)) < patience_s else "interrupted"
-
-
-def runs_table(summaries: Iterable[RunSummary], *, plain: bool = False) -> Table:
-    """The runs as a table for people; ``plain`` leaves out lines and colours."""
-    table = Table(box=None, pad_edge=False) if plain else Table()
-    for heading in ("run", "state", "started"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("steps", "tokens", "time", "parameters", "valid", "test", "n-gram"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    colors = {"running": "yellow", "done": "green", "interrupted": "red", "unknown": "dim"}
-    for run in summaries:
-        better = run.bits_per_byte is not None and run.bits_per_byte < (run.baseline_bits_per_byte or 0)
-        table.add_row(
-            Text(run.name),
-            Text(run.state, style="" if plain else colors[run.state]),
-            run.started[:16].replace("T", " "),
-            _steps(run),
-            _count(run.tokens),
-            "-" if run.elapsed_s is None else format_duration(run.elapsed_s),
-            _count(run.num_parameters),
-            _bits(run.best_valid_bits_per_byte),
-            Text(_bits(run.bits_per_byte), style="bold green" if better and not plain else ""),
-            _bits(run.baseline_bits_per_byte),
-        )
-    return table
+    return "running" if _age_s(record.path, (_METRICS,)) < patience_s else "interrupted"
 
 
 def number(value: object) -> float | None:
@@ -219,14 +263,46 @@ def _whole(*values: object) -> int | None:
     return None if found is None else round(found)
 
 
-def _inner(mapping: Mapping[str, Any], key: str, name: str) -> object:
-    inner = mapping.get(key)
-    return inner.get(name) if isinstance(inner, dict) else None
+def table_in(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The table at a key; empty where something else is there."""
+    value = mapping.get(key)
+    return value if isinstance(value, dict) else {}
 
 
-def _rank(run: RunSummary) -> float:
-    ranked = _first(run.bits_per_byte, run.best_valid_bits_per_byte)
-    return float("inf") if ranked is None else ranked
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _valid(history: History) -> dict[str, float]:
+    rows = history.rows("valid")
+    numbers = {name: number(value) for name, value in rows[-1].items()} if rows else {}
+    return {name: value for name, value in numbers.items() if value is not None and name not in PLACE_COLUMNS}
+
+
+def _progress(record: RunRecord, last: Mapping[str, float]) -> tuple[float | None, float | None]:
+    """The share done and the seconds left: by the budget, else by the planned steps at present speed."""
+    elapsed_s, step = last.get("elapsed_s"), last.get("step")
+    if (budget_s := number(record.plan.get("training_s"))) and elapsed_s is not None:
+        return min(1.0, elapsed_s / budget_s), max(0.0, budget_s - elapsed_s)
+    planned = number(record.chosen.get("num_steps"))
+    if not planned or step is None:
+        return None, None
+    recent = record.history.points("step", "elapsed_s")[-50:]
+    steps_done = recent[-1][0] - recent[0][0] if recent else 0.0
+    left_s = None
+    if steps_done > 0:
+        left_s = max(0.0, planned - step) * (recent[-1][1] - recent[0][1]) / steps_done
+    return min(1.0, step / planned), left_s
+
+
+def _rank(run: RunSummary) -> tuple[float, float]:
+    """By bits per byte; then those that have only a loss, which only their like can be compared with."""
+    bits, nats = _first(run.bits_per_byte, run.best_valid_bits_per_byte), run.best_valid_loss_nats
+    return math.inf if bits is None else bits, math.inf if nats is None else nats
 
 
 def _started(record: RunRecord) -> str:
@@ -237,12 +313,14 @@ def _started(record: RunRecord) -> str:
 
 
 def _is_worked_on(folder: Path) -> bool | None:
-    """Whether the process in the run's lock is alive; None where no lock tells.
+    """Whether the process that wrote the run's lock is alive; None where no lock tells.
 
-    The lock itself is not tried: whoever holds it for a moment would keep the run's own command out.
+    The lock itself is not tried: whoever holds it for a moment would keep the run's own command out. A
+    process younger than the lock is another one, to which the system gave the same number.
     """
+    lock = folder / _LOCK
     try:
-        process_id = int((folder / _LOCK).read_text(encoding="ascii"))
+        process_id, locked = int(lock.read_text(encoding="ascii")), lock.stat().st_mtime
         os.kill(process_id, 0)
     except PermissionError:
         return True
@@ -250,29 +328,20 @@ def _is_worked_on(folder: Path) -> bool | None:
         return False
     except (OSError, ValueError, OverflowError):
         return None
-    return True
+    began = _process_began(process_id)
+    return began is None or began <= locked + _LOCK_SLACK_S
+
+
+def _process_began(process_id: int) -> float | None:
+    """When a process was started, in seconds since 1970; None where the system does not tell."""
+    try:
+        ticks = int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _age_s(folder: Path, names: Iterable[str]) -> float:
     paths = [folder / name for name in names]
     return time.time() - max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
-
-
-def _steps(run: RunSummary) -> str:
-    if run.steps is None:
-        return "-"
-    going_on = run.state != "done" and run.planned_steps is not None
-    return f"{run.steps:,}/{run.planned_steps:,}" if going_on else f"{run.steps:,}"
-
-
-def _count(value: int | None) -> str:
-    if value is None:
-        return "-"
-    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if value >= limit:
-            return f"{value / limit:.1f}{unit}"
-    return str(value)
-
-
-def _bits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

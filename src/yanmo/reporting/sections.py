@@ -5,16 +5,19 @@ Every section is empty where its files are missing, and the template leaves an e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from yanmo.config import format_duration, format_size
-from yanmo.reporting.axes import Axis, Point, Words
+from yanmo.reporting.axes import Axis, Words
 from yanmo.reporting.charts import Band, Estimate, Reference, Series, interval_chart, line_chart
-from yanmo.reporting.runs import RunRecord, number, summarise
+from yanmo.reporting.comparison import MEASURES, format_energy, interval_of, leaves
+from yanmo.reporting.history import smooth
+from yanmo.reporting.runs import RunRecord, RunSummary, number, summarise, table_in
 
 _ACCENT, _INK, _FAINT = "var(--accent, #b8392b)", "var(--ink, #222)", "var(--faint, #999)"
 _BASELINE = Words("n-gram baseline", "n-gram 基线")
@@ -51,23 +54,22 @@ class Headline:
 
 
 def headline(record: RunRecord) -> Headline | None:
-    """Bits per byte beside the baseline and the plan, with a verdict in words."""
+    """Bits per byte beside the baseline and the plan, with a verdict in words; else the loss in nats."""
     summary = summarise(record)
     tested = summary.bits_per_byte
     value = tested if tested is not None else summary.best_valid_bits_per_byte
     if value is None:
-        return None
+        return _headline_in_nats(record)
     baseline = summary.baseline_bits_per_byte if tested is not None else None
-    evaluation = record.evaluation
+    evaluation, chosen = record.evaluation, record.chosen
     own = _interval(evaluation.get("interval")) if tested is not None else None
-    other = _interval(_table(evaluation, "baseline").get("interval"))
+    other = _interval(table_in(evaluation, "baseline").get("interval"))
     rows = [Estimate(name=Words("this model", "本模型"), value=value, interval=own, color=_ACCENT)]
     if baseline is not None:
         rows.append(Estimate(name=_BASELINE, value=baseline, interval=other))
-    chosen = _table(record.plan, "chosen")
     if (predicted := number(chosen.get("predicted_bits_per_byte"))) is not None:
-        expected = _interval(chosen.get("interval"))
-        rows.append(Estimate(name=Words("planned", "计划"), value=predicted, interval=expected, color=_FAINT))
+        planned = Words("planned", "计划")
+        rows.append(Estimate(name=planned, value=predicted, interval=interval_of(record), color=_FAINT))
     return Headline(
         value=value,
         of=Words("bits per byte, test text", "每字节比特数（测试文本）")
@@ -75,6 +77,23 @@ def headline(record: RunRecord) -> Headline | None:
         else Words("bits per byte, validation text", "每字节比特数（验证文本）"),
         verdict=verdict(value, baseline, own, other),
         chart=interval_chart(rows, name="headline", title=Words("Bits per byte", "每字节比特数")),
+    )
+
+
+def _headline_in_nats(record: RunRecord) -> Headline | None:
+    """Of an objective that hides tokens: a loss a token, which only its like can be compared with."""
+    nats = summarise(record).best_valid_loss_nats
+    if nats is None:
+        return None
+    return Headline(
+        value=nats,
+        of=Words("nats per predicted token, validation text", "每个预测词元的奈特数（验证文本）"),
+        verdict=Words(
+            "This objective predicts only some of the tokens, so there is no count of bits per byte; "
+            "compare the loss with runs of the same objective and tokenizer.",
+            "此目标只预测一部分词元，因此没有每字节比特数；请与目标和分词器相同的训练比较损失。",
+        ),
+        chart=Markup(""),
     )
 
 
@@ -113,35 +132,40 @@ def verdict(
 
 
 def figures(record: RunRecord) -> list[Figure]:
-    """The curves of a run: bits per byte over time and over tokens, and how training went."""
-    train, valid = record.rows("train"), record.rows("valid")
-    unit_s, time_axis = _time_axis([number(row.get("elapsed_s")) or 0.0 for row in (*train, *valid)])
-
-    def seconds(row: Mapping[str, Any]) -> float | None:
-        elapsed_s = number(row.get("elapsed_s"))
-        return None if elapsed_s is None else elapsed_s / unit_s
-
-    def tokens(row: Mapping[str, Any]) -> float | None:
-        return number(row.get("tokens"))
-
+    """The curves of a run: its loss over time and over tokens, and how training went."""
+    history = record.history
+    longest_s = max(
+        [x for x, _ in history.points("elapsed_s", "step", kind="valid")]
+        + [x for x, _ in history.points("elapsed_s", "step")[-1:]],
+        default=0.0,
+    )
+    unit_s, time_axis = _time_axis(longest_s)
+    key, words = ("bits_per_byte", Words("Bits per byte", "每字节比特数"))
+    if not history.points("step", key) and not history.points("step", key, kind="valid"):
+        key, words = ("loss_nats", Words("Loss (nats per token)", "损失（奈特/词元）"))
     drawn = [
         Figure(
-            caption=Words("Bits per byte over time", "每字节比特数随时间的变化"),
-            chart=_learning_curve(record, "over-time", time_axis, seconds),
+            caption=Words(f"{words.en} over time", f"{words.zh}随时间的变化"),
+            chart=_learning_curve(record, "over-time", time_axis, ("elapsed_s", unit_s), key),
         ),
         Figure(
-            caption=Words("Bits per byte over tokens seen", "每字节比特数随已见词元数的变化"),
-            chart=_learning_curve(record, "over-tokens", Axis(name=_TOKENS, log=True), tokens),
+            caption=Words(f"{words.en} over tokens seen", f"{words.zh}随已见词元数的变化"),
+            chart=_learning_curve(record, "over-tokens", Axis(name=_TOKENS, log=True), ("tokens", 1.0), key),
         ),
     ]
-    for key, caption, log in (
-        ("lr_factor", Words("Learning rate, share of its peak", "学习率（相对峰值）"), False),
-        ("grad_norm", Words("Gradient norm", "梯度范数"), True),
-        ("tokens_per_s", Words("Tokens per second", "每秒词元数"), False),
-    ):
+    small = [(name, "valid", _measure_name(name), False) for name in history.measured()]
+    small = [entry for entry in small if entry[0] not in ("loss_nats", "bits_per_byte")]
+    small += [
+        ("lr_factor", "train", Words("Learning rate, share of its peak", "学习率（相对峰值）"), False),
+        ("grad_norm", "train", Words("Gradient norm", "梯度范数"), True),
+        ("tokens_per_s", "train", Words("Tokens per second", "每秒词元数"), False),
+    ]
+    for name, kind, caption, log in small:
+        points = [(x / unit_s, y) for x, y in history.points("elapsed_s", name, kind=kind)]
+        color = _ACCENT if kind == "valid" else _INK
         chart = line_chart(
-            [Series(name=caption, points=_points(train, seconds, key), color=_INK, width=1.2)],
-            name=key.replace("_", "-"),
+            [Series(name=caption, points=points, color=color, width=1.2, dots=kind == "valid")],
+            name=re.sub(r"\W|_", "-", name),
             title=caption,
             x=time_axis,
             y=Axis(name=caption, log=log, from_zero=not log),
@@ -153,16 +177,16 @@ def figures(record: RunRecord) -> list[Figure]:
 
 def outcome(record: RunRecord) -> list[Fact]:
     """What was planned beside what came of it."""
-    chosen, result, summary = _table(record.plan, "chosen"), record.result, summarise(record)
+    chosen, result, summary, history = record.chosen, record.result, summarise(record), record.history
     if not chosen:
         return []
     steps, batch = number(chosen.get("num_steps")), number(chosen.get("batch_tokens"))
     # The plan predicts training alone; a result that tells no training time has only the whole.
     planned_s, trained_s = number(chosen.get("predicted_s")), number(result.get("training_s"))
-    trained_s = summary.elapsed_s if trained_s is None else trained_s
+    trained_s = history.newest().get("elapsed_s", summary.elapsed_s) if trained_s is None else trained_s
     planned_tokens = steps * batch if steps is not None and batch is not None else None
     planned_speed = planned_tokens / planned_s if planned_tokens and planned_s else None
-    predicted, expected = number(chosen.get("predicted_bits_per_byte")), _interval(chosen.get("interval"))
+    predicted, expected = number(chosen.get("predicted_bits_per_byte")), interval_of(record)
     actual = summary.bits_per_byte or summary.best_valid_bits_per_byte
     note = None
     if actual is not None and expected is not None:
@@ -190,13 +214,46 @@ def outcome(record: RunRecord) -> list[Fact]:
         _compared(Words("steps", "步数"), steps, summary.steps, _count),
         _compared(_TOKENS, planned_tokens, summary.tokens, _count),
         Fact(name=_BITS, expected=bits, value="" if actual is None else f"{actual:.3f}", note=note),
+        _energy(record, summary),
     ]
     return [row for row in rows if row.value or row.expected]
 
 
+def _energy(record: RunRecord, summary: RunSummary) -> Fact:
+    predicted = number(record.chosen.get("predicted_energy_wh"))
+    return Fact(
+        name=Words("energy", "能耗"),
+        expected=format_energy(predicted, None),
+        value=format_energy(summary.energy_wh, summary.energy_source),
+        note=Words("measured (RAPL)", "实测（RAPL）")
+        if summary.energy_source == "rapl"
+        else Words("an estimate from processor time", "按处理器时间估计"),
+    )
+
+
+def incidents(record: RunRecord) -> list[Fact]:
+    """Where the loop left out a batch or went back to a checkpoint, in the order of the steps."""
+    named = {"skipped": Words("batch left out", "跳过一个批次"), "rollback": Words("gone back", "回退")}
+    rows = sorted(
+        ((number(row.get("step")) or 0.0, kind, row) for kind in named for row in record.history.rows(kind)),
+        key=lambda entry: entry[0],
+    )
+    return [
+        Fact(
+            name=named[kind],
+            value=f"{step:,.0f}",
+            note=_reason(row),
+        )
+        for step, kind, row in rows
+    ]
+
+
 def samples(record: RunRecord, limit: int = 4) -> list[tuple[int, str]]:
     """What the model wrote along the way: the first sample, some between, and the last."""
-    rows = [(round(number(row.get("step")) or 0), str(row.get("text", ""))) for row in record.rows("sample")]
+    rows = [
+        (round(number(row.get("step")) or 0), str(row.get("text", "")))
+        for row in record.history.rows("sample")
+    ]
     if len(rows) <= limit:
         return rows
     return [rows[round(index * (len(rows) - 1) / (limit - 1))] for index in range(limit)]
@@ -204,7 +261,7 @@ def samples(record: RunRecord, limit: int = 4) -> list[tuple[int, str]]:
 
 def shape(record: RunRecord) -> list[Fact]:
     """The model's size in the numbers that people ask for first."""
-    chosen, summary = _table(record.plan, "chosen"), summarise(record)
+    chosen, summary = record.chosen, summarise(record)
     named = (
         ("num_layers", Words("layers", "层数")),
         ("d_model", Words("width", "宽度")),
@@ -219,54 +276,54 @@ def shape(record: RunRecord) -> list[Fact]:
     return facts
 
 
-def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[Fact]:
+def flat(table: Mapping[str, Any]) -> Iterator[Fact]:
     """Every leaf of nested tables as a row, named by its dotted path."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield Fact(name=f"{prefix}{key}", value=_leaf(value))
+    return (Fact(name=name, value=_leaf(value)) for name, value in leaves(table))
 
 
-def _learning_curve(
-    record: RunRecord, name: str, x: Axis, place: Callable[[Mapping[str, Any]], float | None]
-) -> Markup:
-    summary, chosen = summarise(record), _table(record.plan, "chosen")
-    references = []
-    if (baseline := summary.baseline_bits_per_byte) is not None:
+def _learning_curve(record: RunRecord, name: str, x: Axis, place: tuple[str, float], key: str) -> Markup:
+    """``place`` is the column along the x axis, and what its numbers are divided by."""
+    history, (column, unit) = record.history, place
+    in_bits = key == "bits_per_byte"
+    references, bands = [], []
+    if in_bits and (baseline := summarise(record).baseline_bits_per_byte) is not None:
         references.append(Reference(name=_BASELINE, y=baseline, color=_INK))
-    bands = []
-    if (expected := _interval(chosen.get("interval"))) is not None:
+    if in_bits and (expected := interval_of(record)) is not None:
         bands.append(Band(name=Words("predicted end", "预测终点"), low=expected[0], high=expected[1]))
-    train, valid = (_points(record.rows(kind), place, "bits_per_byte") for kind in ("train", "valid"))
+    measured = history.points(column, key)
+    train = zip([px / unit for px, _ in measured], smooth([py for _, py in measured]), strict=True)
+    valid = [(px / unit, py) for px, py in history.points(column, key, kind="valid")]
+    y_name = _BITS if in_bits else Words("nats per token", "奈特/词元")
     return line_chart(
         [
-            Series(name=Words("training", "训练"), points=train, color=_FAINT, width=1.2),
+            Series(name=Words("training", "训练"), points=list(train), color=_FAINT, width=1.2),
             Series(name=Words("validation", "验证"), points=valid, color=_ACCENT, width=2.2, dots=True),
         ],
         name=name,
-        title=Words("Bits per byte while training", "训练中的每字节比特数"),
+        title=Words(f"{y_name.en} while training", f"训练中的{y_name.zh}"),
         x=x,
-        y=Axis(name=_BITS, log=True),
+        y=Axis(name=y_name, log=True),
         references=references,
         bands=bands,
     )
 
 
-def _time_axis(elapsed_s: Sequence[float]) -> tuple[float, Axis]:
-    longest = max(elapsed_s, default=0.0)
+def _measure_name(name: str) -> Words:
+    return MEASURES.get(name, Words(name.replace("_", " "), name.replace("_", " ")))
+
+
+def _reason(row: Mapping[str, Any]) -> Words | None:
+    """Whatever else the loop wrote of an incident, as it wrote it."""
+    rest = ", ".join(f"{key} {_leaf(value)}" for key, value in row.items() if key not in ("kind", "step"))
+    return Words(rest, rest) if rest else None
+
+
+def _time_axis(longest: float) -> tuple[float, Axis]:
     if longest < 180:
         return 1.0, Axis(name=Words("seconds", "秒"))
     if longest < 3 * 3600:
         return 60.0, Axis(name=Words("minutes", "分钟"))
     return 3600.0, Axis(name=Words("hours", "小时"))
-
-
-def _points(
-    rows: Sequence[Mapping[str, Any]], place: Callable[[Mapping[str, Any]], float | None], key: str
-) -> list[Point]:
-    pairs = ((place(row), number(row.get(key))) for row in rows)
-    return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
 def _compared(
@@ -297,11 +354,6 @@ def _leaf(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return ", ".join(map(_leaf, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _table(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = mapping.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _interval(value: object) -> tuple[float, float] | None:

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from yanmo.errors import InputError
 from yanmo.reporting.metrics_log import MetricsLog
-from yanmo.reporting.runs import RunSummary, runs, runs_table
+from yanmo.reporting.runs import RunSummary, runs
+from yanmo.reporting.tables import runs_table
 
 
 def make_run(
