@@ -102,6 +102,8 @@ def train(case: Case, group: Group) -> tuple[dict[str, Tensor], list[int]]:
         losses.append(loss_nats / count)
     model.eval()
     validation.append(float(model.token_losses(rows_of(99, range(4)).inputs_BT).sum()))
+    shapes = {name: value.shape for name, value in optimizer.masters().items()}
+    assert shapes == {name: value.shape for name, value in build_model().named_parameters()}
     result = {f"weights.{name}": value.clone() for name, value in optimizer.masters().items()}
     result |= {f"state.{name}": value.clone() for name, value in optimizer.state().items()}
     for name, values in (("losses", losses), ("norms", norms), ("validation", validation)):

@@ -81,6 +81,11 @@ class Optimizer:
         """The float32 sums since the last step that must still be added over the processes."""
         return [] if self._layout.adds_gradients else list(self._gradients.values())
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether all processes must go through the model equally often, and so none may give up alone."""
+        return self._layout.adds_gradients
+
     def clear(self) -> None:
         """Forget all gradients since the last step."""
         for parameter in self._parameters.values():
@@ -119,7 +124,10 @@ class Optimizer:
         self._layout.refresh()
 
     def masters(self) -> dict[str, Tensor]:
-        """The whole float32 weights by name; all processes must ask, and the first is sure to be answered."""
+        """The whole float32 weights by name.
+
+        All processes must ask. Of a sharded model the first gets them, the others only shapes (meta tensors).
+        """
         return self._layout.gather(self._masters)
 
     def state(self) -> dict[str, Tensor]:

@@ -57,7 +57,7 @@ class Layout(Protocol):
         """Whole tensors of local ones, by the name of their parameter; called by all processes.
 
         Returns:
-            On the first process, all of them; on the others they may be left out.
+            On the first process; the others may get tensors of the same shapes without numbers (meta).
         """
 
     def norm(self, gradients: list[Tensor]) -> float:
@@ -155,13 +155,8 @@ class Sharded:
         return whole[_rows(self._shapes[name], self._group.rank, self._group.size)]
 
     def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Whole tensors, in the memory of the first process' CPU; nothing on the others."""
-        wholes = {}
-        for name, tensor in tensors.items():
-            parts = self._collect(tensor, self._shapes[name])
-            if self._group.rank == 0:
-                wholes[name] = torch.cat(parts)
-        return wholes
+        """Whole tensors, in the memory of the first process' CPU; shapes alone on the others."""
+        return {name: self._collect(name, tensor) for name, tensor in tensors.items()}
 
     def norm(self, gradients: list[Tensor]) -> float:
         """Euclidean norm of the whole gradient."""
@@ -208,20 +203,16 @@ class Sharded:
         rows = _rows(shape, rank, self._group.size)
         return (rows.stop - rows.start, *shape[1:])
 
-    def _collect(self, tensor: Tensor, shape: torch.Size) -> list[Tensor]:
-        """The rows of all processes on the first, an empty list on the others."""
+    def _collect(self, name: str, tensor: Tensor) -> Tensor:
         # All send as many rows as the first holds: gather wants equal sizes.
-        size = self._group.size
-        most = _rows(shape, 0, size).stop
-        padded = torch.zeros((most, *shape[1:]), dtype=tensor.dtype)
+        padded = torch.zeros(self._shape_at(name, 0), dtype=tensor.dtype)
         padded[: len(tensor)] = tensor.cpu()
         if self._group.rank > 0:
             distributed.gather(padded, dst=0)
-            return []
-        parts = [torch.empty_like(padded) for _ in range(size)]
+            return torch.empty(self._shapes[name], dtype=tensor.dtype, device="meta")
+        parts = [torch.empty_like(padded) for _ in range(self._group.size)]
         distributed.gather(padded, parts, dst=0)
-        lengths = [(rows := _rows(shape, rank, size)).stop - rows.start for rank in range(size)]
-        return [part[:length] for part, length in zip(parts, lengths, strict=True)]
+        return torch.cat([part[: self._shape_at(name, rank)[0]] for rank, part in enumerate(parts)])
 
 
 def lay_out(model: nn.Module, group: Group, parallelism: Parallelism = Parallelism.REPLICATED) -> Layout:
