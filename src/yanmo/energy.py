@@ -100,16 +100,11 @@ class EnergyMeter:
         note: one line for the user where it is an estimate, else empty.
     """
 
-    def __init__(self, *, folder: Path = POWERCAP, base_joules: float = 0.0) -> None:
-        """Look for counters.
-
-        Args:
-            folder: where Linux shows them.
-            base_joules: what earlier sessions of the same work have taken.
-        """
+    def __init__(self, *, folder: Path = POWERCAP) -> None:
+        """Look for counters below ``folder``, where Linux shows them."""
         self._counters, self.note = find_counters(folder)
         self.source: Source = "rapl" if self._counters else "estimate"
-        self._joules = base_joules
+        self._joules = 0.0
         self._last: list[int] = []
         self._last_cpu_s = 0.0
         self._lock, self._done = threading.Lock(), threading.Event()
@@ -137,6 +132,11 @@ class EnergyMeter:
         if self._counters:
             self._thread = threading.Thread(target=self._watch, name="energy", daemon=True)
             self._thread.start()
+
+    def go_on_from(self, joules: float) -> None:
+        """Add what earlier sessions of the same work have taken."""
+        with self._lock:
+            self._joules += joules
 
     def stop(self) -> None:
         """Count no more."""

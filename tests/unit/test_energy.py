@@ -40,7 +40,8 @@ def test_packages_and_memory_are_summed_and_nothing_twice(tree: Path) -> None:
 
 
 def test_the_difference_is_counted_and_the_meter_stops(tree: Path) -> None:
-    with EnergyMeter(folder=tree, base_joules=10.0) as meter:
+    with EnergyMeter(folder=tree) as meter:
+        meter.go_on_from(10.0)
         (tree / "intel-rapl:0" / "energy_uj").write_text("3500000")
         (tree / "intel-rapl:0:1" / "energy_uj").write_text("700000")
         (tree / "intel-rapl:0:0" / "energy_uj").write_text("99000000")

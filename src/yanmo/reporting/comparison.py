@@ -21,8 +21,7 @@ MEASURES = {
     "bits_per_byte": Words("validation bits per byte", "验证每字节比特数"),
     "masked_accuracy": Words("masked tokens guessed", "掩码词元猜对率"),
     "next_sentence_accuracy": Words("next sentence told", "下一句判断正确率"),
-    "perplexity_old": Words("perplexity on the old text", "旧文本困惑度"),
-    "perplexity_new": Words("perplexity on the new text", "新文本困惑度"),
+    "perplexity": Words("perplexity", "困惑度"),
 }
 _NAMES = MEASURES | {
     "state": Words("state", "状态"),

@@ -23,6 +23,7 @@ STEP_COLUMNS = (
 )
 # What belongs to a row's place in the run and not to what was measured there.
 PLACE_COLUMNS = ("step", "tokens", "elapsed_s")
+NOT_MEASURED = (*PLACE_COLUMNS, "batch")
 # A file is the same one, only longer, while it still ends here as it did.
 _TAIL_BYTES = 256
 _SMOOTH_SHARE = 0.02
@@ -103,7 +104,7 @@ class History:
         names = dict.fromkeys(
             name for row in self.rows("valid") for name, value in row.items() if is_number(value)
         )
-        return [name for name in names if name not in PLACE_COLUMNS]
+        return [name for name in names if name not in NOT_MEASURED]
 
     def _forget(self) -> None:
         self._offset, self._tail = 0, b""

@@ -16,6 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Where the newest row of any kind is looked for; a sample is at most a few kilobytes.
+_TAIL_BYTES = 256 * 1024
+
 
 class MetricsLog:
     """Appends rows to a metrics file."""
@@ -39,10 +42,25 @@ class MetricsLog:
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
 
-    def truncate_after(self, step: int) -> None:
-        """Drop the rows of steps after ``step``, and a line torn by a kill; the rest keeps its bytes.
+    def newest(self, name: str) -> float | None:
+        """The newest value of a number, as far as the end of the file tells; None where none does."""
+        if not self.path.is_file():
+            return None
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - _TAIL_BYTES))
+            rows = [parse_row(line) for line in file.read().splitlines()]
+        values = [row[name] for row in rows if row is not None and isinstance(row.get(name), int | float)]
+        return float(values[-1]) if values else None
+
+    def truncate_after(self, step: int, *, batch: int | None = None) -> None:
+        """Drop the rows after a checkpoint, and a line torn by a kill; the rest keeps its bytes.
 
         The file is replaced whole, so a kill in between loses nothing.
+
+        Args:
+            step: rows of later steps are dropped.
+            batch: rows of later batches are dropped instead, where rows tell their batch: a run that went
+                back to an earlier step has come past later ones, and what went wrong there stays in the log.
         """
         if not self.path.is_file():
             return
@@ -50,7 +68,7 @@ class MetricsLog:
         kept = b"".join(
             line
             for line in raw.splitlines(keepends=True)
-            if line.endswith(b"\n") and (row := parse_row(line)) is not None and _step(row) <= step
+            if line.endswith(b"\n") and (row := parse_row(line)) is not None and _is_until(row, step, batch)
         )
         if kept == raw:
             return
@@ -82,9 +100,11 @@ def parse_row(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _step(row: Mapping[str, Any]) -> float:
-    step = row.get("step", 0)
-    return step if isinstance(step, int | float) else math.inf
+def _is_until(row: Mapping[str, Any], step: int, batch: int | None) -> bool:
+    if batch is not None and isinstance(own := row.get("batch"), int | float):
+        return own <= batch
+    made = row.get("step", 0)
+    return isinstance(made, int | float) and made <= step
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

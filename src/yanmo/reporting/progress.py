@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 import time
 from types import TracebackType
@@ -61,6 +62,8 @@ class Progress:
             )
             self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
+            # Whatever ends the process, the terminal gets its cursor back.
+            atexit.register(self._bar.stop)
             self._task = self._bar.add_task(self._description, total=self._total, note="")
         return self
 
@@ -70,6 +73,7 @@ class Progress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+            atexit.unregister(self._bar.stop)
 
     def set_total(self, total: float) -> None:
         """Correct how much work there is in all."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yanmo.errors import InputError
-from yanmo.reporting.history import PLACE_COLUMNS, History
+from yanmo.reporting.history import NOT_MEASURED, History
 
 State = Literal["running", "done", "interrupted", "unknown"]
 DEFAULT_FOLDER = Path("runs")
@@ -280,7 +280,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 def _valid(history: History) -> dict[str, float]:
     rows = history.rows("valid")
     numbers = {name: number(value) for name, value in rows[-1].items()} if rows else {}
-    return {name: value for name, value in numbers.items() if value is not None and name not in PLACE_COLUMNS}
+    return {name: value for name, value in numbers.items() if value is not None and name not in NOT_MEASURED}
 
 
 def _progress(record: RunRecord, last: Mapping[str, float]) -> tuple[float | None, float | None]:

@@ -19,6 +19,8 @@ from yanmo.reporting.comparison import MEASURES, format_energy, interval_of, lea
 from yanmo.reporting.history import smooth
 from yanmo.reporting.runs import RunRecord, RunSummary, number, summarise, table_in
 
+# The loss in other units.
+_DRAWN_ELSEWHERE = ("loss_nats", "bits_per_byte", "perplexity")
 _ACCENT, _INK, _FAINT = "var(--accent, #b8392b)", "var(--ink, #222)", "var(--faint, #999)"
 _BASELINE = Words("n-gram baseline", "n-gram 基线")
 _BITS = Words("bits per byte", "每字节比特数")
@@ -154,7 +156,7 @@ def figures(record: RunRecord) -> list[Figure]:
         ),
     ]
     small = [(name, "valid", _measure_name(name), False) for name in history.measured()]
-    small = [entry for entry in small if entry[0] not in ("loss_nats", "bits_per_byte")]
+    small = [entry for entry in small if entry[0] not in _DRAWN_ELSEWHERE]
     small += [
         ("lr_factor", "train", Words("Learning rate, share of its peak", "学习率（相对峰值）"), False),
         ("grad_norm", "train", Words("Gradient norm", "梯度范数"), True),
