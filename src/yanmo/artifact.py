@@ -73,7 +73,7 @@ def new_file(destination: Path) -> Iterator[Path]:
     destination = _real(destination)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(destination.parent)
         _clear_leftovers(destination)
         yield temporary
         with temporary.open("rb") as file:
@@ -148,7 +148,7 @@ def new_folder(destination: Path, *, kind: str, details: Mapping[str, Any]) -> I
     destination = _real(destination)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(destination.parent)
         _clear_leftovers(destination)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -319,6 +319,13 @@ def _replace_folder(temporary: Path, destination: Path) -> None:
     else:
         temporary.rename(destination)
     _fsync_folder(destination.parent)
+
+
+def _make_folders(folder: Path) -> None:
+    missing = [made for made in (folder, *folder.parents) if not made.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        _fsync_folder(made.parent)
 
 
 def _fsync_folder(folder: Path) -> None:

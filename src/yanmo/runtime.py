@@ -115,6 +115,16 @@ def _cgroup_memory_bytes(mount: Path, path: str, *, version: int) -> list[int]:
     return left_bytes
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had, whoever says it: Python, numpy, torch, a driver."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("not enough memory", "can't allocate memory", "out of memory")
+    )
+
+
 class StopSignal:
     """SIGINT and SIGTERM as a flag that long work reads between steps; a second one stops at once."""
 

@@ -42,10 +42,13 @@ def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     return sha256_of_file(out / "model" / "model.safetensors")
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline_s = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+def wait_for(path: Path, process: subprocess.Popen[bytes], *, pattern: str | None = None) -> None:
+    """Until the path, or something in it, is there."""
+    deadline_s = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline_s:
+        if any(path.glob(pattern)) if pattern else path.exists():
+            return
+        time.sleep(0.005)
 
 
 def test_killed_and_repeated_gives_the_same_bytes(corpus: Path, tmp_path: Path, uninterrupted: str) -> None:
@@ -81,12 +84,11 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
-        time.sleep(0.005)
+    wait_for(out / "checkpoints", process, pattern="batch-*[1-9]*")
     process.terminate()
     process.wait()
     # One was saved in passing, one more when the signal came.
-    *before, newest_folder = sorted((out / "checkpoints").glob("step-*"))
+    *before, newest_folder = sorted((out / "checkpoints").glob("batch-*"))
     assert before
     newest = newest_folder / "weights.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -101,7 +103,7 @@ def test_every_checkpoint_damaged_is_one_clear_line(corpus: Path, tmp_path: Path
     wait_for(out / "metrics.jsonl", process)
     process.terminate()
     process.wait()
-    for path in (out / "checkpoints").glob("step-*/state.json"):
+    for path in (out / "checkpoints").glob("batch-*/state.json"):
         path.write_text("{")
     failed = subprocess.run(command(corpus, out), capture_output=True, text=True)
     assert failed.returncode == 1
@@ -134,7 +136,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_once_there_is_space(
     try:
         out = disk / "run"
         process = subprocess.Popen(command(corpus, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        wait_for(out / "checkpoints" / "best", process)
+        wait_for(out / "checkpoints", process, pattern="batch-*[1-9]*")
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"\0" * 4096)

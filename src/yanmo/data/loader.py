@@ -1,5 +1,5 @@
 """Batches as a pure function of (seed, step, row): a resumed run sees the same data, and so does each
-process of several.
+process of several, and each thread that prepares them while the step before is computed.
 
 Each epoch cuts the stream into windows of T + 1 tokens at a fresh random offset and visits the
 windows in a fresh random order, so every token is seen once an epoch and the cuts never repeat.
@@ -7,8 +7,10 @@ windows in a fresh random order, so every token is seen once an epoch and the cu
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +19,19 @@ from torch import Tensor
 
 from yanmo.errors import InputError
 
+B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
+# Batches that each thread may have ready.
+_AHEAD = 2
 
 
 class Batches(Protocol[B_co]):
-    """The data of every optimizer step, in the form that an objective takes."""
+    """The data of every optimizer step, in the form that an objective takes.
+
+    ``rows`` is called from other threads, several at once: it changes nothing that they share but what is
+    replaced in one assignment, and draws from no generator that is not its own (torch's global one is the
+    loop's).
+    """
 
     @property
     def batch_size(self) -> int:
@@ -63,8 +73,7 @@ class Loader:
         # One window fewer than fit, so that every offset below seq_len leaves them all whole.
         self._windows_per_epoch = max(1, (len(tokens) - 1) // seq_len - 1)
         self._max_offset = len(tokens) - 1 - self._windows_per_epoch * seq_len
-        self._epoch = -1
-        self._starts = np.zeros(0, np.int64)
+        self._epoch = (-1, np.zeros(0, np.int64))
 
     @property
     def batch_tokens(self) -> int:
@@ -84,9 +93,56 @@ class Loader:
 
     def _window_start(self, index: int) -> int:
         epoch, place = divmod(index, self._windows_per_epoch)
-        if epoch != self._epoch:
+        made_of, starts = self._epoch
+        if epoch != made_of:
             rng = np.random.default_rng([self._seed, epoch])
             offset = rng.integers(0, min(self._seq_len, self._max_offset) + 1)
-            order = rng.permutation(self._windows_per_epoch)
-            self._epoch, self._starts = epoch, offset + order * self._seq_len
-        return int(self._starts[place])
+            starts = offset + rng.permutation(self._windows_per_epoch) * self._seq_len
+            self._epoch = (epoch, starts)
+        return int(starts[place])
+
+
+class Prefetched(Generic[B]):
+    """Prepares the coming batches in threads while the present one is computed.
+
+    What it gives, and in what order, does not depend on the number of threads.
+    """
+
+    def __init__(self, batches: Batches[B], *, num_workers: int) -> None:
+        """Prepare nothing yet.
+
+        Args:
+            batches: what is to be prepared.
+            num_workers: threads; with 0 each batch is prepared when it is asked for.
+        """
+        self._batches, self._num_workers = batches, num_workers
+        self._pool: ThreadPoolExecutor | None = None
+        self._coming: dict[tuple[int, range], Future[B]] = {}
+
+    def each(self, step: int, parts: Sequence[range]) -> Iterator[B]:
+        """The rows of a step, part by part; meanwhile the next parts, and the next step's, are prepared.
+
+        Raises:
+            Exception: what preparing the part raised, when it is that part's turn.
+        """
+        if self._num_workers == 0:
+            yield from (self._batches.rows(step, rows) for rows in parts)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="batches")
+        ahead = _AHEAD * self._num_workers
+        steps = range(step, step + 2 + ahead // max(1, len(parts)))
+        wanted = [(of_step, rows) for of_step in steps for rows in parts]
+        for index in range(len(parts)):
+            window = wanted[index : index + 1 + ahead]
+            # What is no longer wanted is let go: the rows computed at once may have changed.
+            self._coming = {
+                key: self._coming.get(key) or self._pool.submit(self._batches.rows, *key) for key in window
+            }
+            yield self._coming.pop(wanted[index]).result()
+
+    def close(self) -> None:
+        """End the threads; ``each`` may begin anew."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._coming = None, {}

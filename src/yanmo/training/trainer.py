@@ -1,32 +1,39 @@
 """The one loop that trains everything.
 
-Objectives give a loss SUM and a token COUNT; the loop divides once an optimizer step. Every step seeds
-its own random numbers from (seed, step), so a run that was killed and resumed ends in the same bytes
-as one that was not. With a deadline the number of steps is corrected from the measured speed.
+Objectives give a loss SUM and a token COUNT; the loop divides once an optimizer step. Every batch seeds
+its own random numbers from (seed, batch, first row), and what a bad batch leads to follows from saved state
+(``training.guard``), so a run that was killed and resumed ends in the same bytes as one that was not. With
+a deadline the number of steps is corrected from the measured speed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 
-from yanmo.data.loader import Batches
-from yanmo.errors import TrainingDiverged
+from yanmo.data.loader import Batches, Prefetched
+from yanmo.errors import TrainingDiverged, YanmoError
 from yanmo.models.base import Trainable
-from yanmo.runtime import StopSignal
+from yanmo.reporting.progress import say
+from yanmo.runtime import StopSignal, is_out_of_memory
 from yanmo.training.checkpoint import Checkpoint, CheckpointStore
+from yanmo.training.guard import Verdict
+from yanmo.training.listeners import Listener, Listeners
 from yanmo.training.objective import Objective
 from yanmo.training.optimizer import Optimizer
-from yanmo.training.parallel import Alone, Group
+from yanmo.training.pace import Pace
+from yanmo.training.parallel import Alone, Group, require_same
 from yanmo.training.schedule import Schedule
+from yanmo.training.state import TrainingState
 
-# Share of the run between two corrections of the number of steps.
-_RETARGET_EVERY = 0.02
+__all__ = ["Listener", "Trainer", "TrainerConfig"]
+
 # Saving may take at most this share of the time.
 _SAVING_SHARE = 0.03
 
@@ -38,31 +45,13 @@ class TrainerConfig:
     seed: int = 0
     dropout: float = 0.0
     micro_batch_size: int
+    """Rows computed at once; fewer where memory turns out to be short."""
     num_validations: int = 20
     checkpoint_every_s: float = 30.0
-
-
-class Listener(Protocol):
-    """Hears what the loop does; owns its own state."""
-
-    def stepped(self, row: dict[str, Any], time_left_s: float) -> None:
-        """After each step, with the row of the metrics log."""
-
-    def validated(self, row: dict[str, Any], model: Trainable) -> None:
-        """After each validation."""
-
-
-@dataclass
-class TrainingState:
-    """How far the run is; goes into every checkpoint."""
-
-    step: int = 0
-    num_tokens: int = 0
-    elapsed_s: float = 0.0
-    best_bits_per_byte: float = math.inf
-    best_step: int = -1
-    num_validations: int = 0
-    valid: dict[str, float] = field(default_factory=dict)
+    keep_checkpoints: int = 2
+    """The newest ones; the best, and the one to go back to, are kept beside them."""
+    num_workers: int = 1
+    """Threads that prepare batches."""
 
 
 B = TypeVar("B")
@@ -97,7 +86,7 @@ class Trainer(Generic[B]):
             optimizer: moves the weights.
             schedule: factor on the learning rates, and the number of steps.
             store: where checkpoints go.
-            validate: from the model to ``loss_nats`` (mean per token) and ``bits_per_byte``.
+            validate: from the model to ``loss_nats`` (mean per token) and whatever else is worth knowing.
             config: see ``TrainerConfig``.
             deadline_s: seconds of training (earlier sessions of this run included) to end after, or
                 None to make exactly the schedule's steps.
@@ -105,24 +94,31 @@ class Trainer(Generic[B]):
             listeners: hear of every step (of the first process only).
             group: the processes that share the work; each takes every ``group.size``-th micro-batch.
         """
-        self._model, self._objective, self._batches = model, objective, batches
+        self._model, self._objective = model, objective
         self._optimizer, self._schedule, self._store = optimizer, schedule, store
-        self._validate, self._config, self._deadline_s = validate, config, deadline_s
+        self._validate, self._config = validate, config
         self._stop, self._group = stop, group
-        self._listeners = listeners if group.rank == 0 else ()
-        self.state = TrainingState()
+        self._batch_size = batches.batch_size
+        self._batches = Prefetched(batches, num_workers=config.num_workers)
+        self._listeners = Listeners(listeners if group.rank == 0 else ())
+        self.state = TrainingState.fresh(schedule.state())
         self._session_began_s = self._saved_s = time.monotonic()
         self._session_base_s = 0.0
-        self._anchor = (0, 0.0)
+        self._pace = Pace(deadline_s)
 
     def resume(self) -> bool:
-        """Go on from the newest whole checkpoint; False where there is none."""
-        checkpoint = self._store.load_newest()
+        """Go on from the newest whole checkpoint; False where there is none.
+
+        Raises:
+            YanmoError: there are checkpoints, and none of them is whole and this run's.
+        """
+        if self._group.rank == 0:
+            self._store.clear_leftovers()
+        checkpoint = self._store.load_newest(like=self._checkpoint())
+        require_same(self._group, [-1.0 if checkpoint is None else checkpoint.batch], "checkpoint")
         if checkpoint is None:
             return False
-        self._optimizer.load(checkpoint.weights, checkpoint.optimizer)
-        self._schedule.load(checkpoint.state["schedule"])
-        self.state = TrainingState(**checkpoint.state["training"])
+        self._restore(checkpoint)
         return True
 
     def run(self) -> TrainingState:
@@ -130,90 +126,153 @@ class Trainer(Generic[B]):
 
         Raises:
             Interrupted: a signal came; a checkpoint was saved.
-            TrainingDiverged: the gradient is not finite; the last checkpoint is kept.
+            TrainingDiverged: bad batches stay; a good checkpoint was saved.
+            YanmoError: memory is too short for a single row, or the last checkpoint cannot be written.
         """
-        state = self.state
         self._session_began_s = self._saved_s = time.monotonic()
-        self._session_base_s = state.elapsed_s
-        self._anchor = (state.step, state.elapsed_s)
+        self._session_base_s = self.state.elapsed_s
+        self._pace.begin(self.state)
         self._model.set_dropout(self._config.dropout)
         self._model.train()
-        while state.step < self._schedule.num_steps:
-            self._step()
-            self._retarget()
-            done = state.step >= self._schedule.num_steps
-            if done or self._schedule.progress(state.step) * self._config.num_validations >= (
-                state.num_validations + 1
-            ):
-                self._run_validation()
-            if self._is_stopped() and not done:
-                self._save()
-                self._stop.check(
-                    f"stopped after step {state.step}", remedy="the same command goes on from here"
-                )
-            if self._is_time_to_save():
-                self._save()
+        if self.state.batch == 0:
+            # To go back to, should the first batches be bad.
+            self._save(in_background=True)
+        with contextlib.closing(self._batches):
+            while self.state.step < self._schedule.num_steps:
+                self._advance()
         self._save()
-        return state
+        return self.state
+
+    def _advance(self) -> None:
+        self._step()
+        self._pace.retarget(self.state, self._schedule)
+        state = self.state
+        done = state.step >= self._schedule.num_steps
+        validated = done or self._validations_due() > state.num_validations
+        if validated:
+            self._run_validation()
+        if self._is_stopped() and not done:
+            self._save()
+            self._stop.check(f"stopped after step {state.step}", remedy="the same command goes on from here")
+        if validated or self._is_time_to_save():
+            self._save(in_background=True)
 
     def _step(self) -> None:
         state, began_s = self.state, time.perf_counter()
-        loss_nats, num_tokens = 0.0, 0
-        for rows in self._micro_batches():
-            # Random numbers belong to the rows, not to the process that draws them.
-            torch.manual_seed(_seed(self._config.seed, state.step, rows.start))
-            loss = self._objective(self._model, self._batches.rows(state.step, rows))
-            loss.loss_nats.backward()
-            self._optimizer.accumulate()
-            loss_nats += float(loss.loss_nats.detach())
-            num_tokens += loss.num_tokens
-        loss_nats, tokens = self._group.add([loss_nats, float(num_tokens)])
-        num_tokens = round(tokens)
-        self._group.add_tensors(self._optimizer.gradient_sums())
+        loss_sum_nats, num_tokens = self._gradients()
+        loss_nats = loss_sum_nats / num_tokens
         factor = self._schedule.factor(state.step)
-        norm = self._optimizer.step(factor=factor, num_tokens=num_tokens)
-        if not math.isfinite(norm) or not math.isfinite(loss_nats):
-            raise TrainingDiverged(
-                f"the gradient is not finite at step {state.step}",
-                remedy="the last checkpoint is kept; try a lower learning rate",
-            )
-        state.step += 1
-        state.num_tokens += num_tokens
+        is_settled = self._schedule.factor(state.step + 1) <= factor
+        fault, norm = state.guard.fault(loss_nats, is_settled=is_settled), math.nan
+        if fault:
+            self._optimizer.clear()
+        else:
+            self._group.add_tensors(self._optimizer.gradient_sums())
+            norm = self._optimizer.step(factor=factor, num_tokens=num_tokens)
+            if not math.isfinite(norm):
+                fault = "the gradient is not a finite number"
+        state.batch += 1
         # The first process' clock counts, so that all agree on how long to go on.
         elapsed_s = self._session_base_s + time.monotonic() - self._session_began_s
         (state.elapsed_s,) = self._group.first([elapsed_s])
-        row = {
-            "kind": "train",
-            "step": state.step,
-            "tokens": state.num_tokens,
-            "elapsed_s": round(state.elapsed_s, 3),
-            "loss_nats": loss_nats / num_tokens,
-            "lr_factor": factor,
-            "grad_norm": norm,
-            "tokens_per_s": num_tokens / (time.perf_counter() - began_s),
-        }
-        for listener in self._listeners:
-            listener.stepped(row, self._time_left_s())
+        if fault:
+            self._skip(fault, loss_nats)
+            return
+        state.guard.accept(loss_nats)
+        state.step += 1
+        state.num_tokens += num_tokens
+        row = self._row("train", loss_nats=loss_nats, lr_factor=factor, grad_norm=norm)
+        row["tokens_per_s"] = num_tokens / (time.perf_counter() - began_s)
+        self._listeners.stepped(row, self._pace.time_left_s(state, self._schedule))
+
+    def _gradients(self) -> tuple[float, int]:
+        """Sum up the gradients of a batch; its loss in nats, and its tokens, over all processes."""
+        while True:
+            loss_nats, num_tokens, num_failed = self._group.add(self._try_micro_batches())
+            if not num_failed:
+                return loss_nats, max(1, round(num_tokens))
+            self._optimizer.clear()
+            self._halve()
+
+    def _try_micro_batches(self) -> tuple[float, float, float]:
+        """Loss, tokens, and 1 where memory did not suffice."""
+        state, parts = self.state, self._micro_batches()
+        loss_nats, num_tokens = 0.0, 0
+        try:
+            for rows, batch in zip(parts, self._batches.each(state.batch, parts), strict=True):
+                # Random numbers belong to the rows, not to the process that draws them.
+                torch.manual_seed(_seed(self._config.seed, state.batch, rows.start))
+                loss = self._objective(self._model, batch)
+                loss.loss_nats.backward()
+                self._optimizer.accumulate()
+                loss_nats += float(loss.loss_nats.detach())
+                num_tokens += loss.num_tokens
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return 0.0, 0.0, 1.0
+        return loss_nats, num_tokens, 0.0
 
     def _micro_batches(self) -> list[range]:
         """The rows that this process computes at once, in order."""
-        num_rows, size = self._batches.batch_size, self._config.micro_batch_size
+        num_rows, size = self._batch_size, self._micro_batch_size()
         all_rows = [range(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
         return all_rows[self._group.rank :: self._group.size]
 
-    def _retarget(self) -> None:
-        if self._deadline_s is None:
+    def _micro_batch_size(self) -> int:
+        return max(1, min(self._batch_size, self._config.micro_batch_size) >> self.state.num_halvings)
+
+    def _halve(self) -> None:
+        if self._micro_batch_size() == 1:
+            self._store.wait()
+            raise YanmoError(
+                "not enough memory to compute a single row",
+                remedy="the last checkpoint is kept; close other programs, or choose a smaller --max-seq-len "
+                "or --d-model",
+            )
+        self.state.num_halvings += 1
+        size = self._micro_batch_size()
+        say(f"not enough memory: from here on {size} rows are computed at once; the batch stays as it is")
+
+    def _skip(self, fault: str, loss_nats: float) -> None:
+        """Leave a bad batch out; where they stay, go back to the last good checkpoint, or give up."""
+        state = self.state
+        verdict = state.guard.strike()
+        say(f"batch {state.batch} skipped at step {state.step}: {fault}; no weight has moved")
+        self._listeners.noted(self._row("skipped", loss_nats=loss_nats, reason=fault))
+        if verdict is Verdict.SKIP:
             return
-        state, (anchor_step, anchor_s) = self.state, self._anchor
-        span_s = state.elapsed_s - anchor_s
-        if state.elapsed_s < self._deadline_s and (
-            span_s < _RETARGET_EVERY * self._deadline_s or state.step - anchor_step < 3
-        ):
-            return
-        step_s = span_s / (state.step - anchor_step)
-        left = max(0, round((self._deadline_s - state.elapsed_s) / step_s))
-        self._schedule.retarget(state.step, state.step + left)
-        self._anchor = (state.step, state.elapsed_s)
+        self._go_back()
+        if verdict is Verdict.STOP:
+            # Whoever gives the command again wants the run to try again.
+            self.state.guard.improved()
+            with contextlib.suppress(YanmoError):
+                self._save()
+            raise TrainingDiverged(
+                f"training does not converge: {fault}",
+                remedy=f"the last good checkpoint, of step {self.state.step}, is kept, and the same command "
+                "goes on from it past the bad batches; if that does not help, choose lower learning rates",
+            )
+
+    def _go_back(self) -> None:
+        """Take the weights of the last good checkpoint, and go on past the batches seen since."""
+        late = self.state
+        self._store.wait()
+        self._group.wait()
+        checkpoint = self._store.load_newest(like=self._checkpoint(), at_most=late.good_batch)
+        if checkpoint is None:
+            raise TrainingDiverged(
+                "training does not converge, and there is no checkpoint to go back to",
+                remedy="free some disk space, choose lower learning rates, and begin again with --force",
+            )
+        self._restore(checkpoint)
+        self.state.go_on_from(late)
+        self._pace.begin(self.state)
+        say(f"bad batches stay: back to step {self.state.step}, and on past batch {late.batch}")
+        self._listeners.noted(self._row("rollback", from_step=late.step))
+
+    def _validations_due(self) -> int:
+        return math.floor(self._schedule.progress(self.state.step) * self._config.num_validations)
 
     def _run_validation(self) -> None:
         state = self.state
@@ -221,54 +280,57 @@ class Trainer(Generic[B]):
         valid = self._validate(self._model)
         state.valid = dict(zip(valid, self._group.first(list(valid.values())), strict=True))
         self._model.train()
-        state.num_validations = math.floor(self._schedule.progress(state.step) * self._config.num_validations)
-        row = {
-            "kind": "valid",
+        state.num_validations = self._validations_due()
+        loss_nats = state.valid["loss_nats"]
+        if state.guard.is_good(loss_nats, state.best_loss_nats):
+            state.good_batch = state.batch
+        if loss_nats < state.best_loss_nats:
+            state.best, state.best_step, state.best_batch = dict(state.valid), state.step, state.batch
+            state.guard.improved()
+        self._listeners.validated(self._row("valid", **state.valid), self._model)
+
+    def _row(self, kind: str, **values: float | str) -> dict[str, Any]:
+        state = self.state
+        return {
+            "kind": kind,
             "step": state.step,
+            "batch": state.batch,
             "tokens": state.num_tokens,
             "elapsed_s": round(state.elapsed_s, 3),
-            **state.valid,
+            **values,
         }
-        if state.valid["bits_per_byte"] < state.best_bits_per_byte:
-            state.best_bits_per_byte, state.best_step = state.valid["bits_per_byte"], state.step
-            # Early on every validation is the best; the newest checkpoint is enough then.
-            if self._schedule.progress(state.step) >= 0.3 and self._group.rank == 0:
-                self._store.save_best(state.step, self._optimizer.masters(), {"valid": state.valid})
-        for listener in self._listeners:
-            listener.validated(row, self._model)
 
     def _is_stopped(self) -> bool:
         """Whether a signal came to any of the processes."""
         return any(self._group.add([float(self._stop.is_set)]))
 
     def _is_time_to_save(self) -> bool:
-        due = time.monotonic() - self._saved_s >= self._config.checkpoint_every_s
+        # Big models on slow disks are saved less often.
+        every_s = max(self._config.checkpoint_every_s, self._store.last_save_s / _SAVING_SHARE)
+        due = time.monotonic() - self._saved_s >= every_s
         return any(self._group.first([float(due)]))
 
-    def _save(self) -> None:
-        began_s = time.monotonic()
-        state = {"training": vars(self.state), "schedule": self._schedule.state()}
-        checkpoint = Checkpoint(
-            step=self.state.step,
+    def _save(self, *, in_background: bool = False) -> None:
+        checkpoint = self._checkpoint()
+        if self._group.rank == 0:
+            self._store.save(checkpoint, keep=self._config.keep_checkpoints, in_background=in_background)
+        if not in_background:
+            self._group.wait()
+        self._saved_s = time.monotonic()
+
+    def _checkpoint(self) -> Checkpoint:
+        self.state.schedule = self._schedule.state()
+        return Checkpoint(
             weights=self._optimizer.masters(),
             optimizer=self._optimizer.state(),
-            state=state,
+            state=self.state.to_json(),
         )
-        if self._group.rank == 0:
-            self._store.save(checkpoint)
-        self._group.wait()
-        self._saved_s = time.monotonic()
-        took_s = self._saved_s - began_s
-        # Big models on slow disks are saved less often.
-        self._saved_s += max(0.0, took_s / _SAVING_SHARE - self._config.checkpoint_every_s)
 
-    def _time_left_s(self) -> float:
-        if self._deadline_s is not None:
-            return self._deadline_s - self.state.elapsed_s
-        done = self.state.step - self._anchor[0]
-        pace_s = (self.state.elapsed_s - self._anchor[1]) / max(1, done)
-        return (self._schedule.num_steps - self.state.step) * pace_s
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._optimizer.load(checkpoint.weights, checkpoint.optimizer)
+        self.state = TrainingState.read(checkpoint.state)
+        self._schedule.load(self.state.schedule)
 
 
-def _seed(seed: int, step: int, row: int) -> int:
-    return ((seed * 1_000_003 + step) * 65_537 + row) % 2**63
+def _seed(seed: int, batch: int, row: int) -> int:
+    return ((seed * 1_000_003 + batch) * 65_537 + row) % 2**63

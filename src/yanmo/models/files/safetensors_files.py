@@ -147,7 +147,7 @@ def write_safetensors(
     shards: list[list[str]] = []
     total_bytes = 0
     for shard in _shards(pairs, max_shard_bytes):
-        _save(shard, folder / _part_name(len(shards)), metadata)
+        save_tensors(shard, folder / _part_name(len(shards)), metadata)
         shards.append(list(shard))
         total_bytes += sum(tensor.nbytes for tensor in shard.values())
     if len(shards) == 1:
@@ -316,9 +316,14 @@ def _part_name(index: int) -> str:
     return f".model-{index + 1:05d}.safetensors.tmp"
 
 
-def _save(shard: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write one safetensors file.
+
+    Raises:
+        YanmoError: the disk is full or the file cannot be written.
+    """
     try:
-        data = {name: tensor.detach().contiguous() for name, tensor in shard.items()}
+        data = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         save_file(data, path, metadata=dict(metadata))
     except OSError as error:
         raise disk_error(error, path) from error
