@@ -76,8 +76,9 @@ def load_transformer(
             assert weight.default is not None
             model.get_parameter(weight.ours).data.fill_(weight.default)
             continue
-        for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
-            fill(target, weight.layout.ours(source.read(name)).view(target.shape), source)
+        for part, target in enumerate(_targets(model, weight, len(names))):
+            tensor = weight.layout_of(part).ours(source.read(names[part]))
+            fill(target, tensor.view(target.shape), source)
     _say_unused(family, known, source)
     return model.eval()
 
@@ -121,7 +122,7 @@ class CheckpointWeights:
         weight, part = self._places[name]
         ours = self._ours[weight.ours].detach()
         piece = _split(self._model, weight, len(weight.theirs), ours)[part]
-        tensor = weight.layout.theirs(piece).to(self._dtype).contiguous()
+        tensor = weight.layout_of(part).theirs(piece).to(self._dtype).contiguous()
         if self._dtype is torch.float16 and tensor.isinf().any() and not piece.isinf().any():
             raise InputError(
                 f"weight {name} is beyond the range of float16",
@@ -141,7 +142,8 @@ class CheckpointWeights:
     def _info(self, name: str) -> TensorInfo:
         weight, part = self._places[name]
         ours = torch.empty_like(self._ours[weight.ours], device="meta")
-        piece = weight.layout.theirs(_split(self._model, weight, len(weight.theirs), ours)[part])
+        piece = _split(self._model, weight, len(weight.theirs), ours)[part]
+        piece = weight.layout_of(part).theirs(piece)
         return TensorInfo(tuple(piece.shape), self._dtype, piece.numel() * self._dtype.itemsize)
 
 
@@ -265,11 +267,13 @@ def _check_shapes(model: Transformer, found: Found, source: WeightSource) -> Non
     for weight, names in found:
         if not names:
             continue
-        for target, name in zip(_targets(model, weight, len(names)), names, strict=True):
+        for part, target in enumerate(_targets(model, weight, len(names))):
+            name = names[part]
             info = source.tensors[name]
             # Layouts turn matrices and reorder rows; which of the two sizes is which shows here.
             try:
-                shape = weight.layout.ours(torch.empty(info.shape, device="meta", dtype=info.dtype)).shape
+                theirs = torch.empty(info.shape, device="meta", dtype=info.dtype)
+                shape = weight.layout_of(part).ours(theirs).shape
             except (RuntimeError, IndexError):
                 shape = torch.Size()
             if shape.numel() != target.numel() or (shape[-1:] != target.shape[-1:]):

@@ -24,6 +24,7 @@ from yanmo.nn.embedding import Embedding
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.packing import Segments
 
+_ZERO_AT_FIRST = ("out.weight", "down.weight", "down_XDF", ".output.weight", "position_bias.weight")
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 
 
@@ -114,12 +115,13 @@ class Transformer(nn.Module):
         """Draw the weights: normal with variance 1/fan_in; what writes to the stream starts at zero.
 
         Zero output matrices make each block the identity at the start (Zhang et al. 2019,
-        arXiv 1901.09321, section 3.1), so depth needs no other scaling.
+        arXiv 1901.09321, section 3.1), so depth needs no other scaling. So do heads with a matrix of their
+        own, whose first answer is then that all are equally likely, and biases by distance.
         """
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
                 weight.fill_(0.0 if name.endswith("bias") else 1.0)
-            elif name.endswith(("out.weight", "down.weight", "down_XDF")):
+            elif name.endswith(_ZERO_AT_FIRST):
                 weight.zero_()
             elif name == "embedding.weight" or ".input." in name:
                 weight.normal_(0.0, 0.02)

@@ -78,6 +78,21 @@ class InterleavedHeads:
         return ours.unflatten(0, (self.num_parts, self.num_heads, -1)).transpose(0, 1).flatten(0, 2)
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """Theirs is ours times ``factor``."""
+
+    factor: float
+
+    def ours(self, theirs: Tensor) -> Tensor:
+        """In float32, so that nothing is rounded twice."""
+        return theirs.float() / self.factor
+
+    def theirs(self, ours: Tensor) -> Tensor:
+        """The product."""
+        return ours.float() * self.factor
+
+
 SAME = Same()
 TRANSPOSED = Transposed()
 SHIFTED = Shifted()
@@ -90,7 +105,7 @@ class Weight:
     Attributes:
         ours: its name in our model.
         theirs: names in the checkpoint, stacked by rows into ours.
-        layout: of each of theirs.
+        layout: of each of theirs; several where theirs differ.
         aliases: other names that a checkpoint may have it under, if there is just one of theirs.
         copies: other names that a checkpoint repeats it under; written where the family's own program
             wants them.
@@ -99,10 +114,14 @@ class Weight:
 
     ours: str
     theirs: tuple[str, ...]
-    layout: Layout = SAME
+    layout: Layout | tuple[Layout, ...] = SAME
     aliases: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     default: float | None = None
+
+    def layout_of(self, part: int) -> Layout:
+        """The layout of one of theirs."""
+        return self.layout[part] if isinstance(self.layout, tuple) else self.layout
 
 
 Pairs = Mapping[str, str | Sequence[str]]

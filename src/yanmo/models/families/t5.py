@@ -1,6 +1,9 @@
 """T5, mT5 and Flan-T5 (Raffel et al. 2020, arXiv 1910.10683; v1.1 as in Shazeer 2020, arXiv 2002.05202).
 
-``encoder_decoder``, of version 1.1, is what yanmo pretrains to fill in spans.
+``encoder_decoder``, of version 1.1, is what yanmo pretrains to fill in spans. T5's scores are not divided by
+the root of head_dim: its queries are drawn, and stay, as much smaller. Muon moves every matrix by as much
+as any other, which would be that many times too far for those queries; so what is pretrained here has
+divided scores, and the factor goes into the queries when a checkpoint is written.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from yanmo.models.families.fields import ACTIVATION_NAMES, ACTIVATIONS, Fields
-from yanmo.models.families.mapping import Weight, linear
+from yanmo.models.families.mapping import SAME, Scaled, Weight, linear
 from yanmo.models.heads import HeadConfig, HeadKind
 from yanmo.models.stack import StackConfig
 from yanmo.models.transformer import TransformerConfig
@@ -72,7 +75,7 @@ def encoder_decoder(
     Raises:
         InputError: the sizes do not fit.
     """
-    return read_config(
+    config = read_config(
         {
             "architectures": ["T5ForConditionalGeneration"],
             "model_type": "t5",
@@ -88,6 +91,14 @@ def encoder_decoder(
             "n_positions": max_seq_len,
         }
     )
+    return dataclasses.replace(config, encoder=_divided(config.encoder), decoder=_divided(config.decoder))
+
+
+def _divided(stack: StackConfig | None) -> StackConfig:
+    """The same stack with scores divided by the root of head_dim."""
+    assert stack is not None
+    attention = dataclasses.replace(stack.block.attention, scale=None)
+    return dataclasses.replace(stack, block=dataclasses.replace(stack.block, attention=attention))
 
 
 def read_config(config: Mapping[str, Any], *, where: object = None) -> TransformerConfig:
@@ -190,9 +201,17 @@ def weights(config: TransformerConfig) -> Iterator[Weight]:
         yield Weight(f"{side}.position_bias.weight", (bias,))
         for index in range(stack.num_layers):
             layer = _layer(gated=stack.block.feed_forward.gated, is_decoder=side == "decoder")
-            yield from linear(
-                layer, bias=False, prefix=(f"{side}.blocks.{index}.", f"{side}.block.{index}.layer.")
-            )
+            prefix = (f"{side}.blocks.{index}.", f"{side}.block.{index}.layer.")
+            for weight in linear(layer, bias=False, prefix=prefix):
+                yield _with_factor(weight, stack.block.attention)
+
+
+def _with_factor(weight: Weight, attention: AttentionConfig) -> Weight:
+    """The same weight; theirs of queries has the factor that ours leaves to the scores."""
+    factor = attention.head_dim**-0.5 if attention.scale is None else attention.scale
+    if factor == 1.0 or not weight.ours.endswith(("attention.qkv.weight", "cross_attention.query.weight")):
+        return weight
+    return dataclasses.replace(weight, layout=(Scaled(factor), *[SAME] * (len(weight.theirs) - 1)))
 
 
 def _layer(*, gated: bool, is_decoder: bool) -> dict[str, str | tuple[str, ...]]:
