@@ -24,7 +24,7 @@ def demo(
     budget_s = parse_duration_s(budget)
     tune_process()
     from yanmo.recipes import demo as recipe
-    from yanmo.recipes.train import conclusion
+    from yanmo.recipes.conclusion import conclusion
 
     result = recipe.demo(out, budget_s=budget_s, force=force, spent_s=process_age_s())
     emit(result, conclusion(result), as_json=json)

@@ -8,14 +8,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from yanmo.cli.output import Json, Seed, emit
-from yanmo.cli.sizes import Sizes, settings_of
+from yanmo.cli.sizes import GoOn, Method, Sizes, settings_of
 
 
 def plan(
     corpus: Path,
     *,
     budget: Annotated[str | None, Parameter(help="Wall time: 90s, 30m, 2h, 1d.")] = None,
+    method: Method = Method(),
     sizes: Sizes = Sizes(),
+    go_on: GoOn = GoOn(),
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -26,5 +28,6 @@ def plan(
     from yanmo.planning.plan import plan_table
     from yanmo.recipes import pretrain as recipe
 
-    made = recipe.plan(corpus, settings=settings_of(budget, sizes, seed))
+    settings = settings_of(budget, sizes, seed, method=method, go_on=go_on)
+    made = recipe.plan(corpus, settings=settings)
     emit(made.to_json(), plan_table(made), as_json=json)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
-from yanmo.cli.sizes import Sizes, settings_of
+from yanmo.cli.sizes import GoOn, Method, Sizes, settings_of
 
 
 def pretrain(
@@ -16,29 +16,26 @@ def pretrain(
     *,
     out: Annotated[Path, Parameter(help="Folder of the run.")],
     budget: Annotated[str | None, Parameter(help="Wall time of this command: 90s, 30m, 2h, 1d.")] = None,
+    method: Method = Method(),
     sizes: Sizes = Sizes(),
+    go_on: GoOn = GoOn(),
     seed: Seed = 0,
     force: Force = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Train a model on a corpus within a budget; the same command goes on after a stop."""
-    from yanmo.config import format_duration
     from yanmo.runtime import process_age_s, tune_process
 
     tune_process()
     from yanmo.planning.plan import plan_table
     from yanmo.recipes import pretrain as recipe
+    from yanmo.recipes.conclusion import conclusion
 
-    settings = settings_of(budget, sizes, seed)
+    settings = settings_of(budget, sizes, seed, method=method, go_on=go_on)
     if dry_run:
         made = recipe.plan(corpus, settings=settings)
         emit(made.to_json(), plan_table(made), as_json=json)
         return
     result = recipe.pretrain(corpus, out, settings=settings, force=force, spent_s=process_age_s())
-    text = (
-        f"model: {result['model']}\nreport: {result['report']}\n"
-        f"{result['steps']:,} steps, {result['tokens']:,} tokens in {format_duration(result['wall_s'])}; "
-        f"{result['valid_bits_per_byte']:.4f} bits per byte on held-out text"
-    )
-    emit(result, text, as_json=json)
+    emit(result, conclusion(result), as_json=json)

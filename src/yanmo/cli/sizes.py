@@ -1,18 +1,45 @@
-"""Flags that set by hand what the plan would choose; shared by train, plan and pretrain."""
+"""Flags of a pretraining run, in groups; shared by train, plan and pretrain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
-    from yanmo.recipes.pretrain import PretrainSettings
+    from yanmo.recipes.settings import PretrainSettings
+
+_METHOD = Group("What is trained", sort_key=1)
+_SIZES = Group("Sizes, where the plan's are not wanted", sort_key=2)
+_GO_ON = Group("Going on from a model", sort_key=3)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_METHOD)
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Shape of the network and what it is trained for."""
+
+    shape: Annotated[
+        Literal["decoder", "encoder", "encoder-decoder", "lstm"] | None,
+        Parameter(help="Kind of network; a decoder if nothing is said."),
+    ] = None
+    objective: Annotated[
+        Literal["causal", "masked", "denoising"] | None,
+        Parameter(help="The one of the shape: next token, hidden tokens, missing spans."),
+    ] = None
+    mask_share: Annotated[float | None, Parameter(help="Share of the tokens that are hidden.")] = None
+    whole_words: Annotated[bool, Parameter(negative="", help="Hide whole words (masked).")] = False
+    denoisers: Annotated[
+        Literal["spans", "ul2"], Parameter(help="Short spans, or the mixture of UL2 (denoising).")
+    ] = "spans"
+    next_sentence: Annotated[
+        bool, Parameter(negative="", help="Tell too whether a text follows on another (masked).")
+    ] = False
+
+
+@Parameter(name="*", group=_SIZES)
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """What is fixed by hand; the plan chooses the rest."""
@@ -31,16 +58,38 @@ class Sizes:
     checkpoint_every: Annotated[str, Parameter(help="Time between checkpoints.")] = "30s"
 
 
-def settings_of(budget: str | None, sizes: Sizes, seed: int) -> PretrainSettings:
+@Parameter(name="*", group=_GO_ON)
+@dataclass(frozen=True, kw_only=True)
+class GoOn:
+    """A model to go on from, and text against forgetting."""
+
+    model: Annotated[
+        Path | None, Parameter(help="Model to go on from: a folder, a run, a .gguf file, a cached name.")
+    ] = None
+    replay: Annotated[Path | None, Parameter(help="Corpus of text that it has seen, against forgetting.")] = (
+        None
+    )
+    replay_share: Annotated[float, Parameter(help="Share of each step's rows that come from it.")] = 0.1
+
+
+def settings_of(
+    budget: str | None,
+    sizes: Sizes,
+    seed: int,
+    *,
+    method: Method = Method(),
+    go_on: GoOn = GoOn(),
+) -> PretrainSettings:
     """Settings of a pretraining run from flags.
 
     Raises:
-        InputError: the budget is not a duration, or both or neither of budget and steps are given.
+        InputError: the budget is not a duration, both or neither of budget and steps are given, or flags
+            do not go together.
     """
     from yanmo.config import parse_duration_s
     from yanmo.errors import InputError
-    from yanmo.planning.plan import Wishes
-    from yanmo.recipes.pretrain import PretrainSettings
+    from yanmo.planning.candidate import Wishes
+    from yanmo.recipes.settings import PretrainSettings
 
     if (budget is None) == (sizes.steps is None):
         raise InputError("give either --budget or --steps", remedy="for example --budget 30m")
@@ -50,6 +99,8 @@ def settings_of(budget: str | None, sizes: Sizes, seed: int) -> PretrainSettings
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     return PretrainSettings(
         budget_s=None if budget is None else parse_duration_s(budget),
+        **vars(method),
+        **vars(go_on),
         vocab_size=sizes.vocab_size,
         tokenizer=sizes.tokenizer,
         seed=seed,

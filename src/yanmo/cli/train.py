@@ -8,13 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
-from yanmo.cli.sizes import Sizes, settings_of
+from yanmo.cli.sizes import Method, Sizes, settings_of
 
 
 def train(
     *source: Path,
     budget: Annotated[str | None, Parameter(help="Wall time of everything: 90s, 30m, 2h, 1d.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME of the source.")] = None,
+    method: Method = Method(),
     sizes: Sizes = Sizes(),
     seed: Seed = 0,
     force: Force = False,
@@ -28,9 +29,10 @@ def train(
 
     if not source:
         raise InputError("no source given", remedy="yanmo train my-folder/ --budget 30m")
-    settings = settings_of(budget, sizes, seed)
+    settings = settings_of(budget, sizes, seed, method=method)
     tune_process()
     from yanmo.recipes import train as recipe
+    from yanmo.recipes.conclusion import conclusion
 
     out = out or Path("runs") / (source[0].resolve().stem or "text")
     description = recipe.describe(source, out, settings)
@@ -39,4 +41,4 @@ def train(
         return
     say(description)
     result = recipe.train(source, out, settings=settings, force=force, spent_s=process_age_s())
-    emit(result, recipe.conclusion(result), as_json=json)
+    emit(result, conclusion(result), as_json=json)

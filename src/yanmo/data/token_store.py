@@ -129,7 +129,7 @@ def _write(folder: Path, texts: Iterable[str], tokenizer: Tokenizer, *, words: b
         bits = _BitFile(files.enter_context((folder / _WORDS_FILE).open("wb"))) if words else None
         for batch in _batches(texts):
             for text, ids in zip(batch, _encode(batch, tokenizer, bits), strict=True):
-                file.write(np.array([tokenizer.eos_id, *ids], dtype=dtype).tobytes())
+                file.write(np.array([tokenizer.edge_id, *ids], dtype=dtype).tobytes())
                 num_documents += 1
                 num_bytes += len(text.encode())
         if bits is not None:

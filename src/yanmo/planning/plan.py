@@ -1,124 +1,39 @@
 """One dial: from a corpus, a machine and a time budget to every size of a run.
 
-Candidates are all shapes of a ladder with a few contexts; each is given the steps that fit the budget, and
-the one with the lowest predicted loss that fits the memory is taken.
+Candidates are all sizes of a shape's ladder with a few contexts; each is given the steps that fit the budget,
+and the one with the lowest predicted loss that fits the memory is taken. The law behind the prediction
+was fitted on decoders: for other shapes it orders the candidates, and no loss is promised. Where
+training goes on from a model, only context, batch and steps are chosen, and learning rates are lower
+(Ibrahim et al. 2024, arXiv 2403.08763, section 6.1: warmed up again, then decayed).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import Any, NamedTuple
 
 from yanmo.config import format_duration, format_size
 from yanmo.errors import InputError
-from yanmo.models.families import qwen3
-from yanmo.models.transformer import TransformerConfig
-from yanmo.planning.cost import StepShape, measure_step_s, predict_memory_bytes, predict_step_s
+from yanmo.models.lstm import LstmConfig
+from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
+from yanmo.planning.cost import StepShape, predict_memory_bytes, predict_step_s
 from yanmo.planning.probe import Machine
+from yanmo.planning.rules import batch_tokens, context_penalty, dropout_of, learning_rates, memorising_penalty
 from yanmo.planning.scaling import LAW
-from yanmo.training.optimizer import OptimizerConfig
+from yanmo.planning.shapes import ModelConfig, Sizes, sizes_of
 
-# Layers and width, smallest first; neighbours differ by about 1.6 in parameters.
-LADDER = (
-    (2, 128),
-    (3, 192),
-    (4, 256),
-    (5, 320),
-    (6, 384),
-    (7, 448),
-    (8, 512),
-    (10, 640),
-    (12, 768),
-    (16, 1024),
-)
-_HEAD_DIM = 64
+__all__ = [
+    *("Candidate", "CorpusFacts", "Subject", "Wishes"),
+    *("Plan", "context_penalty", "make_plan", "plan_table"),
+]
+
+_CONTEXTS = (128, 256, 512)
 _MEMORY_SHARE = 0.8
 MIN_STEPS = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusFacts:
-    """What planning must know of a corpus."""
-
-    num_train_bytes: int
-    num_valid_bytes: int
-    num_test_bytes: int
-    bytes_per_token: float
-    vocab_size: int
-    ngram_bits_per_byte: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the user set by hand; None leaves it to the plan."""
-
-    num_layers: int | None = None
-    d_model: int | None = None
-    max_seq_len: int | None = None
-    batch_size: int | None = None
-    dropout: float | None = None
-    num_steps: int | None = None
-    muon_learning_rate: float | None = None
-    adam_learning_rate: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One way to spend the budget, and what it is expected to give."""
-
-    num_parameters: int
-    num_layers: int
-    d_model: int
-    d_ff: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    vocab_size: int
-    max_seq_len: int
-    batch_size: int
-    batch_tokens: int
-    num_steps: int
-    epochs: float
-    dropout: float
-    muon_learning_rate: float
-    adam_learning_rate: float
-    weight_decay: float
-    predicted_step_s: float
-    predicted_s: float
-    predicted_memory_bytes: int
-    predicted_bits_per_byte: float
-    interval: tuple[float, float]
-
-    @property
-    def model(self) -> TransformerConfig:
-        """Sizes of the network."""
-        return qwen3.decoder(
-            vocab_size=self.vocab_size,
-            d_model=self.d_model,
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            num_kv_heads=self.num_kv_heads,
-            head_dim=self.head_dim,
-            d_ff=self.d_ff,
-            max_seq_len=self.max_seq_len,
-        )
-
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        """Learning rates."""
-        return OptimizerConfig(
-            muon_learning_rate=self.muon_learning_rate,
-            adam_learning_rate=self.adam_learning_rate,
-            muon_weight_decay=self.weight_decay,
-        )
-
-    @property
-    def step(self) -> StepShape:
-        """What one step computes."""
-        return StepShape(model=self.model, batch_size=self.batch_size, seq_len=self.max_seq_len)
+# A model that has learned already gains from few steps, and needs enough of them to warm up and decay.
+_MIN_MORE_STEPS, _ENOUGH_MORE_STEPS, _LEAST_BATCH_TOKENS = 10, 200, 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +52,21 @@ class Plan:
         return dataclasses.asdict(self)
 
 
+class _Option(NamedTuple):
+    """A candidate, and what orders it among the others: fewer expected bits are better."""
+
+    candidate: Candidate
+    expected: float
+
+
 def make_plan(
     facts: CorpusFacts,
     machine: Machine,
     *,
     budget_s: float | None,
     wishes: Wishes = Wishes(),
-    measure: bool = True,
+    subject: Subject = Subject(),
+    measure: Callable[[Candidate], float] | None = None,
 ) -> Plan:
     """Choose sizes.
 
@@ -152,33 +75,33 @@ def make_plan(
         machine: as ``probe`` measured it.
         budget_s: seconds for training alone, or None where ``wishes.num_steps`` says how long.
         wishes: what is fixed by hand.
-        measure: time real steps of the best candidates (a few seconds) instead of trusting the model.
+        subject: what is to be trained.
+        measure: seconds of a real step of a candidate, asked for the best ones; None trusts the model.
 
     Raises:
         InputError: nothing fits the memory, or the budget is too short for any model.
     """
     if budget_s is None and wishes.num_steps is None:
         raise InputError("neither a budget nor a number of steps", remedy="give --budget 30m or --steps 500")
-    correction = 1.0
-    candidates = _candidates(facts, machine, budget_s, wishes, correction)
-    best = _best(candidates, machine, budget_s)
-    if measure and budget_s is not None:
+    planner = _Planner(facts, machine, budget_s, wishes, subject)
+    options = planner.options()
+    best = planner.best(options)
+    if measure is not None and budget_s is not None:
         # The choice can move once the speed is known; measure again what it moved to.
         for _ in range(2):
-            measured_s = measure_step_s(best.step, dtype=getattr(torch, machine.dtype), dropout=best.dropout)
-            correction *= measured_s / best.predicted_step_s
-            candidates = _candidates(facts, machine, budget_s, wishes, correction)
-            again = _best(candidates, machine, budget_s)
-            if again.model == best.model and again.batch_size == best.batch_size:
+            planner.correction *= measure(best) / best.predicted_step_s
+            options = planner.options()
+            again = planner.best(options)
+            if again.sizes == best.sizes and again.batch_size == best.batch_size:
                 break
             best = again
-        best = _best(candidates, machine, budget_s)
-    ranked = sorted(candidates, key=lambda c: c.predicted_bits_per_byte)
+        best = planner.best(options)
+    ranked = sorted(options, key=lambda option: option.expected)
     return Plan(
         budget_s=budget_s,
         training_s=budget_s,
         chosen=best,
-        candidates=tuple(ranked[:8]),
+        candidates=tuple(option.candidate for option in ranked[:8]),
         corpus=facts,
         machine=machine,
     )
@@ -188,144 +111,161 @@ def plan_table(plan: Plan) -> str:
     """The candidates as lines for people, the choice marked."""
     lines = ["   parameters  layers  width  context  batch   steps  epochs      time    memory  bits/byte"]
     for candidate in plan.candidates:
-        mark = "*" if candidate == plan.chosen else " "
+        mark, bits = "*" if candidate == plan.chosen else " ", candidate.predicted_bits_per_byte
         lines.append(
             f" {mark} {candidate.num_parameters / 1e6:8.1f} M  {candidate.num_layers:6d}"
             f"  {candidate.d_model:5d}  {candidate.max_seq_len:7d}  {candidate.batch_size:5d}"
             f"  {candidate.num_steps:6d}  {candidate.epochs:6.1f}"
             f"  {format_duration(candidate.predicted_s):>8s}"
             f"  {format_size(candidate.predicted_memory_bytes):>8s}"
-            f"  {candidate.predicted_bits_per_byte:.3f}"
+            f"  {'-' if bits is None else f'{bits:.3f}'}"
         )
-    low, high = plan.chosen.interval
-    lines.append(
-        f"expected: {plan.chosen.predicted_bits_per_byte:.3f} bits per byte ({low:.3f} to {high:.3f}); "
-        f"the character n-gram reaches {plan.corpus.ngram_bits_per_byte:.3f} on a sample"
-    )
+    ngram = f"the character n-gram reaches {plan.corpus.ngram_bits_per_byte:.3f} bits per byte on a sample"
+    expected = "the loss is not predicted"
+    if plan.chosen.predicted_bits_per_byte is not None and plan.chosen.interval is not None:
+        low, high = plan.chosen.interval
+        expected = f"{plan.chosen.predicted_bits_per_byte:.3f} bits per byte ({low:.3f} to {high:.3f})"
+    lines.append(f"expected: {expected}; {ngram}")
     return "\n".join(lines)
 
 
-def _candidates(
-    facts: CorpusFacts, machine: Machine, budget_s: float | None, wishes: Wishes, correction: float
-) -> list[Candidate]:
-    ladder = [
-        (wishes.num_layers or layers, wishes.d_model or width)
-        for layers, width in LADDER
-        if wishes.num_layers is None or wishes.d_model is None or (layers, width) == LADDER[0]
-    ]
-    contexts: tuple[int, ...] = (wishes.max_seq_len,) if wishes.max_seq_len else (128, 256, 512)
-    num_tokens = facts.num_train_bytes / facts.bytes_per_token
-    contexts = tuple(c for c in contexts if c + 2 <= num_tokens) or (max(8, int(num_tokens) - 2),)
-    made = dict.fromkeys(
-        _candidate(facts, machine, budget_s, wishes, correction, layers, width, context)
-        for layers, width in ladder
-        for context in contexts
-    )
-    return list(made)
+class _Planner:
+    """One plan; ``correction`` is what steps take beside what the cost model says."""
 
+    def __init__(
+        self, facts: CorpusFacts, machine: Machine, budget_s: float | None, wishes: Wishes, subject: Subject
+    ) -> None:
+        self._facts, self._machine, self._budget_s = facts, machine, budget_s
+        self._wishes, self._subject = wishes, subject
+        self._num_train_tokens = facts.num_train_bytes / facts.bytes_per_token
+        self._usable_bytes = _MEMORY_SHARE * machine.memory_bytes
+        self.correction = 1.0
 
-def _candidate(
-    facts: CorpusFacts,
-    machine: Machine,
-    budget_s: float | None,
-    wishes: Wishes,
-    correction: float,
-    num_layers: int,
-    d_model: int,
-    context: int,
-) -> Candidate:
-    head_dim = _HEAD_DIM if d_model % _HEAD_DIM == 0 else 2 * max(1, d_model // 8)
-    num_heads = max(1, d_model // head_dim)
-    sizes: dict[str, Any] = {
-        "vocab_size": facts.vocab_size,
-        "d_model": d_model,
-        "num_layers": num_layers,
-        "num_heads": num_heads,
-        "num_kv_heads": num_heads // 2 if num_heads % 2 == 0 else num_heads,
-        "head_dim": head_dim,
-        "d_ff": max(64, round(d_model * 8 / 3 / 64) * 64),
-        "max_seq_len": context,
-    }
-    model = qwen3.decoder(**sizes)
-    batch_size = wishes.batch_size or max(1, _batch_tokens(budget_s) // context)
-    shape = StepShape(model=model, batch_size=batch_size, seq_len=context)
-    step_s = predict_step_s(shape, machine) * correction
-    num_steps = wishes.num_steps or max(1, int((budget_s or 0.0) / step_s))
-    num_train_tokens = facts.num_train_bytes / facts.bytes_per_token
-    epochs = num_steps * shape.batch_tokens / num_train_tokens
-    in_blocks = model.num_parameters - model.vocab_size * model.d_model
-    predicted = LAW.predict(
-        ngram=facts.ngram_bits_per_byte,
-        num_parameters=in_blocks,
-        num_bytes=facts.num_train_bytes,
-        epochs=epochs,
-    )
-    predicted *= context_penalty(context * facts.bytes_per_token)
-    predicted *= _memorising_penalty(epochs, in_blocks, num_train_tokens)
-    return Candidate(
-        **sizes,
-        num_parameters=model.num_parameters,
-        batch_size=batch_size,
-        batch_tokens=shape.batch_tokens,
-        num_steps=num_steps,
-        epochs=epochs,
-        dropout=_dropout(epochs, in_blocks, num_train_tokens) if wishes.dropout is None else wishes.dropout,
-        muon_learning_rate=wishes.muon_learning_rate or 0.02,
-        adam_learning_rate=wishes.adam_learning_rate or 0.015 * (256 / d_model) ** 0.5,
-        weight_decay=0.1 if epochs > 2 else 0.0,
-        predicted_step_s=step_s,
-        predicted_s=num_steps * step_s,
-        predicted_memory_bytes=predict_memory_bytes(shape, machine),
-        predicted_bits_per_byte=predicted,
-        interval=LAW.interval(predicted),
-    )
+    def options(self) -> list[_Option]:
+        """All candidates."""
+        return list(dict.fromkeys(self._option(*sized) for sized in self._models()))
 
+    def best(self, options: list[_Option]) -> Candidate:
+        """The best that fits memory and time.
 
-def _best(candidates: list[Candidate], machine: Machine, budget_s: float | None) -> Candidate:
-    fitting = [c for c in candidates if c.predicted_memory_bytes <= _MEMORY_SHARE * machine.memory_bytes]
-    if not fitting:
-        least = min(c.predicted_memory_bytes for c in candidates)
-        raise InputError(
-            f"the smallest candidate needs {format_size(least)} of memory and "
-            f"{format_size(_MEMORY_SHARE * machine.memory_bytes)} can be used",
-            remedy="choose a smaller --d-model, --batch-size or --max-seq-len, or close other programs",
+        Raises:
+            InputError: none does.
+        """
+        usable = self._usable_bytes
+        fitting = [option for option in options if option.candidate.predicted_memory_bytes <= usable]
+        if not fitting:
+            least = min(option.candidate.predicted_memory_bytes for option in options)
+            raise InputError(
+                f"the smallest candidate needs {format_size(least)} of memory and "
+                f"{format_size(usable)} can be used",
+                remedy="choose a smaller --d-model, --batch-size or --max-seq-len, or close other programs",
+            )
+        min_steps = MIN_STEPS if self._subject.given is None else _MIN_MORE_STEPS
+        in_time = [o for o in fitting if self._budget_s is None or o.candidate.num_steps >= min_steps]
+        if not in_time:
+            least_s = min(option.candidate.predicted_step_s for option in fitting) * min_steps
+            raise InputError(
+                f"a budget of {format_duration(self._budget_s or 0.0)} for training is too short to learn "
+                "anything",
+                remedy=f"this corpus and machine need at least {format_duration(least_s + 10)}",
+            )
+        return min(in_time, key=lambda option: option.expected).candidate
+
+    def _models(self) -> list[tuple[ModelConfig, Sizes]]:
+        """Networks with their sizes, each with every context."""
+        subject, wishes, contexts = self._subject, self._wishes, self._contexts()
+        if subject.given is not None:
+            return [(subject.given, sizes_of(subject.given, context)) for context in contexts]
+        shape = subject.kind
+        ladder = [
+            (wishes.num_layers or layers, wishes.d_model or width)
+            for layers, width in shape.ladder
+            if wishes.num_layers is None or wishes.d_model is None or (layers, width) == shape.ladder[0]
+        ]
+        every = [
+            shape.size(self._facts.vocab_size, layers, width, context)
+            for layers, width in ladder
+            for context in contexts
+        ]
+        return [(shape.build(sizes), sizes) for sizes in every]
+
+    def _contexts(self) -> tuple[int, ...]:
+        given, wish = self._subject.given, self._wishes.max_seq_len
+        longest = int(self._num_train_tokens) - 2
+        if given is not None and not isinstance(given, LstmConfig):
+            if wish is not None and wish > given.max_seq_len:
+                raise InputError(
+                    f"--max-seq-len {wish} is beyond the model's context of {given.max_seq_len} tokens"
+                )
+            longest = min(longest, given.max_seq_len)
+        contexts = (wish,) if wish else _CONTEXTS
+        return tuple(c for c in contexts if c <= longest) or (max(8, longest),)
+
+    def _option(self, model: ModelConfig, sizes: Sizes) -> _Option:
+        facts, wishes, subject, machine = self._facts, self._wishes, self._subject, self._machine
+        shape = self._fitting(self._step_shape(model, sizes.max_seq_len))
+        step_s = predict_step_s(shape, machine) * self.correction
+        num_steps = wishes.num_steps or max(1, int((self._budget_s or 0.0) / step_s))
+        # Rows of an old corpus are no passes over the new one.
+        epochs = num_steps * shape.batch_tokens * (1 - subject.replay_share) / self._num_train_tokens
+        in_blocks = model.num_parameters - model.vocab_size * model.d_model
+        expected = LAW.predict(
+            ngram=facts.ngram_bits_per_byte,
+            num_parameters=in_blocks,
+            num_bytes=facts.num_train_bytes,
+            epochs=epochs,
         )
-    in_time = [c for c in fitting if budget_s is None or c.num_steps >= MIN_STEPS]
-    if not in_time:
-        least_s = min(c.predicted_step_s for c in fitting) * MIN_STEPS
-        raise InputError(
-            f"a budget of {format_duration(budget_s or 0.0)} for training is too short to learn anything",
-            remedy=f"this corpus and machine need at least {format_duration(least_s + 10)}",
+        expected *= context_penalty(sizes.max_seq_len * facts.bytes_per_token)
+        expected *= memorising_penalty(epochs, in_blocks, self._num_train_tokens)
+        dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
+        muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
+        candidate = Candidate(
+            **vars(sizes),
+            shape=subject.shape,
+            outputs_per_token=subject.outputs_per_token,
+            num_parameters=model.num_parameters,
+            batch_size=shape.batch_size,
+            batch_tokens=shape.batch_tokens,
+            micro_batch_size=shape.rows_at_once,
+            num_steps=num_steps,
+            epochs=epochs,
+            dropout=dropout if wishes.dropout is None else wishes.dropout,
+            muon_learning_rate=wishes.muon_learning_rate or muon_rate,
+            adam_learning_rate=wishes.adam_learning_rate or adam_rate,
+            weight_decay=0.1 if epochs > 2 else 0.0,
+            predicted_step_s=step_s,
+            predicted_s=num_steps * step_s,
+            predicted_memory_bytes=predict_memory_bytes(shape, machine),
+            predicted_bits_per_byte=expected if subject.predicts_loss else None,
+            interval=LAW.interval(expected) if subject.predicts_loss else None,
         )
-    return min(in_time, key=lambda c: c.predicted_bits_per_byte)
+        return _Option(candidate, expected)
 
+    def _step_shape(self, model: ModelConfig, context: int) -> StepShape:
+        """The batch: rows that the user set, or tokens that suit the budget."""
+        least = 1 if self._subject.replay_share == 0.0 else round(1 / self._subject.replay_share)
+        num_tokens = batch_tokens(self._budget_s)
+        while True:
+            shape = StepShape(
+                model=model,
+                batch_size=self._wishes.batch_size or max(least, num_tokens // context),
+                seq_len=context,
+                outputs_per_token=self._subject.outputs_per_token,
+            )
+            if self._budget_s is None or self._subject.given is None or self._wishes.batch_size:
+                return shape
+            step_s = predict_step_s(shape, self._machine) * self.correction
+            if self._budget_s >= _ENOUGH_MORE_STEPS * step_s or num_tokens < 2 * _LEAST_BATCH_TOKENS:
+                return shape
+            num_tokens //= 2
 
-def _batch_tokens(budget_s: float | None) -> int:
-    """Little time needs many steps; more of it affords larger ones, which Muon's cost is spread over."""
-    if budget_s is None:
-        return 4096
-    for limit_s, batch_tokens in ((150, 2048), (1200, 4096), (7200, 8192)):
-        if budget_s < limit_s:
-            return batch_tokens
-    return 16384
-
-
-def _dropout(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
-    """Text seen often by a model that could hold it needs noise against being learned by heart."""
-    if num_parameters < num_train_tokens or epochs <= 4:
-        return 0.0
-    return 0.1 if epochs <= 12 else 0.2
-
-
-def _memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
-    """How much worse a model does that is large enough to learn by heart what it sees often.
-
-    Measured on 0.5 M tokens: 3.0 M parameters and 10 passes ended above 1.3 M parameters and 9.5 passes.
-    """
-    often = min(1.0, max(0.0, (epochs - 3) / 6))
-    return max(1.0, num_parameters / (4 * num_train_tokens)) ** (0.15 * often)
-
-
-def context_penalty(context_bytes: float) -> float:
-    """How much worse a model does that sees only this many bytes back."""
-    return 1 + 1.2 / max(16.0, context_bytes)
+    def _fitting(self, shape: StepShape) -> StepShape:
+        """As many rows at once as the memory holds, unless the user said how many."""
+        rows = self._subject.rows_at_once or shape.batch_size
+        shape = dataclasses.replace(shape, rows_at_once=min(rows, shape.batch_size))
+        if self._subject.rows_at_once is not None:
+            return shape
+        while rows > 1 and predict_memory_bytes(shape, self._machine) > self._usable_bytes:
+            rows = -(-rows // 2)
+            shape = dataclasses.replace(shape, rows_at_once=rows)
+        return shape

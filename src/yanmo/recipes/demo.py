@@ -12,7 +12,7 @@ from pydoc_data import topics
 from typing import Any
 
 from yanmo.artifact import claim, new_folder
-from yanmo.recipes.pretrain import PretrainSettings
+from yanmo.recipes.settings import PretrainSettings
 from yanmo.recipes.train import train
 from yanmo.reporting.progress import Progress
 

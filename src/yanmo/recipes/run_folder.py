@@ -19,11 +19,11 @@ from yanmo.errors import InputError
 from yanmo.reporting.runs import is_run
 
 SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
-EVALUATION_FILE, MACHINE_FILE = "evaluation.json", "machine.json"
+EVALUATION_FILE, MACHINE_FILE, BEFORE_FILE = "evaluation.json", "machine.json", "before.json"
 # What decides a run's result goes last, so that a kill while clearing leaves a run.
 _WRITTEN = (
-    *("checkpoints", "model", "tokens", "tokenizer", "report.html", METRICS_FILE, RESULT_FILE),
-    *(EVALUATION_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
+    *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "report.html", METRICS_FILE),
+    *(RESULT_FILE, EVALUATION_FILE, BEFORE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
 )
 
 
@@ -43,11 +43,12 @@ class RunFolder:
                 else:
                     (self.path / name).unlink(missing_ok=True)
 
-    def open(self, settings: Mapping[str, Any], *, force: bool) -> None:
+    def open(self, settings: Mapping[str, Any], *, earlier: Mapping[str, Any], force: bool) -> None:
         """Make the folder, or find that it is this very run's and can go on.
 
         Args:
             settings: everything that decides the run's result, as plain values.
+            earlier: what a run means that was begun before there were such settings.
             force: begin beside whatever else is there.
 
         Raises:
@@ -56,7 +57,7 @@ class RunFolder:
         """
         settings_path = self.path / SETTINGS_FILE
         if settings_path.is_file():
-            self._check_same(read_toml(settings_path), settings)
+            self._check_same({**earlier, **read_toml(settings_path)}, settings)
             return
         if self.path.exists() and (not self.path.is_dir() or (any(self._strangers()) and not force)):
             raise InputError(

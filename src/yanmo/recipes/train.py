@@ -11,8 +11,9 @@ from yanmo.config import format_duration, format_size
 from yanmo.corpus.build import build_corpus, survey
 from yanmo.corpus.store import CorpusSummary
 from yanmo.evaluation.evaluate import evaluate
-from yanmo.recipes.pretrain import PretrainSettings, pretrain
+from yanmo.recipes.pretrain import pretrain
 from yanmo.recipes.run_folder import EVALUATION_FILE, RESULT_FILE, RunFolder
+from yanmo.recipes.settings import PretrainSettings
 from yanmo.reporting.html import write_run_report
 from yanmo.reporting.progress import say
 
@@ -60,7 +61,8 @@ def train(
         spent_s: seconds of the budget spent before this call.
 
     Returns:
-        model, report, bits_per_byte (test text), baseline_bits_per_byte, wall_s, and what ``pretrain`` gives.
+        model, report, wall_s, and what ``pretrain`` gives; where the model continues text, bits_per_byte
+        (test text) and baseline_bits_per_byte too.
 
     Raises:
         InputError: bad input. Interrupted: a signal came.
@@ -78,7 +80,8 @@ def train(
         spent_s=time.monotonic() - began,
         reserve_s=_evaluation_s(summary),
     )
-    return result if "bits_per_byte" in result else _evaluate(run, result, began)
+    is_scored = "bits_per_byte" in result or result["objective"] != "causal"
+    return result if is_scored else _evaluate(run, result, began)
 
 
 def _evaluate(run: RunFolder, result: dict[str, Any], began: float) -> dict[str, Any]:
@@ -105,21 +108,3 @@ def _evaluation_s(summary: CorpusSummary) -> float:
     baseline_s = _BASELINE_S_PER_BYTE * min(sizes.get("train", 0), _BASELINE_MAX_BYTES)
     held_out = min(sizes.get("test", 0) or sizes.get("valid", 0), _TEST_BYTES)
     return 1.0 + baseline_s + _EVALUATION_S_PER_BYTE * held_out
-
-
-def conclusion(result: dict[str, Any]) -> str:
-    """What came of it and what to do next, in a few lines."""
-    lines = [
-        f"model    {result['model']} ({result['num_parameters'] / 1e6:.1f} M parameters, "
-        f"{result['steps']:,} steps, {result['tokens']:,} tokens)",
-        f"report   {result['report']}",
-        f"time     {format_duration(result['wall_s'])}",
-    ]
-    if result.get("baseline_bits_per_byte"):
-        lines.append(
-            f"score    {result['bits_per_byte']:.3f} bits per byte on test text; "
-            f"n-gram {result['baseline_bits_per_byte']:.3f}"
-        )
-    model = result["model"]
-    lines.append(f'next     yanmo serve {model}   or   yanmo generate {model} --prompt "..."')
-    return "\n".join(lines)

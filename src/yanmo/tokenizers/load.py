@@ -224,6 +224,16 @@ class Tokenizer:
         return token_id
 
     @property
+    def edge_id(self) -> int:
+        """Id that parts documents: the one that ends a text, or the separator of an encoder that has none.
+
+        Raises:
+            InputError: the folder names neither.
+        """
+        token_id = self._named_id("eos_token")
+        return token_id if token_id is not None else self.eos_id if self.sep_id is None else self.sep_id
+
+    @property
     def pad_id(self) -> int:
         """Id used for padding; the end-of-text token where there is no other."""
         token_id = self._named_id("pad_token")

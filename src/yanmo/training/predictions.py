@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from yanmo.data.loader import Batch
 from yanmo.errors import InputError
 from yanmo.models.base import Trainable
 from yanmo.models.heads import Head
 from yanmo.models.transformer import Transformer
 from yanmo.nn.cross_entropy import linear_cross_entropy, rows_per_chunk
+from yanmo.training.objective import LossSum
 
 
 def require_transformer(model: Trainable, shape: str) -> Transformer:
@@ -45,6 +47,18 @@ def prediction_loss(head: Head, table_VD: Tensor, hidden_ND: Tensor, targets_N: 
         features_ND = functional.pad(features_ND, (0, 1), value=1.0)
         weight_VD = torch.cat((weight_VD, head.bias[:, None]), dim=1)
     return linear_cross_entropy(features_ND, weight_VD, targets_N)
+
+
+def causal_through_head(model: Trainable, batch: Batch) -> LossSum:
+    """The causal objective of a decoder whose output may have a bias, a scale or a transform.
+
+    Raises:
+        InputError: the model is of another shape.
+    """
+    decoder = require_transformer(model, "decoder")
+    hidden_ND = decoder.hidden(batch.inputs_BT).flatten(0, 1)
+    head, targets_N = decoder.language_head, batch.targets_BT.flatten()
+    return LossSum(prediction_loss(head, decoder.embedding.weight, hidden_ND, targets_N), len(targets_N))
 
 
 @dataclass

@@ -7,11 +7,14 @@ import pytest
 
 from yanmo.config import from_mapping
 from yanmo.errors import InputError
-from yanmo.models.transformer import Transformer
+from yanmo.models.families import qwen3
+from yanmo.models.transformer import TransformerConfig
+from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
 from yanmo.planning.cost import predict_memory_bytes, predict_step_s
-from yanmo.planning.plan import Candidate, CorpusFacts, Wishes, make_plan, plan_table
+from yanmo.planning.plan import make_plan, plan_table
 from yanmo.planning.probe import Machine
 from yanmo.planning.scaling import LAW, effective_epochs
+from yanmo.planning.shapes import build_model, shape_of, sizes_of
 
 MACHINE = Machine(
     cores=2,
@@ -39,10 +42,18 @@ FACTS = CorpusFacts(
     ngram_bits_per_byte=2.3,
 )
 
+SUBJECTS = (
+    Subject(),
+    Subject(shape="lstm"),
+    Subject(shape="encoder", outputs_per_token=0.3),
+    Subject(shape="encoder", outputs_per_token=0.3, pairs=True),
+    Subject(shape="encoder-decoder", outputs_per_token=0.25),
+)
+
 
 def test_more_time_is_never_expected_to_give_a_worse_model() -> None:
     expected = [
-        make_plan(FACTS, MACHINE, budget_s=s, measure=False).chosen.predicted_bits_per_byte
+        make_plan(FACTS, MACHINE, budget_s=s).chosen.predicted_bits_per_byte
         for s in (30, 120, 600, 3600, 6 * 3600)
     ]
     assert expected == sorted(expected, reverse=True)
@@ -50,7 +61,7 @@ def test_more_time_is_never_expected_to_give_a_worse_model() -> None:
 
 
 def test_the_choice_is_the_best_candidate_and_fills_the_time() -> None:
-    plan = make_plan(FACTS, MACHINE, budget_s=600, measure=False)
+    plan = make_plan(FACTS, MACHINE, budget_s=600)
     assert plan.chosen.predicted_bits_per_byte == min(c.predicted_bits_per_byte for c in plan.candidates)
     assert plan.chosen.predicted_s == pytest.approx(600, rel=0.02)
     low, high = plan.chosen.interval
@@ -64,34 +75,115 @@ def test_wishes_are_granted() -> None:
     chosen = make_plan(FACTS, MACHINE, budget_s=None, wishes=wishes).chosen
     granted = {key: getattr(chosen, key) for key in dataclasses.asdict(wishes) if hasattr(chosen, key)}
     assert granted | {"muon_learning_rate": None, "adam_learning_rate": None} == dataclasses.asdict(wishes)
-    assert chosen.model.last_stack.block.attention.query_width == 96
+    model = Subject().model(chosen)
+    assert isinstance(model, TransformerConfig) and model.last_stack.block.attention.query_width == 96
 
 
 def test_what_does_not_fit_is_refused_with_the_figures() -> None:
     small = dataclasses.replace(MACHINE, memory_bytes=200 * 2**20)
     with pytest.raises(InputError, match=r"the smallest candidate needs .* MB of memory"):
-        make_plan(FACTS, small, budget_s=600, measure=False)
+        make_plan(FACTS, small, budget_s=600)
     with pytest.raises(InputError, match="too short to learn anything"):
-        make_plan(FACTS, MACHINE, budget_s=0.5, measure=False)
+        make_plan(FACTS, MACHINE, budget_s=0.5)
     with pytest.raises(InputError, match="--budget 30m"):
         make_plan(FACTS, MACHINE, budget_s=None)
 
 
 def test_a_plan_read_back_is_the_same() -> None:
-    plan = make_plan(FACTS, MACHINE, budget_s=600, measure=False)
+    plan = make_plan(FACTS, MACHINE, budget_s=600)
     assert from_mapping(Candidate, plan.to_json()["chosen"]) == plan.chosen
 
 
 def test_a_larger_model_costs_more_time_and_memory() -> None:
-    chosen = make_plan(FACTS, MACHINE, budget_s=3600, measure=False).chosen
-    base, bigger = chosen.step, dataclasses.replace(chosen, num_layers=chosen.num_layers * 2).step
+    chosen = make_plan(FACTS, MACHINE, budget_s=3600).chosen
+    deeper = dataclasses.replace(chosen, num_layers=chosen.num_layers * 2)
+    base, bigger = (sized.step(Subject().model(sized)) for sized in (chosen, deeper))
     assert 1.7 < predict_step_s(bigger, MACHINE) / predict_step_s(base, MACHINE) < 2.1
     assert predict_memory_bytes(bigger, MACHINE) > predict_memory_bytes(base, MACHINE)
 
 
-def test_parameters_are_counted_as_torch_counts_them() -> None:
-    model = make_plan(FACTS, MACHINE, budget_s=60, measure=False).chosen.model
-    assert sum(p.numel() for p in Transformer(model).parameters()) == model.num_parameters
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.shape)
+def test_every_shape_is_planned_and_counted_as_torch_counts_it(subject: Subject) -> None:
+    chosen = make_plan(FACTS, MACHINE, budget_s=60, subject=subject).chosen
+    model = subject.model(chosen)
+    assert (chosen.shape, shape_of(model)) == (subject.shape, subject.shape)
+    assert sum(p.numel() for p in build_model(model).parameters()) == chosen.num_parameters
+    assert chosen.predicted_s == pytest.approx(60, rel=0.05)
+    assert sizes_of(model, chosen.max_seq_len).d_model == chosen.d_model
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.shape)
+def test_loss_is_predicted_for_new_decoders_alone(subject: Subject) -> None:
+    plan = make_plan(FACTS, MACHINE, budget_s=600, subject=subject)
+    if subject.shape == "decoder":
+        assert plan.chosen.predicted_bits_per_byte and plan.chosen.interval
+    else:
+        assert plan.chosen.predicted_bits_per_byte is None and plan.chosen.interval is None
+        assert "the loss is not predicted" in plan_table(plan)
+    assert from_mapping(Candidate, plan.to_json()["chosen"]) == plan.chosen
+
+
+def test_fewer_outputs_cost_less_and_a_second_stack_costs_more() -> None:
+    decoder, masked = Subject(), Subject(shape="encoder", outputs_per_token=0.3)
+    wishes = Wishes(num_layers=4, d_model=256, max_seq_len=128, batch_size=16, num_steps=1)
+    times = []
+    for subject in (decoder, masked, dataclasses.replace(masked, outputs_per_token=1.0)):
+        chosen = make_plan(FACTS, MACHINE, budget_s=None, wishes=wishes, subject=subject).chosen
+        times.append(chosen.predicted_step_s)
+    assert times[1] < times[2] == pytest.approx(times[0], rel=0.2)
+    both = Subject(shape="encoder-decoder", outputs_per_token=0.25)
+    chosen = make_plan(FACTS, MACHINE, budget_s=None, wishes=wishes, subject=both).chosen
+    model = both.model(chosen)
+    assert isinstance(model, TransformerConfig) and model.decoder is not None
+    alone = dataclasses.replace(model, decoder=None, heads=())
+    assert predict_step_s(chosen.step(alone), MACHINE) < predict_step_s(chosen.step(model), MACHINE)
+
+
+def test_going_on_keeps_the_model_and_lowers_the_rates() -> None:
+    fresh = make_plan(FACTS, MACHINE, budget_s=600).chosen
+    given = Subject().model(dataclasses.replace(fresh, max_seq_len=200))
+    subject = Subject(given=given, replay_share=0.1)
+    plan = make_plan(FACTS, MACHINE, budget_s=600, subject=subject)
+    chosen = plan.chosen
+    assert subject.model(chosen) is given and chosen.num_parameters == given.num_parameters
+    assert chosen.max_seq_len <= 200 and chosen.batch_size >= 10
+    assert chosen.muon_learning_rate < fresh.muon_learning_rate / 5
+    assert chosen.adam_learning_rate < fresh.adam_learning_rate / 5
+    assert chosen.predicted_bits_per_byte is None
+    with pytest.raises(InputError, match="beyond the model's context of 200 tokens"):
+        make_plan(FACTS, MACHINE, budget_s=600, subject=subject, wishes=Wishes(max_seq_len=201))
+
+
+def test_a_big_model_and_little_time_make_small_steps() -> None:
+    given = qwen3.decoder(
+        vocab_size=49_152,
+        d_model=576,
+        num_layers=30,
+        num_heads=9,
+        num_kv_heads=3,
+        head_dim=64,
+        d_ff=1536,
+        max_seq_len=8192,
+    )
+    batches = [
+        make_plan(FACTS, MACHINE, budget_s=s, subject=Subject(given=given)).chosen.batch_tokens
+        for s in (120, 1800, 6 * 3600)
+    ]
+    assert batches[0] == 512 and batches == sorted(batches) and batches[-1] >= 4096
+
+
+def test_real_steps_decide_how_many_there_are() -> None:
+    asked = []
+
+    def measure(candidate: Candidate) -> float:
+        asked.append(candidate)
+        return 3 * candidate.predicted_step_s
+
+    trusted = make_plan(FACTS, MACHINE, budget_s=600).chosen
+    chosen = make_plan(FACTS, MACHINE, budget_s=600, measure=measure).chosen
+    assert asked[0] == trusted
+    assert chosen.predicted_s == pytest.approx(600, rel=0.02)
+    assert chosen.num_steps * chosen.num_parameters < trusted.num_steps * trusted.num_parameters / 2
 
 
 def test_repeated_text_is_worth_less_and_less() -> None:

@@ -1,0 +1,44 @@
+"""Rules of thumb of a plan: batch, learning rates, dropout, and what the scaling law leaves out."""
+
+from __future__ import annotations
+
+# Peak rates of Muon and of AdamW for a model that has learned already.
+_MORE_MUON_RATE, _MORE_ADAM_RATE = 0.002, 0.001
+
+
+def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:
+    """Peak learning rates of Muon and of AdamW."""
+    if goes_on:
+        return _MORE_MUON_RATE, _MORE_ADAM_RATE
+    return 0.02, 0.015 * (256 / d_model) ** 0.5
+
+
+def batch_tokens(budget_s: float | None) -> int:
+    """Little time needs many steps; more of it affords larger ones, which Muon's cost is spread over."""
+    if budget_s is None:
+        return 4096
+    for limit_s, num_tokens in ((150, 2048), (1200, 4096), (7200, 8192)):
+        if budget_s < limit_s:
+            return num_tokens
+    return 16384
+
+
+def dropout_of(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
+    """Text seen often by a model that could hold it needs noise against being learned by heart."""
+    if num_parameters < num_train_tokens or epochs <= 4:
+        return 0.0
+    return 0.1 if epochs <= 12 else 0.2
+
+
+def memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
+    """How much worse a model does that is large enough to learn by heart what it sees often.
+
+    Measured on 0.5 M tokens: 3.0 M parameters and 10 passes ended above 1.3 M parameters and 9.5 passes.
+    """
+    often = min(1.0, max(0.0, (epochs - 3) / 6))
+    return max(1.0, num_parameters / (4 * num_train_tokens)) ** (0.15 * often)
+
+
+def context_penalty(context_bytes: float) -> float:
+    """How much worse a model does that sees only this many bytes back."""
+    return 1 + 1.2 / max(16.0, context_bytes)

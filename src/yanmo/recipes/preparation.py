@@ -1,0 +1,192 @@
+"""What precedes training: facts of the corpus, a measured plan, and the text that scores are taken on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import torch
+
+from yanmo.config import format_duration
+from yanmo.corpus.store import Corpus
+from yanmo.data.token_store import TokenStore
+from yanmo.errors import InputError
+from yanmo.models.ngram.characters import quick_baseline, sample_texts
+from yanmo.planning.candidate import Candidate, CorpusFacts, Subject
+from yanmo.planning.cost import measure_step_s
+from yanmo.planning.plan import Plan, make_plan
+from yanmo.planning.probe import Machine, probe, usable_cores
+from yanmo.planning.shapes import build_model
+from yanmo.recipes.goal import GOALS, Goal, text_store
+from yanmo.recipes.settings import PretrainSettings
+from yanmo.recipes.start import Start
+from yanmo.tokenizers.load import Tokenizer
+from yanmo.training.parallel import Group, rows_per_process
+from yanmo.training.replay import OverParts, Replay, replayed_rows
+
+# Facts and trial steps come from this much of the training text.
+_SAMPLE_BYTES = 200_000
+# A score reads at least the first much and by default the second; in a budget, what takes this share of it.
+_LEAST_SCORED_BYTES, _SCORED_BYTES = 8_000, 48_000
+_VALID_TIME_SHARE, _NUM_VALIDATIONS = 0.04, 20
+COMPARING_SHARE = 0.03
+
+
+def goal_of(settings: PretrainSettings, start: Start, tokenizer: Tokenizer) -> Goal:
+    """The goal that settings and start ask for."""
+    return GOALS[start.objective](settings, start, tokenizer)
+
+
+def subject_of(settings: PretrainSettings, start: Start, goal: Goal) -> Subject:
+    """What is to be trained, as a plan knows it."""
+    return Subject(
+        shape=start.shape,
+        outputs_per_token=goal.outputs_per_token,
+        given=start.given,
+        rows_at_once=settings.micro_batch_size,
+        pairs=settings.next_sentence,
+        replay_share=0.0 if settings.replay is None else settings.replay_share,
+    )
+
+
+def plan_run(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    settings: PretrainSettings,
+    start: Start,
+    *,
+    spent_s: float,
+    reserve_s: float,
+) -> Plan:
+    """Measure the machine and choose sizes.
+
+    Args:
+        corpus: to train on.
+        tokenizer: of the run.
+        settings: budget and wishes.
+        start: where weights come from.
+        spent_s: seconds of the budget spent before this call.
+        reserve_s: seconds of the budget that are needed after training.
+
+    Raises:
+        InputError: nothing fits, or the budget is spent.
+    """
+    began_s = time.monotonic()
+    torch.set_num_threads(usable_cores())
+    machine, goal = probe(), goal_of(settings, start, tokenizer)
+    texts = sample_texts(corpus.texts("train"), max_bytes=_SAMPLE_BYTES)
+    sample = text_store(texts, tokenizer, words=goal.words)
+    facts = _facts(corpus, tokenizer, sample)
+    subject = subject_of(settings, start, goal)
+    budget_s = settings.budget_s
+    if budget_s is not None:
+        if start.given is not None:
+            reserve_s += 2 * COMPARING_SHARE * budget_s
+        left_s = budget_s - spent_s - (time.monotonic() - began_s) - reserve_s
+        if left_s <= 0:
+            least = format_duration(budget_s - left_s + 10)
+            raise InputError(
+                f"the budget of {format_duration(budget_s)} is spent before training begins",
+                remedy=f"this corpus and machine need at least {least}",
+            )
+        budget_s = left_s
+    made = make_plan(
+        facts,
+        machine,
+        budget_s=budget_s,
+        wishes=settings.wishes,
+        subject=subject,
+        measure=_trial(settings, goal, subject, sample, machine),
+    )
+    if settings.budget_s is None:
+        return made
+    # Measuring real steps took its time too.
+    planning_s = time.monotonic() - began_s
+    return dataclasses.replace(made, training_s=settings.budget_s - spent_s - planning_s - reserve_s)
+
+
+def split_rows(candidate: Candidate, settings: PretrainSettings) -> tuple[int, int]:
+    """New rows and replayed rows of a step.
+
+    Raises:
+        InputError: a step of one row cannot hold both.
+    """
+    if settings.replay is None:
+        return candidate.batch_size, 0
+    if candidate.batch_size < 2:
+        raise InputError(
+            "a step of one row cannot hold new and old text", remedy="give --batch-size 2 or more"
+        )
+    old = replayed_rows(candidate.batch_size, settings.replay_share)
+    return candidate.batch_size - old, old
+
+
+def micro_batch_size(chosen: Candidate, settings: PretrainSettings, group: Group) -> int:
+    """Rows that a process computes at once: the user's number, or those planned, shared out."""
+    if settings.micro_batch_size is not None:
+        return settings.micro_batch_size
+    return min(chosen.micro_batch_size or chosen.batch_size, rows_per_process(chosen.batch_size, group))
+
+
+def scored_texts(corpus: Corpus, split: str, chosen: Candidate, time_s: float | None) -> list[str]:
+    """Held-out text for one score.
+
+    Args:
+        corpus: where it comes from.
+        split: ``valid`` or ``test``; the other where that one is empty.
+        chosen: tells the speed.
+        time_s: seconds that the score may take; None reads a fixed amount.
+    """
+    limit = _SCORED_BYTES
+    if time_s is not None:
+        # Each token is read about twice, forward alone.
+        seconds_per_token = chosen.predicted_step_s / chosen.batch_tokens / 3
+        limit = max(_LEAST_SCORED_BYTES, min(4 * _SCORED_BYTES, int(time_s / seconds_per_token)))
+    names = (split, "valid" if split == "test" else "test")
+    return sample_texts(corpus.texts(next((n for n in names if corpus.num_bytes(n)), split)), max_bytes=limit)
+
+
+def validation_s(training_s: float | None) -> float | None:
+    """Seconds of each validation, so that all take a small share of training."""
+    return None if training_s is None else _VALID_TIME_SHARE * training_s / _NUM_VALIDATIONS
+
+
+def _facts(corpus: Corpus, tokenizer: Tokenizer, sample: TokenStore) -> CorpusFacts:
+    return CorpusFacts(
+        num_train_bytes=corpus.num_bytes("train"),
+        num_valid_bytes=corpus.num_bytes("valid"),
+        num_test_bytes=corpus.num_bytes("test"),
+        bytes_per_token=sample.num_bytes / sample.num_tokens,
+        vocab_size=tokenizer.vocab_size,
+        ngram_bits_per_byte=quick_baseline(corpus.texts("train"), corpus.texts("valid")),
+    )
+
+
+def _trial(
+    settings: PretrainSettings, goal: Goal, subject: Subject, sample: TokenStore, machine: Machine
+) -> Callable[[Candidate], float]:
+    """Seconds of real steps of a candidate, on rows of the corpus."""
+
+    def measure(candidate: Candidate) -> float:
+        objective = goal.objective(candidate)
+        batches = [
+            goal.batches(sample, batch_size=rows, seq_len=_fitting(candidate, sample), seed=0)
+            for rows in split_rows(candidate, settings)
+            if rows
+        ]
+        return measure_step_s(
+            build_model(subject.model(candidate)),
+            objective if len(batches) == 1 else OverParts(objective),
+            batches[0] if len(batches) == 1 else Replay(*batches),
+            dtype=getattr(torch, machine.dtype),
+            dropout=candidate.dropout,
+            micro_batch_size=candidate.micro_batch_size or candidate.batch_size,
+        )
+
+    return measure
+
+
+def _fitting(candidate: Candidate, sample: TokenStore) -> int:
+    """The context, or what there is of it where the sample is shorter than the corpus."""
+    return min(candidate.max_seq_len, sample.num_tokens - 2)
