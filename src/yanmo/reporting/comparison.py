@@ -24,7 +24,6 @@ MEASURES = {
     "perplexity": Words("perplexity", "困惑度"),
 }
 _NAMES = MEASURES | {
-    "state": Words("state", "状态"),
     "steps": Words("steps", "步数"),
     "tokens": Words("tokens", "词元"),
     "time": Words("time", "用时"),
@@ -137,7 +136,6 @@ def _differences(tables: Sequence[Mapping[str, Value]]) -> Iterator[Row]:
 def _results(runs: Sequence[tuple[RunRecord, RunSummary]]) -> Iterator[Row]:
     measured = dict.fromkeys(name for _, summary in runs for name in summary.valid)
     rows: list[tuple[str, Callable[[RunRecord, RunSummary], str | None]]] = [
-        ("state", lambda _, run: run.state),
         ("parameters", lambda _, run: _written(run.num_parameters, _whole)),
         ("steps", lambda _, run: _written(run.steps, _whole)),
         ("tokens", lambda _, run: _written(run.tokens, _whole)),

@@ -190,8 +190,8 @@ def outcome(record: RunRecord) -> list[Fact]:
     planned_speed = planned_tokens / planned_s if planned_tokens and planned_s else None
     predicted, expected = number(chosen.get("predicted_bits_per_byte")), interval_of(record)
     actual = summary.bits_per_byte or summary.best_valid_bits_per_byte
-    note = None
-    if actual is not None and expected is not None:
+    note, is_over = None, summary.state == "done"
+    if is_over and actual is not None and expected is not None:
         inside = expected[0] <= actual <= expected[1]
         note = (
             Words("inside the interval", "在区间内") if inside else Words("outside the interval", "在区间外")
@@ -199,22 +199,23 @@ def outcome(record: RunRecord) -> list[Fact]:
     bits = "" if predicted is None else f"{predicted:.3f}"
     if bits and expected is not None:
         bits += f" [{expected[0]:.3f}, {expected[1]:.3f}]"
-    rows = [
-        _compared(Words("training time", "训练时间"), planned_s, trained_s, format_duration),
-        _compared(
+    speed = number(result.get("tokens_per_s"))
+    if speed is None and trained_s and summary.tokens:
+        speed = summary.tokens / trained_s
+    written: list[tuple[Words, float | None, float | None, Callable[[float], str]]] = [
+        (Words("training time", "训练时间"), planned_s, trained_s, format_duration),
+        (
             Words("peak memory", "内存峰值"),
             number(chosen.get("predicted_memory_bytes")),
             number(result.get("peak_memory_bytes")),
             format_size,
         ),
-        _compared(
-            Words("tokens per second", "每秒词元数"),
-            planned_speed,
-            number(result.get("tokens_per_s")),
-            _count,
-        ),
-        _compared(Words("steps", "步数"), steps, summary.steps, _count),
-        _compared(_TOKENS, planned_tokens, summary.tokens, _count),
+        (Words("tokens per second", "每秒词元数"), planned_speed, speed, _count),
+        (Words("steps", "步数"), steps, summary.steps, _count),
+        (_TOKENS, planned_tokens, summary.tokens, _count),
+    ]
+    rows = [
+        *(_compared(*entry, is_over=is_over) for entry in written),
         Fact(name=_BITS, expected=bits, value="" if actual is None else f"{actual:.3f}", note=note),
         _energy(record, summary),
     ]
@@ -329,10 +330,16 @@ def _time_axis(longest: float) -> tuple[float, Axis]:
 
 
 def _compared(
-    name: Words, expected: float | None, actual: float | None, write: Callable[[float], str]
+    name: Words,
+    expected: float | None,
+    actual: float | None,
+    write: Callable[[float], str],
+    *,
+    is_over: bool,
 ) -> Fact:
     note = None
-    if expected and actual is not None:
+    # How far a run is from its plan means nothing before its end.
+    if is_over and expected and actual is not None:
         percent = round((actual / expected - 1) * 100)
         change = f"{percent:+d}%" if percent else "0%"
         note = Words(change, change)

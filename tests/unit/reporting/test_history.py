@@ -1,4 +1,4 @@
-"""Metrics as they grow: only what is new is read; a file cut back is read anew; a rollback is shown as one."""
+"""Metrics as they grow: only what is new is read; a file cut back is read anew; a rollback is seen as one."""
 
 from __future__ import annotations
 

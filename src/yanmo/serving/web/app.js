@@ -17,8 +17,12 @@ const chosenModel = () => models.find((model) => model.id === $("model").value) 
 
 // ---- views ----
 
+// The page of `yanmo runs --live` has no model to talk to.
+const isRunsOnly = () => document.body.hasAttribute("data-runs-only");
+
 function currentView() {
   const named = location.hash.slice(1);
+  if (isRunsOnly()) return "runs";
   if (VIEWS.includes(named)) return named;
   return chosenModel() && !chosenModel().chat ? "complete" : "chat";
 }
@@ -41,6 +45,7 @@ function showView() {
 
 async function loadModels() {
   models = (await getJson("v1/models")).data;
+  document.body.toggleAttribute("data-runs-only", models.length === 0);
   drawModels(read("model", ""));
 }
 

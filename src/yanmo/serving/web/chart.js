@@ -24,38 +24,43 @@ export function timeTicks(high, wanted) {
 }
 
 // The beginning of training is far above the rest; the scale gives its room to the rest.
-function yRange(curves, levels) {
-  const bottoms = [...curves.flatMap((curve) => curve.points.map(([, y]) => y)), ...levels.map((level) => level.y)];
-  const low = Math.min(...bottoms);
-  const sorted = [...bottoms].sort((a, b) => a - b);
-  const high = Math.max(sorted[Math.floor(0.97 * (sorted.length - 1))], ...levels.map((level) => level.y));
+function yRange(curves, levels, ends, isWhole) {
+  const marked = [...levels.map((level) => level.y), ...ends.flatMap((end) => [end.low, end.high])];
+  const sorted = [...curves.flatMap((curve) => curve.points.map(([, y]) => y)), ...marked].sort((a, b) => a - b);
+  const low = sorted[0];
+  const share = isWhole ? 1 : 0.97;
+  const high = Math.max(sorted[Math.floor(share * (sorted.length - 1))], ...marked);
   const room = (high - low || Math.abs(low) || 1) * 0.06;
   return [low - room, high + room];
 }
 
-/* curves: { name, tone, faint, points: [[x, y]...] }; levels: { name, tone, y }.
-   options: { label, xTitle, yTitle, xText, yText, xTicks }. */
-export function drawChart(box, curves, levels, options) {
+/* curves: { name, tone, faint, points: [[x, y]...] }.
+   options: { label, xTitle, yTitle, xText, yText, xTicks }, and perhaps
+   levels: { tone, y }, dashed lines; ends: { tone, x, value, low, high }, where a plan expects a curve to end;
+   marks: { tone, x, kind, text }, what went wrong; height, in pixels; isWhole, to show every peak. */
+export function drawChart(box, curves, options) {
+  const { levels = [], ends = [], marks = [] } = options;
   const drawn = curves.filter((curve) => curve.points.length > 0);
   if (!drawn.length) {
     box.replaceChildren(el("p", { className: "fine", textContent: options.nothing }));
     return;
   }
   const width = Math.max(280, box.clientWidth || 640);
-  const height = Math.round(Math.min(420, Math.max(240, width * 0.5)));
-  const xHigh = Math.max(...drawn.flatMap((curve) => curve.points.map(([x]) => x))) || 1;
-  const [yLow, yHigh] = yRange(drawn, levels);
+  const height = options.height ?? Math.round(Math.min(420, Math.max(240, width * 0.5)));
+  const xHigh = Math.max(...drawn.map((curve) => curve.points[curve.points.length - 1][0]), ...ends.map((end) => end.x)) || 1;
+  const [yLow, yHigh] = yRange(drawn, levels, ends, options.isWhole);
   const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
   const x = (value) => MARGIN.left + (value / xHigh) * inner.width;
   const y = (value) => MARGIN.top + ((yHigh - value) / (yHigh - yLow)) * inner.height;
   const scale = { x, y, xHigh, width, height, inner };
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": options.label });
-  const clip = svg("clipPath", { id: "plot" }, svg("rect", { x: MARGIN.left, y: MARGIN.top, ...inner }));
+  const clipped = `plot-${box.id}`;
+  const clip = svg("clipPath", { id: clipped }, svg("rect", { x: MARGIN.left, y: MARGIN.top, ...inner }));
   root.append(svg("defs", {}, clip), axes(scale, yLow, yHigh, options));
-  const plot = svg("g", { "clip-path": "url(#plot)" });
+  const plot = svg("g", { "clip-path": `url(#${clipped})` });
   for (const level of levels) plot.append(levelLine(level, scale));
   for (const curve of drawn) plot.append(curveLine(curve, scale));
-  root.append(plot);
+  root.append(plot, ...ends.map((end) => endMark(end, scale)), ...marks.map((mark) => incidentMark(mark, scale)));
   const reading = el("div", { className: "reading", hidden: true });
   box.replaceChildren(root, reading);
   follow(root, reading, drawn, scale, options);
@@ -88,6 +93,20 @@ function curveLine({ tone, faint, points }, { x, y }) {
   if (points.length > 1) return line;
   const [px, py] = points[0];
   return svg("circle", { cx: x(px), cy: y(py), r: 3, class: `dot tone-${tone}` });
+}
+
+// A dot in its interval.
+function endMark({ tone, x: at, value, low, high }, { x, y }) {
+  const place = x(at) - 5;
+  const bar = svg("path", { d: `M${place} ${y(low)}V${y(high)}M${place - 4} ${y(low)}h8M${place - 4} ${y(high)}h8`, class: "interval" });
+  const dot = svg("circle", { cx: place, cy: y(value), r: 3.5, class: "dot" });
+  return svg("g", { class: `end tone-${tone}` }, bar, ...(Number.isFinite(value) ? [dot] : []));
+}
+
+function incidentMark({ tone, x: at, kind, text }, { x }) {
+  const place = x(at);
+  const shape = kind === "rollback" ? `M${place + 5} ${MARGIN.top}h-10l5 -5z` : `M${place - 4} ${MARGIN.top - 6}l8 8m0 -8l-8 8`;
+  return svg("path", { d: shape, class: `incident ${kind} tone-${tone}` }, svg("title", {}, text));
 }
 
 function nearest(points, wanted) {
