@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
-from yanmo.cli.sizes import GoOn, Method, Sizes, settings_of
+from yanmo.cli.sizes import Computing, GoOn, Method, Sizes, settings_of
 
 
 def pretrain(
@@ -19,6 +19,7 @@ def pretrain(
     method: Method = Method(),
     sizes: Sizes = Sizes(),
     go_on: GoOn = GoOn(),
+    computing: Computing = Computing(),
     seed: Seed = 0,
     force: Force = False,
     dry_run: DryRun = False,
@@ -32,7 +33,7 @@ def pretrain(
     from yanmo.recipes import pretrain as recipe
     from yanmo.recipes.conclusion import conclusion
 
-    settings = settings_of(budget, sizes, seed, method=method, go_on=go_on)
+    settings = settings_of(budget, sizes, seed, method=method, go_on=go_on, computing=computing)
     if dry_run:
         made = recipe.plan(corpus, settings=settings)
         emit(made.to_json(), plan_table(made), as_json=json)

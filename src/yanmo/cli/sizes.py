@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _METHOD = Group("What is trained", sort_key=1)
 _SIZES = Group("Sizes, where the plan's are not wanted", sort_key=2)
 _GO_ON = Group("Going on from a model", sort_key=3)
+_MACHINE = Group("Where and how it is computed", sort_key=4)
 
 
 @Parameter(name="*", group=_METHOD)
@@ -58,6 +59,22 @@ class Sizes:
     checkpoint_every: Annotated[str, Parameter(help="Time between checkpoints.")] = "30s"
 
 
+@Parameter(name="*", group=_MACHINE)
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """Where it is computed, and how it is shared between the processes that torchrun started."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Parameter(help="What computes; a GPU where there is one.")
+    ] = "auto"
+    parallelism: Annotated[
+        Literal["replicated", "sharded"], Parameter(help="Each process holds the whole model, or a part.")
+    ] = "replicated"
+    tensorboard: Annotated[
+        bool, Parameter(negative="", help="Write TensorBoard events too, below the run.")
+    ] = False
+
+
 @Parameter(name="*", group=_GO_ON)
 @dataclass(frozen=True, kw_only=True)
 class GoOn:
@@ -79,6 +96,7 @@ def settings_of(
     *,
     method: Method = Method(),
     go_on: GoOn = GoOn(),
+    computing: Computing = Computing(),
 ) -> PretrainSettings:
     """Settings of a pretraining run from flags.
 
@@ -101,6 +119,7 @@ def settings_of(
         budget_s=None if budget is None else parse_duration_s(budget),
         **vars(method),
         **vars(go_on),
+        **vars(computing),
         vocab_size=sizes.vocab_size,
         tokenizer=sizes.tokenizer,
         seed=seed,

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
-from yanmo.cli.sizes import Method, Sizes, settings_of
+from yanmo.cli.sizes import Computing, Method, Sizes, settings_of
 
 
 def train(
@@ -17,6 +17,7 @@ def train(
     out: Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME of the source.")] = None,
     method: Method = Method(),
     sizes: Sizes = Sizes(),
+    computing: Computing = Computing(),
     seed: Seed = 0,
     force: Force = False,
     dry_run: DryRun = False,
@@ -29,7 +30,7 @@ def train(
 
     if not source:
         raise InputError("no source given", remedy="yanmo train my-folder/ --budget 30m")
-    settings = settings_of(budget, sizes, seed, method=method)
+    settings = settings_of(budget, sizes, seed, method=method, computing=computing)
     tune_process()
     from yanmo.recipes import train as recipe
     from yanmo.recipes.conclusion import conclusion

@@ -93,6 +93,7 @@ class Candidate(Sizes):
     predicted_step_s: float
     predicted_s: float
     predicted_memory_bytes: int
+    predicted_energy_wh: float | None = None
     predicted_bits_per_byte: float | None = None
     interval: tuple[float, float] | None = None
 

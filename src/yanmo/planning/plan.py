@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from yanmo.config import format_duration, format_size
+from yanmo.energy import predict_wh
 from yanmo.errors import InputError
 from yanmo.models.lstm import LstmConfig
 from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
@@ -236,6 +237,7 @@ class _Planner:
             predicted_step_s=step_s,
             predicted_s=num_steps * step_s,
             predicted_memory_bytes=predict_memory_bytes(shape, machine),
+            predicted_energy_wh=predict_wh(num_steps * step_s, machine.cores),
             predicted_bits_per_byte=expected if subject.predicts_loss else None,
             interval=LAW.interval(expected) if subject.predicts_loss else None,
         )

@@ -63,9 +63,14 @@ class Shape:
     predicts_loss: bool = False
 
 
-def build_model(config: ModelConfig) -> Transformer | LstmModel:
-    """The network of a config, with weights drawn from torch's global generator."""
-    return LstmModel(config) if isinstance(config, LstmConfig) else Transformer(config)
+def build_model(config: ModelConfig, *, draw: bool = True) -> Transformer | LstmModel:
+    """The network of a config.
+
+    Args:
+        config: what to build.
+        draw: draw the weights from torch's global generator; False leaves a Transformer's as they come.
+    """
+    return LstmModel(config) if isinstance(config, LstmConfig) else Transformer(config, draw=draw)
 
 
 def sizes_of(config: ModelConfig, context: int) -> Sizes:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from yanmo.corpus.store import Corpus
-from yanmo.planning.candidate import Candidate
-from yanmo.recipes.goal import Goal
-from yanmo.recipes.preparation import COMPARING_SHARE, scored_texts
+from yanmo.planning.shapes import ModelConfig, build_model
+from yanmo.recipes.preparation import COMPARING_SHARE, Prepared, scored_texts
 from yanmo.recipes.run_folder import BEFORE_FILE, RunFolder
 from yanmo.recipes.start import Network
 from yanmo.reporting.progress import say
@@ -23,48 +22,50 @@ class Comparison:
     """The same texts, scored twice; those of the test split where there is one."""
 
     def __init__(
-        self, goal: Goal, chosen: Candidate, new: Corpus, old: Corpus | None, *, budget_s: float | None
+        self, prepared: Prepared, new: Corpus, old: Corpus | None, *, budget_s: float | None
     ) -> None:
         """Choose the texts.
 
         Args:
-            goal: scores them.
-            chosen: tells the speed, and the context.
+            prepared: scores them, and knows the speed and the context.
             new: corpus that is trained on.
             old: corpus that is replayed, or None.
             budget_s: of the run; a fixed amount of text is read where None.
         """
         corpora = {"new": new} if old is None else {"new": new, "old": old}
         time_s = None if budget_s is None else COMPARING_SHARE * budget_s / len(corpora)
+        chosen, self._dtype = prepared.chosen, prepared.dtype
         texts = {name: scored_texts(c, "test", chosen, time_s) for name, c in corpora.items()}
         self._scorers = {
-            name: goal.validation(held_out, seq_len=chosen.max_seq_len) for name, held_out in texts.items()
+            name: prepared.goal.validation(held_out, seq_len=chosen.max_seq_len)
+            for name, held_out in texts.items()
         }
 
-    def take_before(self, run: RunFolder, network: Network) -> None:
+    def before(self, run: RunFolder, network: Network) -> None:
         """Score the model as it came, unless an earlier session did."""
         if run.read(BEFORE_FILE) is not None:
             return
         if "old" not in self._scorers:
             say("no --replay corpus: what the model forgets is not measured")
-        before = self._scores(network)
-        run.write(BEFORE_FILE, before)
-        say("; ".join(f"before, {name} text: {_words(score)}" for name, score in before.items()))
+        scores = self._scores(network.config, dict(network.named_parameters()))
+        run.write(BEFORE_FILE, scores)
+        say("; ".join(f"before, {name} text: {_words(score)}" for name, score in scores.items()))
 
-    def take_after(self, run: RunFolder, network: Network, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    def after(self, run: RunFolder, config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Score the model with its last weights.
 
         Returns:
             ``before`` and ``after``, each with ``new`` and, where there is old text, ``old``.
         """
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                parameter.copy_(weights[name])
-        return {"before": run.read(BEFORE_FILE), "after": self._scores(network)}
+        return {"before": run.read(BEFORE_FILE), "after": self._scores(config, weights)}
 
-    def _scores(self, network: Network) -> Scores:
-        network.eval()
-        network.set_dropout(0.0)
+    @torch.no_grad()
+    def _scores(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> Scores:
+        # A network of its own: that of the run may be parted over processes.
+        network = build_model(config, draw=False)
+        network.to(self._dtype).eval()
+        for name, parameter in network.named_parameters():
+            parameter.copy_(weights[name])
         return {name: score(network) for name, score in self._scorers.items()}
 
 

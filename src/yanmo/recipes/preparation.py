@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -31,6 +32,29 @@ _SAMPLE_BYTES = 200_000
 _LEAST_SCORED_BYTES, _SCORED_BYTES = 8_000, 48_000
 _VALID_TIME_SHARE, _NUM_VALIDATIONS = 0.04, 20
 COMPARING_SHARE = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a run has before it trains.
+
+    Attributes:
+        start: where weights come from.
+        tokenizer: of the run.
+        goal: objective and all that goes with it.
+        stores: training tokens; behind them those of text that is replayed.
+        chosen: sizes, rates and steps.
+        training_s: seconds of training in all; None where steps are counted.
+        dtype: type that the network computes in.
+    """
+
+    start: Start
+    tokenizer: Tokenizer
+    goal: Goal
+    stores: tuple[TokenStore, ...]
+    chosen: Candidate
+    training_s: float | None
+    dtype: torch.dtype
 
 
 def goal_of(settings: PretrainSettings, start: Start, tokenizer: Tokenizer) -> Goal:

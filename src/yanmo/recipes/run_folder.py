@@ -22,8 +22,9 @@ SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "
 EVALUATION_FILE, MACHINE_FILE, BEFORE_FILE = "evaluation.json", "machine.json", "before.json"
 # What decides a run's result goes last, so that a kill while clearing leaves a run.
 _WRITTEN = (
-    *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "report.html", METRICS_FILE),
-    *(RESULT_FILE, EVALUATION_FILE, BEFORE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
+    *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "tensorboard"),
+    *("report.html", METRICS_FILE, RESULT_FILE, EVALUATION_FILE, BEFORE_FILE),
+    *(MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
 )
 
 

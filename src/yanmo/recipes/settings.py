@@ -24,7 +24,7 @@ OBJECTIVE_OF: Mapping[ShapeName, ObjectiveName] = {
     "encoder-decoder": "denoising",
 }
 # Settings that change how a run goes on a machine and not what comes of it.
-_NOT_RECORDED = ("checkpoint_every_s",)
+_NOT_RECORDED = ("checkpoint_every_s", "device", "parallelism", "tensorboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,12 @@ class PretrainSettings:
     micro_batch_size: int | None = None
     """Rows whose gradients are computed at once; those of a step are summed. All of them where None."""
     checkpoint_every_s: float = 30.0
+    device: str = "auto"
+    """As of ``choose_device``."""
+    parallelism: Literal["replicated", "sharded"] = "replicated"
+    """What each of several processes holds of the model: all of it, or a part."""
+    tensorboard: bool = False
+    """Write TensorBoard events too."""
     wishes: Wishes = field(default_factory=Wishes)
 
     def __post_init__(self) -> None:
