@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.errors import InputError
-from yanmo.nn.context import Context
+from yanmo.nn import kernels
+from yanmo.nn.attention_products import attention_products
+from yanmo.nn.context import Context, Rotary
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.linear import FusedLinear
 from yanmo.nn.norm import NormConfig, build_norm
 from yanmo.nn.packing import Run, Segments, paired_runs
-from yanmo.nn.position import apply_rotary
+from yanmo.nn.split_heads import Heads, split_heads, turned
 
 # In bf16 and up to this length, plain matrix products beat the CPU flash kernel forward and backward;
 # in float32 the kernel is twice as fast (benchmarks/LOG.md).
@@ -106,7 +108,7 @@ class _Heads(nn.Module):
 
     def _attend(
         self,
-        q_BTHE: Tensor,
+        q_BHTE: Tensor,
         k_BKSE: Tensor,
         v_BKSE: Tensor,
         *,
@@ -115,7 +117,7 @@ class _Heads(nn.Module):
     ) -> Tensor:
         """Attend and join the heads: (B, T, H * E)."""
         out_BHTE = attend(
-            q_BTHE.transpose(1, 2),
+            q_BHTE,
             k_BKSE,
             v_BKSE,
             scale=self._scale,
@@ -138,11 +140,7 @@ class Attention(_Heads):
         self.qkv = FusedLinear(d_model, widths, bias=config.qkv_bias)
         self._build_ends(d_model, norm)
         self._window, self._local = window, local
-        self._heads = {
-            QkNorm.NONE: self._plain_heads,
-            QkNorm.HEAD: self._normed_heads,
-            QkNorm.FULL: self._normed_whole,
-        }[config.qk_norm]
+        self._heads = self._normed_whole if config.qk_norm is QkNorm.FULL else self._split_heads
 
     def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
         """Attend to the tokens of the same text that each may see.
@@ -155,47 +153,36 @@ class Attention(_Heads):
         Returns:
             out_BTD.
         """
-        q_BTHE, k_BTKE, v_BTKE = self._heads(self.qkv(x_BTD))
         rotary = context.local_rotary if self._local else context.rotary
-        if rotary is not None:
-            q_BTHE, k_BTKE = apply_rotary(q_BTHE, *rotary), apply_rotary(k_BTKE, *rotary)
+        q_BHTE, k_BKSE, v_BKSE = self._heads(self.qkv(x_BTD), rotary)
         if context.segments is not None:
             assert cache is None, "packed texts have no cache"
-            return self.out(self._attend_packed(q_BTHE, k_BTKE, v_BTKE, context, context.segments))
-        k_BKSE, v_BKSE = k_BTKE.transpose(1, 2), v_BTKE.transpose(1, 2)
+            return self.out(self._attend_packed(q_BHTE, k_BKSE, v_BKSE, context, context.segments))
         if cache is not None:
             k_BKSE, v_BKSE = cache.append(k_BKSE, v_BKSE)
-        bias = context.bias(q_BTHE.shape[1], k_BKSE.shape[2], self._window, q_BTHE.dtype)
-        return self.out(self._attend(q_BTHE, k_BKSE, v_BKSE, causal=context.causal, bias=bias))
+        bias = context.bias(q_BHTE.shape[2], k_BKSE.shape[2], self._window, q_BHTE.dtype)
+        return self.out(self._attend(q_BHTE, k_BKSE, v_BKSE, causal=context.causal, bias=bias))
 
     def _attend_packed(
-        self, q_1NHE: Tensor, k_1NKE: Tensor, v_1NKE: Tensor, context: Context, segments: Segments
+        self, q_1HNE: Tensor, k_1KNE: Tensor, v_1KNE: Tensor, context: Context, segments: Segments
     ) -> Tensor:
         def attend_run(run: Run, _: Run) -> Tensor:
-            bias = context.bias(run.length, run.length, self._window, q_1NHE.dtype)
-            k_BKSE, v_BKSE = (_rows(x, run).transpose(1, 2) for x in (k_1NKE, v_1NKE))
-            return self._attend(_rows(q_1NHE, run), k_BKSE, v_BKSE, causal=context.causal, bias=bias)
+            bias = context.bias(run.length, run.length, self._window, q_1HNE.dtype)
+            q_BHTE, k_BKTE, v_BKTE = (_rows(x, run) for x in (q_1HNE, k_1KNE, v_1KNE))
+            return self._attend(q_BHTE, k_BKTE, v_BKTE, causal=context.causal, bias=bias)
 
         return _over_runs(attend_run, segments, segments)
 
-    def _plain_heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        config = self.config
-        sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
-        q_BTHE, k_BTKE, v_BTKE = qkv.unflatten(-1, (-1, config.head_dim)).split(sizes, dim=2)
-        return q_BTHE, k_BTKE, v_BTKE
+    def _split_heads(self, qkv_BTF: Tensor, rotary: Rotary | None) -> Heads:
+        norms = None if self.config.qk_norm is QkNorm.NONE else (self.query_norm, self.key_norm)
+        sizes = (self.config.num_heads, self.config.num_kv_heads, self.config.head_dim)
+        return split_heads(qkv_BTF, sizes, norms, rotary)
 
-    def _normed_heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q_BTHE, k_BTKE, v_BTKE = self._plain_heads(qkv)
-        return self.query_norm(q_BTHE), self.key_norm(k_BTKE), v_BTKE
-
-    def _normed_whole(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = qkv.split(self.qkv.parts, dim=-1)
-        split = (-1, self.config.head_dim)
-        return (
-            self.query_norm(q).unflatten(-1, split),
-            self.key_norm(k).unflatten(-1, split),
-            v.unflatten(-1, split),
-        )
+    def _normed_whole(self, qkv_BTF: Tensor, rotary: Rotary | None) -> Heads:
+        q, k, v = qkv_BTF.split(self.qkv.parts, dim=-1)
+        parts = (self.query_norm(q), self.key_norm(k), v)
+        q_BTHE, k_BTKE, v_BTKE = (part.unflatten(-1, (-1, self.config.head_dim)) for part in parts)
+        return turned(q_BTHE, k_BTKE, v_BTKE, rotary)
 
 
 class CrossAttention(_Heads):
@@ -213,7 +200,7 @@ class CrossAttention(_Heads):
         memory = context.memory
         assert memory is not None, "cross-attention needs an encoder's output"
         split = (-1, self.config.head_dim)
-        q_BTHE = self.query(x_BTD).unflatten(-1, split)
+        q_BHTE = self.query(x_BTD).unflatten(-1, split).transpose(1, 2)
         held = None if cache is None else cache.memory
         if held is None:
             k_BSKE, v_BSKE = self.key_value(memory.hidden_BSD).unflatten(-1, split).chunk(2, dim=2)
@@ -222,26 +209,24 @@ class CrossAttention(_Heads):
                 cache.memory = held
         k_BKSE, v_BKSE = held
         if memory.segments is None:
-            bias = memory.bias(q_BTHE.dtype)
-            return self.out(self._attend(q_BTHE, k_BKSE, v_BKSE, causal=False, bias=bias))
+            bias = memory.bias(q_BHTE.dtype)
+            return self.out(self._attend(q_BHTE, k_BKSE, v_BKSE, causal=False, bias=bias))
         # Packed sources: the targets are packed too, or rows of equal length.
-        rows, length = q_BTHE.shape[:2]
+        rows, length = x_BTD.shape[:2]
         targets = context.segments or Segments([length] * rows)
-        q_1NHE = q_BTHE.reshape(1, rows * length, *q_BTHE.shape[2:])
+        q_1HNE = q_BHTE.transpose(0, 1).flatten(1, 2).unsqueeze(0)
 
         def attend_run(target: Run, source: Run) -> Tensor:
-            keys_BKSE, values_BKSE = (
-                _rows(x.transpose(1, 2), source).transpose(1, 2) for x in (k_BKSE, v_BKSE)
-            )
-            return self._attend(_rows(q_1NHE, target), keys_BKSE, values_BKSE, causal=False, bias=None)
+            keys_BKSE, values_BKSE = (_rows(x, source) for x in (k_BKSE, v_BKSE))
+            return self._attend(_rows(q_1HNE, target), keys_BKSE, values_BKSE, causal=False, bias=None)
 
         out = _over_runs(attend_run, targets, memory.segments)
         return self.out(out.view(rows, length, -1))
 
 
-def _rows(x_1NHE: Tensor, run: Run) -> Tensor:
-    """A run of a packed row as a dense batch (rows, length, H, E)."""
-    return x_1NHE[0, run.tokens].unflatten(0, (run.rows, run.length))
+def _rows(x_1HNE: Tensor, run: Run) -> Tensor:
+    """A run of a packed row as a dense batch (rows, H, length, E)."""
+    return x_1HNE[0, :, run.tokens].unflatten(1, (run.rows, run.length)).transpose(0, 1)
 
 
 def _over_runs(attend_run: Callable[[Run, Run], Tensor], queries: Segments, keys: Segments) -> Tensor:
@@ -276,9 +261,12 @@ def attend(
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
     # The type is asked first: a graph that is traced for any length must not depend on this one.
-    suits_kernel = q_BHTE.dtype == torch.float32 or num_all > _MATMUL_MAX_SEQ_LEN
-    square_or_free = num_new == num_all or not causal or bias is not None
-    if suits_kernel and square_or_free and softcap is None:
+    suits_flash = q_BHTE.dtype == torch.float32 or num_all > _MATMUL_MAX_SEQ_LEN
+    is_square = num_new == num_all
+    is_plain = bias is None and softcap is None
+    if not suits_flash and is_plain and (is_square or not causal) and kernels.suit(q_BHTE, k_BKSE, v_BKSE):
+        return attention_products(q_BHTE, k_BKSE, v_BKSE, scale=scale, causal=causal)
+    if suits_flash and (is_square or not causal or bias is not None) and softcap is None:
         return functional.scaled_dot_product_attention(
             q_BHTE,
             k_BKSE,

@@ -14,8 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Float32 logits of one chunk: 4 MiB stays near the cache and is large enough for full-speed products.
-_CHUNK_BYTES = 4 * 2**20
+from yanmo.nn import kernels
+from yanmo.nn.kernels import operations
+
+# Float32 logits of one chunk. With more rows the products are faster, and the weight's gradient, as large as
+# the weight, is added to less often; with fewer bytes more stays in the cache (benchmarks/LOG.md).
+_CHUNK_BYTES = 16 * 2**20
 
 
 def rows_per_chunk(vocab_size: int) -> int:
@@ -47,11 +51,24 @@ def token_losses(
     losses = []
     for start in range(0, len(hidden_ND), step):
         rows = slice(start, start + step)
-        logits_CV = functional.linear(hidden_ND[rows], weight_VD, bias_V).float()
+        logits_CV = functional.linear(hidden_ND[rows], weight_VD, bias_V)
         if softcap is not None:
-            logits_CV = torch.tanh(logits_CV / softcap) * softcap
-        losses.append(functional.cross_entropy(logits_CV, targets_N[rows], reduction="none"))
+            logits_CV = torch.tanh(logits_CV.float() / softcap) * softcap
+        losses.append(loss_and_gradient(logits_CV, targets_N[rows])[0])
     return torch.cat(losses) if losses else torch.zeros(0)
+
+
+def loss_and_gradient(logits_CV: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of each row (float32 nats) and its gradient by the logits, which may be written over them."""
+    if kernels.suit(logits_CV):
+        return operations.cross_entropy_(logits_CV, targets_C), logits_CV
+    log_share_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+    loss_C = functional.nll_loss(log_share_CV, targets_C, reduction="none")
+    # d loss / d logits = softmax(logits) - one_hot(target).
+    grad_CV = log_share_CV.exp_()
+    ones_C1 = torch.ones(len(targets_C), 1)
+    grad_CV.scatter_add_(1, targets_C[:, None], -ones_C1)
+    return loss_C, grad_CV.to(logits_CV.dtype)
 
 
 def linear_cross_entropy(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
@@ -78,14 +95,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         step = rows_per_chunk(weight_VD.shape[0])
         for start in range(0, len(hidden_ND), step):
             rows = slice(start, start + step)
-            hidden_CD, targets_C1 = hidden_ND[rows], targets_N[rows, None]
-            logits_CV = (hidden_CD @ weight_VD.T).float()
-            log_z_C1 = torch.logsumexp(logits_CV, dim=-1, keepdim=True)
-            loss += (log_z_C1 - logits_CV.gather(1, targets_C1)).sum()
-            # d loss / d logits = softmax(logits) - one_hot(target), written over the logits.
-            grad_CV = logits_CV.sub_(log_z_C1).exp_()
-            grad_CV.scatter_add_(1, targets_C1, torch.full_like(targets_C1, -1, dtype=torch.float32))
-            grad_CV = grad_CV.to(hidden_CD.dtype)
+            hidden_CD = hidden_ND[rows]
+            loss_C, grad_CV = loss_and_gradient(hidden_CD @ weight_VD.T, targets_N[rows])
+            loss += loss_C.sum()
             torch.mm(grad_CV, weight_VD, out=grad_hidden_ND[rows])
             grad_weight_VD += grad_CV.T @ hidden_CD
         ctx.save_for_backward(grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype))

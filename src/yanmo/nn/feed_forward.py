@@ -7,6 +7,7 @@ Squared ReLU: So et al. 2021 (arXiv 2109.08668, section 3.1). Experts chosen by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from yanmo.errors import InputError
+from yanmo.nn import kernels
+from yanmo.nn.kernels import operations
 from yanmo.nn.linear import FusedLinear
 
 
@@ -52,6 +56,16 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.QUICK_GELU: _quick_gelu,
     Activation.SILU: functional.silu,
     Activation.TANH: torch.tanh,
+}
+
+
+# (linear, cubic) of those that are x * sigmoid(linear * x + cubic * x^3), which kernels know. The tanh of
+# GELU's approximation (Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2) is such a sigmoid too.
+_GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
+_SIGMOID_CURVES = {
+    Activation.SILU: (1.0, 0.0),
+    Activation.QUICK_GELU: (1.702, 0.0),
+    Activation.GELU_TANH: (_GELU_SLOPE, 0.044715 * _GELU_SLOPE),
 }
 
 
@@ -170,15 +184,39 @@ class Experts(nn.Module):
 
 def gate(activation: Activation) -> Callable[[Tensor], Tensor]:
     """From gate and up side by side to act(gate) * up."""
-    if activation is Activation.SILU:
-        return _SiluGate.apply
-    act = ACTIVATIONS[activation]
+    by_operators = _SiluGate.apply if activation is Activation.SILU else _gate_of(ACTIVATIONS[activation])
+    curve = _SIGMOID_CURVES.get(activation)
+    if curve is None:
+        return by_operators
 
+    def gated(gate_up: Tensor) -> Tensor:
+        return _FusedGate.apply(gate_up, *curve) if kernels.suit(gate_up) else by_operators(gate_up)
+
+    return gated
+
+
+def _gate_of(act: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     def gated(gate_up: Tensor) -> Tensor:
         opened, up = gate_up.chunk(2, dim=-1)
         return act(opened) * up
 
     return gated
+
+
+class _FusedGate(torch.autograd.Function):
+    """act(gate) * up by the kernels, for act(x) = x * sigmoid(linear * x + cubic * x^3)."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor, linear: float, cubic: float) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        ctx.curve = (linear, cubic)
+        return operations.gate(gate_up, linear, cubic)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (gate_up,) = ctx.saved_tensors
+        return operations.gate_backward(grad_outputs[0], gate_up, *ctx.curve), None, None
 
 
 class _SiluGate(torch.autograd.Function):

@@ -14,6 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from yanmo.nn import kernels
+from yanmo.nn.kernels import operations
 
 
 class NormKind(StrEnum):
@@ -50,14 +54,32 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out as in."""
-        normalised: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
+        function = _FusedRMSNorm if kernels.suit(x, self.weight) else _RMSNorm
+        normalised: Tensor = function.apply(x, self.weight, self.eps)
         return normalised
+
+
+class _FusedRMSNorm(torch.autograd.Function):
+    """``_RMSNorm`` by the kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        y, scale_N = operations.rms_norm(x, weight, eps)
+        ctx.save_for_backward(x, weight, scale_N)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        return *operations.rms_norm_backward(grad_outputs[0], *ctx.saved_tensors), None
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        norm = torch.linalg.vector_norm(
+            x, dim=-1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)
+        )
         scale = (norm.square_().div_(x.shape[-1]).add_(eps)).rsqrt_().to(x.dtype)
         unit = x * scale
         ctx.save_for_backward(unit, scale, weight)
