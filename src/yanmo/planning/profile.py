@@ -1,15 +1,17 @@
 """Where the time of a training step goes: real steps under plain timers and under torch's profiler.
 
-The timers say how long each phase of a step takes; the profiler says how its operators share that time. What the
-profiler itself costs is not counted: seconds of a phase are those of the timers, and what its operators leave of
-them is Python and the framework around. Operators are told apart by their names and by those of the functions
-they run in, so nothing in the model has to be marked; what the fused kernels do is the own time of theirs.
+The timers say how long each phase of a step takes; the profiler says how its operators share that time. What
+the profiler itself costs is not counted: seconds of a phase are those of the timers, and what its operators
+leave of them is Python and the framework around. Operators are told apart by their names and by those of the
+functions they run in, so nothing in the model has to be marked; what the fused kernels do is the own time of
+the functions that call them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 import statistics
 import time
 from collections import defaultdict
@@ -17,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-import torch
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -106,10 +107,10 @@ def profile_steps(
         occasions: what happens between steps, each called once; its time is spread over its steps.
 
     Returns:
-        Plain values: ``step_s`` (median, occasions included), ``tokens_per_s``, ``share_of_peak`` (products of
-        the model over the whole step), ``peak_flop_per_s``, ``peak_memory_bytes``, ``num_steps``,
-        ``batch_tokens``, ``kinds`` (name, seconds, share, and share_of_peak of products) and ``operators`` (the
-        slowest: name, kind, calls and seconds a step).
+        Plain values: ``step_s`` (median, occasions included), ``tokens_per_s``, ``share_of_peak`` (products
+        of the model over the whole step), ``peak_flop_per_s``, ``peak_memory_bytes``, ``num_steps``,
+        ``batch_tokens``, ``kinds`` (name, seconds, share, and share_of_peak of products) and ``operators``
+        (the slowest: name, kind, calls and seconds a step, as the profiler saw them).
     """
     step(_unmarked)
     timers = [_timed(step) for _ in range(num_steps)]
@@ -146,14 +147,14 @@ def profile_table(made: Mapping[str, Any]) -> str:
     lines = [
         f"a step of {made['batch_tokens']:,} tokens takes {made['step_s'] * 1e3:,.1f} ms: "
         f"{made['tokens_per_s']:,.0f} tokens/s, {made['share_of_peak']:.0%} of the matrix products' peak "
-        f"({made['peak_flop_per_s'] / 1e9:,.0f} GFLOP/s); most memory {format_size(made['peak_memory_bytes'])}"
+        f"({made['peak_flop_per_s'] / 1e9:,.0f} GFLOP/s), {format_size(made['peak_memory_bytes'])} of memory"
     ]
     for kind in made["kinds"]:
         bar = "#" * round(30 * kind["share"])
         of_peak = f"  {kind['share_of_peak']:.0%} of peak" if "share_of_peak" in kind else ""
         took = f"{kind['seconds'] * 1e3:9.2f} ms {kind['share']:6.1%}"
         lines.append(f"  {kind['name']:<22s} {took}  {bar}{of_peak}".rstrip())
-    lines.append("slowest operators:")
+    lines.append("slowest operators, under the profiler:")
     for operator in made["operators"]:
         took = f"{operator['seconds'] * 1e3:9.2f} ms"
         lines.append(
@@ -184,6 +185,8 @@ def _timed(step: Step) -> dict[str, float]:
 
 
 def _profiled(step: Step, num_steps: int) -> Sequence[FunctionEvent]:
+    # Else it writes lines of its own to stderr.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as made:
         for _ in range(num_steps):
             step(lambda phase: record_function(_MARK + phase))
@@ -203,7 +206,8 @@ def _sorted_out(
         kind = _kind(event.name, around, phase)
         own_s = event.self_cpu_time_total / 1e6 / num_steps
         kinds_s[phase, kind] += own_s
-        flop[kind] += _flop(event.name, event.input_shapes or []) / num_steps
+        shapes: Any = event.input_shapes
+        flop[kind] += _flop(event.name, shapes or ()) / num_steps
         if not event.name.startswith(_MARK):
             operators[event.name, kind][0] += own_s
             operators[event.name, kind][1] += 1 / num_steps

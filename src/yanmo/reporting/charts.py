@@ -138,6 +138,34 @@ def bar_chart(bars: Sequence[tuple[Words, float]], *, name: str, title: Words) -
     return _svg(name, title, spoken, parts, (width, row * len(bars)))
 
 
+def stacked_bar(parts: Sequence[tuple[Words, float, str]], *, name: str, title: Words) -> Markup:
+    """Draw shares of a whole as one bar, as one SVG element; the names stand in a table beside it.
+
+    Args:
+        parts: names, shares of 1, and colours, from left to right.
+        name: identifier of the chart within its page.
+        title: what the chart shows.
+    """
+    whole = sum(share for _, share, _ in parts)
+    if whole <= 0:
+        return Markup("")
+    width, place, drawn = 760, 0.0, []
+    for _, share, color in parts:
+        length = width * share / whole
+        drawn.append(
+            Markup(
+                '<rect x="{:.1f}" y="2" width="{:.1f}" height="26" fill="{}" stroke="var(--paper, #fff)"/>'
+            ).format(place, length, color)
+        )
+        if length > 40:
+            drawn.append(
+                _plain(f"{share:.0%}", place + length / 2, 20, anchor="middle", fill="var(--paper, #fff)")
+            )
+        place += length
+    spoken = [Words(f"{words.en} {share:.0%}", f"{words.zh} {share:.0%}") for words, share, _ in parts]
+    return _svg(name, title, spoken, drawn, (width, 30))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A number with its interval, one row of an interval chart."""

@@ -17,6 +17,7 @@ import jinja2
 from yanmo.reporting import sections
 from yanmo.reporting.axes import Words
 from yanmo.reporting.charts import bar_chart
+from yanmo.reporting.profiles import profile_of
 from yanmo.reporting.runs import RunRecord, number, read_object, read_run, summarise
 
 Language = Literal["en", "zh"]
@@ -107,6 +108,9 @@ def run_report(
         shape=sections.shape(record),
         figures=sections.figures(record),
         outcome=sections.outcome(record),
+        incidents=sections.incidents(record),
+        forgetting=sections.forgetting(record),
+        profile=profile_of(record),
         samples=sections.samples(record),
         tables=[
             (Words("Settings", "设置"), list(sections.flat(record.settings))),

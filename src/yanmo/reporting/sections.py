@@ -251,6 +251,33 @@ def incidents(record: RunRecord) -> list[Fact]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A score before and after going on with a model."""
+
+    name: Words
+    before: str
+    after: str
+
+
+def forgetting(record: RunRecord) -> list[Change]:
+    """Perplexity on new and on old text before and after continued pretraining; empty for other runs."""
+    before, after = table_in(record.result, "before"), table_in(record.result, "after")
+    texts = {"new": Words("the new text", "新文本"), "old": Words("the old text", "旧文本")}
+    measures = {
+        "perplexity": Words("perplexity on", "困惑度："),
+        "bits_per_byte": Words("bits per byte of", "每字节比特数："),
+    }
+    changes = []
+    for text, words in texts.items():
+        for measure, said in measures.items():
+            first, last = (number(table_in(scores, text).get(measure)) for scores in (before, after))
+            if first is not None and last is not None:
+                name = Words(f"{said.en} {words.en}", f"{said.zh}{words.zh}")
+                changes.append(Change(name=name, before=f"{first:.4g}", after=f"{last:.4g}"))
+    return changes
+
+
 def samples(record: RunRecord, limit: int = 4) -> list[tuple[int, str]]:
     """What the model wrote along the way: the first sample, some between, and the last."""
     rows = [
@@ -316,9 +343,10 @@ def _measure_name(name: str) -> Words:
 
 
 def _reason(row: Mapping[str, Any]) -> Words | None:
-    """Whatever else the loop wrote of an incident, as it wrote it."""
-    rest = ", ".join(f"{key} {_leaf(value)}" for key, value in row.items() if key not in ("kind", "step"))
-    return Words(rest, rest) if rest else None
+    if (origin := number(row.get("from_step"))) is not None:
+        return Words(f"from step {origin:,.0f}", f"从第 {origin:,.0f} 步")
+    reason = row.get("reason")
+    return Words(reason, reason) if isinstance(reason, str) else None
 
 
 def _time_axis(longest: float) -> tuple[float, Axis]:

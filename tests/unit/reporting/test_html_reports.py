@@ -11,8 +11,8 @@ import pytest
 
 from yanmo.reporting.html import corpus_report, run_report, write_corpus_report, write_run_report
 from yanmo.reporting.metrics_log import MetricsLog
-from yanmo.reporting.runs import read_run
-from yanmo.reporting.sections import outcome, samples, verdict
+from yanmo.reporting.runs import RunRecord, read_run
+from yanmo.reporting.sections import forgetting, outcome, samples, verdict
 
 _VOID = {"meta", "input", "br", "link", "img"}
 
@@ -227,3 +227,59 @@ def test_a_corpus_that_lost_nothing_shows_no_reasons() -> None:
     )
     assert "Rejected" not in page.words["en"]
     assert "Splits" in page.words["en"]
+
+
+def test_a_masked_run_has_its_loss_and_its_accuracies(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3):
+        row = {"step": step, "batch": step, "tokens": step, "elapsed_s": float(step), "loss_nats": 4.0 / step}
+        log.append({"kind": "train", **row})
+        log.append({"kind": "valid", **row, "masked_accuracy": step / 10, "next_sentence_accuracy": 0.5})
+    log.append({"kind": "skipped", "step": 3, "batch": 4, "reason": "the loss leapt"})
+    log.append({"kind": "rollback", "step": 2, "batch": 4, "from_step": 3})
+    write(tmp_path / "result.json", {"steps": 3, "valid_loss_nats": 1.3333, "valid_bits_per_byte": None})
+    page = Page(run_report(tmp_path))
+    english, chinese = "\n".join(page.words["en"]), "\n".join(page.words["zh"])
+    assert "nats per predicted token" in english
+    assert "masked tokens guessed" in english
+    assert "下一句判断正确率" in chinese
+    assert {"the loss leapt", "from step 3"} <= set(page.words["en"])
+    assert "从第 3 步" in chinese
+    assert "bits per byte over" not in english.lower()
+
+
+def test_forgetting_is_told_of_new_and_old_text(run: Path) -> None:
+    before = {"new": {"perplexity": 80.0}, "old": {"perplexity": 12.5}}
+    result = json.loads((run / "result.json").read_text())
+    write(run / "result.json", result | {"before": before, "after": {"new": {"perplexity": 40.0}, "old": 3}})
+    (change,) = forgetting(read_run(run))
+    assert (change.name.en, change.before, change.after) == ("perplexity on the new text", "80", "40")
+    assert "继续训练前后" in run_report(run)
+    assert forgetting(RunRecord(path=run)) == []
+
+
+def test_energy_is_told_with_its_source(run: Path) -> None:
+    for source, value, note in (("rapl", "2.5 Wh", "measured"), ("estimate", "~2.5 Wh", "an estimate")):
+        result = json.loads((run / "result.json").read_text())
+        write(run / "result.json", result | {"energy_wh": 2.5, "energy_source": source})
+        fact = next(fact for fact in outcome(read_run(run)) if getattr(fact.name, "en", "") == "energy")
+        assert fact.value == value
+        assert fact.note is not None
+        assert fact.note.en.startswith(note)
+
+
+def test_a_profile_is_a_bar_and_a_table(run: Path) -> None:
+    kinds = [
+        {"name": "matrix products", "seconds": 0.06, "share": 0.6, "share_of_peak": 0.8},
+        {"name": "norms", "seconds": 0.04, "share": 0.4},
+        {"name": "<odd>", "seconds": "x", "share": 0.0},
+        {"name": "data loading", "seconds": 0.0, "share": 0.0},
+    ]
+    made = {"step_s": 0.1, "tokens_per_s": 1234.0, "share_of_peak": 0.48, "kinds": kinds}
+    write(run / "profile.json", made | {"operators": [{"name": "aten::mm", "seconds": 0.05}, 3]})
+    page = Page(run_report(run))
+    everything = {word for words in page.words.values() for word in words}
+    assert {"60.00 ms", "60.0%", "80%", "aten::mm", "50.00 ms", "矩阵乘法", "归一化"} <= everything
+    assert "data loading" not in everything
+    write(run / "profile.json", {"kinds": "none"})
+    assert "matrix products" not in Page(run_report(run)).words["en"]

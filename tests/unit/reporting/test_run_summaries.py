@@ -15,7 +15,7 @@ from rich.console import Console
 
 from yanmo.errors import InputError
 from yanmo.reporting.metrics_log import MetricsLog
-from yanmo.reporting.runs import RunSummary, runs
+from yanmo.reporting.runs import RunSummary, RunWatch, runs
 from yanmo.reporting.tables import runs_table
 
 
@@ -153,3 +153,52 @@ def test_the_table_is_whole_without_a_terminal(tmp_path: Path) -> None:
     assert lines[1].split()[:2] == ["[bold]odd", "done"]
     assert {"1,234", "1.500", "1.600", "1.2M"} <= set(lines[1].split())
     assert {"running", "10/500", "2.100"} <= set(lines[2].split())
+
+
+def test_a_process_younger_than_the_lock_is_another_one(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", bits=(2.0,))
+    (folder / ".lock").write_text(str(os.getpid()), encoding="ascii")
+    assert only(tmp_path).state == "running"
+    os.utime(folder / ".lock", (time.time() - 10**6,) * 2)
+    assert only(tmp_path).state == "interrupted"
+
+
+def test_progress_follows_the_budget_else_the_steps(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", bits=(3.0, 2.5, 2.4, 2.3, 2.2))
+    run = only(tmp_path)
+    assert run.progress == pytest.approx(50 / 500)
+    assert run.time_left_s == pytest.approx(450 * 2.0 / 10)
+    plan = {"training_s": 40.0, "chosen": {"num_steps": 500}}
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    assert (only(tmp_path).progress, only(tmp_path).time_left_s) == (0.25, 30.0)
+    (folder / "result.json").write_text('{"steps": 50}', encoding="utf-8")
+    assert (only(tmp_path).progress, only(tmp_path).time_left_s) == (1.0, None)
+
+
+def test_runs_without_bits_rank_by_their_loss_and_tell_what_went_wrong(tmp_path: Path) -> None:
+    for name, loss in (("a", 3.0), ("b", 2.0)):
+        log = MetricsLog(make_run(tmp_path / name) / "metrics.jsonl")
+        log.append({"kind": "valid", "step": 1, "batch": 2, "loss_nats": loss, "masked_accuracy": 0.5})
+        log.append({"kind": "skipped", "step": 1})
+        log.append({"kind": "train", "step": 2, "energy_j": 7200.0})
+    make_run(tmp_path / "c", bits=(9.0,))
+    found = runs(tmp_path)
+    assert [run.name for run in found] == ["c", "b", "a"]
+    assert found[1].valid == {"loss_nats": 2.0, "masked_accuracy": 0.5}
+    assert (found[1].num_skipped, found[1].num_rollbacks, found[1].energy_wh) == (1, 0, 2.0)
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(runs_table(found, plain=True))
+    assert "2.000 nats" in captured.get()
+    assert "~2 Wh" in captured.get()
+
+
+def test_folders_are_watched_together_and_only_new_rows_are_read(tmp_path: Path) -> None:
+    make_run(tmp_path / "x" / "one", bits=(2.0,))
+    two = make_run(tmp_path / "two", bits=(1.0,))
+    watch = RunWatch([tmp_path / "x", two])
+    assert [run.name for run in watch.summaries()] == ["two", "one"]
+    history = watch.named()["two"].history
+    MetricsLog(two / "metrics.jsonl").append({"kind": "train", "step": 77})
+    assert watch.named()["two"].history is history
+    assert next(run.steps for run in watch.summaries() if run.name == "two") == 77
