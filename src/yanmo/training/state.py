@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yanmo.config import from_mapping
+from yanmo.errors import InputError
 from yanmo.training.guard import Guard
 
 
@@ -77,7 +78,15 @@ class TrainingState:
         Raises:
             InputError: a key is missing, unknown, or of the wrong type.
         """
-        return from_mapping(cls, values, where=where)
+        state = from_mapping(cls, values, where=where)
+        if state.num_validations and "loss_nats" not in state.valid:
+            raise InputError("'valid.loss_nats' is missing", where=where)
+        if state.best_batch >= 0 and "loss_nats" not in state.best:
+            raise InputError("'best.loss_nats' is missing", where=where)
+        different = state.valid.keys() ^ state.best.keys()
+        if state.valid and state.best and different:
+            raise InputError(f"{min(different)!r} is in one of 'valid' and 'best' alone", where=where)
+        return state
 
     def to_json(self) -> dict[str, Any]:
         """As plain values that share nothing with the state."""
