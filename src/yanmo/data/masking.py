@@ -5,7 +5,7 @@ Of the tokens that are chosen, 80% become [MASK], 10% a random token and 10% sta
 and three in ten tokens are chosen: more than BERT's 15% teaches small models more (Wettig et al. 2022,
 arXiv 2202.08005, section 3). Whole words: Cui et al. 2019 (arXiv 1906.08101, section 2.1). Departures: what
 becomes of a chosen word is drawn once for all its tokens, and the word that would take more than the share
-is chosen with a probability, so that the share is met on average whatever the lengths of words.
+is chosen with a probability, so that the share is met on average; but a row's first choice always stays.
 
 Contract: ``MaskedBatches(store, tokenizer, config=MaskingConfig(...), batch_size=, seq_len=, seed=)`` is
 ``Batches[MaskedBatch]``. Rows are ``[CLS] text [SEP]``, full, across documents (which a [SEP] parts, as the

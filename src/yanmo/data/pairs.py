@@ -32,7 +32,7 @@ from yanmo.tokenizers.load import Tokenizer
 _LEAST_ROWS = 4
 # Attempts to find text of another document, then text from farther away in the same one.
 _TRIES = 16
-_SENTENCE_ENDS = ".!?…。！？\n"
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "\n")
 _CLOSING = " \t\"'”’»)）]】」』》"
 
 
@@ -84,7 +84,7 @@ class PairBatches:
         self._windows = Windows(store.num_tokens, length, seed=seed)
         self._edge_id = int(store.tokens[0])
         self._documents = store.document_starts()
-        self._ends_sentence = _sentence_enders(tokenizer)
+        self._ends_sentence, self._opens_sentence = _sentence_edges(tokenizer)
 
     @property
     def batch_tokens(self) -> int:
@@ -139,7 +139,8 @@ class PairBatches:
         tokens = self._store.window(low - 1, high - low + 1)
         inside = (tokens[1:] != self._edge_id) & (tokens[:-1] != self._edge_id)
         wholes = inside & self._store.word_starts(low, high - low)
-        for fits in (wholes & self._ends_sentence[tokens[:-1]], wholes, inside):
+        sentences = self._ends_sentence[tokens[:-1]] | self._opens_sentence[tokens[1:]]
+        for fits in (wholes & sentences, wholes, inside):
             places = np.flatnonzero(fits)
             if len(places):
                 return low + int(places[rng.integers(len(places))])
@@ -163,7 +164,13 @@ class PairBatches:
         return int(np.searchsorted(self._documents, place, side="right"))
 
 
-def _sentence_enders(tokenizer: Tokenizer) -> NDArray[np.bool_]:
-    """Which tokens end a sentence: those whose text does, quotation marks and brackets behind it aside."""
+def _sentence_edges(tokenizer: Tokenizer) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which tokens end a sentence, and which begin with the end of one.
+
+    Quotation marks and brackets behind an end belong to it. Where no space follows on an end, as in Chinese,
+    it is often one token with the word behind it.
+    """
     texts = [tokenizer.token_bytes(i).decode(errors="replace") for i in range(tokenizer.vocab_size)]
-    return np.array([text.rstrip(_CLOSING).endswith(tuple(_SENTENCE_ENDS)) for text in texts])
+    ends = [text.rstrip(_CLOSING).endswith(_SENTENCE_ENDS) for text in texts]
+    opens = [text.startswith(_SENTENCE_ENDS) and not end for text, end in zip(texts, ends, strict=True)]
+    return np.array(ends), np.array(opens)

@@ -23,7 +23,9 @@ from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.packing import Segments
+from yanmo.nn.position import SinusoidalPositions
 
+_TABLE_STD = 0.02
 _ZERO_AT_FIRST = ("out.weight", "down.weight", "down_XDF", ".output.weight", "position_bias.weight")
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 
@@ -116,15 +118,19 @@ class Transformer(nn.Module):
 
         Zero output matrices make each block the identity at the start (Zhang et al. 2019,
         arXiv 1901.09321, section 3.1), so depth needs no other scaling. So do heads with a matrix of their
-        own, whose first answer is then that all are equally likely, and biases by distance.
+        own, whose first answer is then that all are equally likely, and biases by distance. Learned
+        positions start as sinusoids, of which neighbours are alike.
         """
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
                 weight.fill_(0.0 if name.endswith("bias") else 1.0)
             elif name.endswith(_ZERO_AT_FIRST):
                 weight.zero_()
+            elif name.endswith(".input.positions.weight"):
+                waves = SinusoidalPositions(weight.shape[1])(torch.arange(weight.shape[0]))
+                weight.copy_(waves[:, : weight.shape[1]] * (_TABLE_STD * math.sqrt(2)))
             elif name == "embedding.weight" or ".input." in name:
-                weight.normal_(0.0, 0.02)
+                weight.normal_(0.0, _TABLE_STD)
             else:
                 weight.normal_(0.0, 1 / math.sqrt(weight.shape[-1]))
 
