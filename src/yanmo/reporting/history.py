@@ -6,12 +6,14 @@ read, the rows of steps are kept as columns of numbers, and what goes to a chart
 
 from __future__ import annotations
 
-import itertools
 import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from yanmo.reporting.axes import Point
 from yanmo.reporting.metrics_log import parse_row
@@ -27,6 +29,8 @@ NOT_MEASURED = (*PLACE_COLUMNS, "batch")
 # A file is the same one, only longer, while it still ends here as it did.
 _TAIL_BYTES = 256
 _SMOOTH_SHARE = 0.02
+_SMOOTHED = ("loss_nats", "bits_per_byte")
+Numbers = NDArray[np.float64]
 
 
 class History:
@@ -148,15 +152,15 @@ def smooth(values: Sequence[float], share: float = _SMOOTH_SHARE) -> list[float]
 
     The window shrinks towards both ends, so that the first and the last value stay as they are.
     """
-    sums = list(itertools.accumulate((0.0 if math.isnan(v) else v for v in values), initial=0.0))
-    counts = list(itertools.accumulate((not math.isnan(v) for v in values), initial=0))
-    half, last, means = math.ceil(len(values) * share / 2), len(values) - 1, []
-    for index in range(len(values)):
-        reach = min(half, index, last - index)
-        low, high = index - reach, index + reach + 1
-        count = counts[high] - counts[low]
-        means.append((sums[high] - sums[low]) / count if count else math.nan)
-    return means
+    numbers = np.asarray(values, dtype=float)
+    known = np.isfinite(numbers)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, numbers, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    places = np.arange(len(numbers))
+    half = math.ceil(len(numbers) * share / 2)
+    reach = np.minimum(half, np.minimum(places, places[::-1]))
+    low, high = places - reach, places + reach + 1
+    return _quotients(sums[high] - sums[low], counts[high] - counts[low]).tolist()
 
 
 def thinned(history: History, *, most: int = 600) -> dict[str, list[float | None]]:
@@ -169,26 +173,26 @@ def thinned(history: History, *, most: int = 600) -> dict[str, list[float | None
         Names to values; null where nothing was measured.
     """
     length = history.num_steps
-    groups = min(length, most)
-    bounds = [round(index * length / groups) for index in range(groups + 1)] if groups else []
+    if not length:
+        return {name: [] for name in STEP_COLUMNS}
+    starts = np.linspace(0, length, min(length, most) + 1).round().astype(int)[:-1]
     columns: dict[str, list[float | None]] = {}
     for name in STEP_COLUMNS:
         values = history.column(name)
-        if name in ("loss_nats", "bits_per_byte"):
-            values = smooth(values)
-        join = max if name == "grad_norm" else _mean
-        columns[name] = [_joined(values[a:b], join) for a, b in itertools.pairwise(bounds)]
-    # A chart begins and ends where the run does.
-    for name in PLACE_COLUMNS:
-        for end in (0, -1) if groups else ():
-            columns[name][end] = _joined(history.column(name)[end:][:1], _mean)
+        numbers = np.asarray(smooth(values) if name in _SMOOTHED else values, dtype=float)
+        known = np.isfinite(numbers)
+        if name == "grad_norm":
+            joined = np.maximum.reduceat(np.where(known, numbers, -np.inf), starts)
+        else:
+            sums = np.add.reduceat(np.where(known, numbers, 0.0), starts)
+            joined = _quotients(sums, np.add.reduceat(known.astype(int), starts))
+        # A chart begins and ends where the run does.
+        if name in PLACE_COLUMNS:
+            joined[0], joined[-1] = numbers[0], numbers[-1]
+        columns[name] = [value if math.isfinite(value) else None for value in joined.tolist()]
     return columns
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _joined(values: Sequence[float], join: Any) -> float | None:
-    known = [value for value in values if math.isfinite(value)]
-    return join(known) if known else None
+def _quotients(sums: Numbers, counts: NDArray[np.int_]) -> Numbers:
+    """Means, NaN where there is nothing."""
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
