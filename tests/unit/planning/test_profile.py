@@ -36,7 +36,7 @@ def step(span: Span) -> int:
         weight = torch.randn(SIZE, SIZE, requires_grad=True)
     with span("model"):
         (weight @ weight).softmax(-1).sum().backward()
-        time.sleep(0.02)
+        time.sleep(0.06)
     with span("optimizer"), torch.no_grad():
         torch.bmm(weight[None], weight[None])
         weight.add_(1.0)
@@ -63,7 +63,7 @@ def test_the_kinds_make_up_the_step(made: dict[str, Any]) -> None:
 def test_loading_saving_and_python_have_their_own_time(made: dict[str, Any]) -> None:
     took = seconds(made)
     assert took[LOADING] >= 0.01
-    assert took[OVERHEAD] >= 0.02
+    assert took[OVERHEAD] >= 0.02  # of 0.06: a busy machine slows the profiled operators
     assert 0.005 <= took["saving"] < 0.02
     assert took[MATRIX] > 0
     assert took[MUON] > 0
