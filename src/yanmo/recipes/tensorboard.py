@@ -6,6 +6,7 @@ the same and is what everything else reads.
 
 from __future__ import annotations
 
+import atexit
 import math
 import time
 from pathlib import Path
@@ -45,6 +46,8 @@ class TensorBoard:
                 "the tensorboard package is not installed", remedy="pip install 'yanmo[tensorboard]'"
             ) from None
         self._writer = EventFileWriter(str(folder), flush_secs=10)
+        # Whatever ends the run, what was written by then is on the disk.
+        atexit.register(self.close)
         self._bytes_per_token = bytes_per_token
         self._next_step = math.inf
 
@@ -77,6 +80,7 @@ class TensorBoard:
 
     def close(self) -> None:
         """Write what is still waiting."""
+        atexit.unregister(self.close)
         self._writer.close()
 
     def _start_session(self, step: int) -> None:

@@ -30,13 +30,12 @@ SIZE = 192
 
 
 def step(span: Span) -> int:
-    """A made-up step: a product forward and back, one of the optimizer, a slow loader, slow Python."""
+    """A made-up step: a product forward and back, one of the optimizer, a slow loader."""
     with span("data loading"):
         time.sleep(0.01)
         weight = torch.randn(SIZE, SIZE, requires_grad=True)
     with span("model"):
         (weight @ weight).softmax(-1).sum().backward()
-        time.sleep(0.06)
     with span("optimizer"), torch.no_grad():
         torch.bmm(weight[None], weight[None])
         weight.add_(1.0)
@@ -57,17 +56,31 @@ def test_the_kinds_make_up_the_step(made: dict[str, Any]) -> None:
     assert sum(seconds(made).values()) == pytest.approx(made["step_s"])
     assert sum(kind["share"] for kind in made["kinds"]) == pytest.approx(1.0)
     assert made["tokens_per_s"] == pytest.approx(100 / made["step_s"])
-    assert all(took_s >= 0 for took_s in seconds(made).values())
+    assert all(took_s > -1e-9 for took_s in seconds(made).values())
 
 
-def test_loading_saving_and_python_have_their_own_time(made: dict[str, Any]) -> None:
+def test_loading_and_saving_have_their_own_time(made: dict[str, Any]) -> None:
     took = seconds(made)
     assert took[LOADING] >= 0.01
-    assert took[OVERHEAD] >= 0.02  # of 0.06: a busy machine slows the profiled operators
-    assert 0.005 <= took["saving"] < 0.02
-    assert took[MATRIX] > 0
-    assert took[MUON] > 0
-    assert took[SOFTMAX] > 0
+    assert took["saving"] >= 0.005
+    assert all(took[kind] > 0 for kind in (MATRIX, MUON, SOFTMAX))
+
+
+def test_what_operators_leave_of_a_phase_is_python() -> None:
+    own = {("model", MATRIX): 0.5, ("model", OVERHEAD): 9.0, ("optimizer", MUON): 0.1}
+    phases = {"data loading": 0.1, "model": 0.75, "optimizer": 0.3}
+    took = profile._shared_out(phases, own, step_s=1.25)
+    assert (took[LOADING], took[MATRIX], took[MUON]) == (0.1, 0.5, 0.1)
+    assert took[OVERHEAD] == pytest.approx(0.25 + 0.1)
+    assert took[OPTIMIZER] == pytest.approx(0.2)
+
+
+def test_what_the_profiler_costs_is_not_counted() -> None:
+    """Operators that look slower than their phase share it."""
+    own = {("model", MATRIX): 0.9, ("model", NORMS): 0.3}
+    took = profile._shared_out({"model": 0.6}, own, step_s=0.6)
+    assert (took[MATRIX], took[NORMS]) == (pytest.approx(0.45), pytest.approx(0.15))
+    assert took[OVERHEAD] == pytest.approx(0.0)
 
 
 def test_operations_are_counted_from_shapes(made: dict[str, Any]) -> None:
