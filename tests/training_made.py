@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import random
+import sys
+import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yanmo.cli.main import main
 from yanmo.data.loader import Batch, Loader
 from yanmo.models.base import Trainable
 from yanmo.models.families import qwen3
 from yanmo.models.transformer import Transformer
 from yanmo.runtime import StopSignal
+from yanmo.training import checkpoint as checkpoint_module
 from yanmo.training import trainer as trainer_module
 from yanmo.training.checkpoint import CheckpointStore
 from yanmo.training.listeners import Listener
@@ -167,6 +174,10 @@ def in_child(work: Callable[[], object]) -> tuple[int, str]:
             # The threads of the parent's torch are not there any more.
             torch.set_num_threads(1)
             code, text = 0, str(work())
+        except SystemExit as leaving:
+            # As the interpreter would: threads that are no daemons are waited for.
+            threading._shutdown()
+            code, text = int(leaving.code or 0), ""
         except BaseException:
             code, text = 1, traceback.format_exc()
         os.write(write_end, text.encode()[-60_000:])
@@ -175,3 +186,61 @@ def in_child(work: Callable[[], object]) -> tuple[int, str]:
     with os.fdopen(read_end) as file:
         text = file.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+def command_line(arguments: list[str], *, before: Callable[[], object] = lambda: None) -> tuple[int, str]:
+    """``yanmo ARGUMENTS`` in a child that has its imports already, on one core.
+
+    Args:
+        arguments: of the command line.
+        before: done in the child first, such as putting a signal into something's way.
+
+    Returns:
+        The exit code, and what was said on stderr.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+
+        def work() -> None:
+            os.dup2(said.fileno(), 2)
+            sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            sys.argv = ["yanmo", *arguments]
+            before()
+            main()
+
+        code, failure = in_child(work)
+        said.seek(0)
+        return code, said.read() + failure
+
+
+def make_corpus(folder: Path) -> Path:
+    """A small corpus in two languages."""
+    rng = random.Random(0)
+    words = ["ink", "stone", "water", "brush", "paper", "研墨", "宣纸", "grind", "slowly", "write"]
+    for index in range(60):
+        text = " ".join(rng.choice(words) for _ in range(120))
+        (folder / f"{index}.txt").write_text(f"{index}: {text}", encoding="utf-8")
+    code, said = command_line(["corpus", str(folder), "--out", str(folder / "corpus")])
+    assert code == 0, said
+    return folder / "corpus"
+
+
+def in_save(number: int, *, times: int, lasting_s: float, at: int = 5) -> Callable[[], None]:
+    """Signals while a checkpoint is being written, which takes its time."""
+
+    def install() -> None:
+        save, calls = checkpoint_module.save_tensors, 0
+
+        def slow(*arguments: Any) -> None:
+            nonlocal calls
+            calls += 1
+            save(*arguments)
+            if calls == at:
+                for _ in range(times):
+                    os.kill(os.getpid(), number)
+                    time.sleep(0.3)
+                time.sleep(lasting_s)
+
+        checkpoint_module.save_tensors = slow
+
+    return install

@@ -3,42 +3,69 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from training_made import command_line, in_save, make_corpus
 
 from yanmo.artifact import sha256_of_file
-from yanmo.cli.main import run as run_cli
 
 FLAGS = ["--steps", "150", "--num-layers", "1", "--d-model", "32", "--max-seq-len", "32", "--batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kills")
-    rng = random.Random(0)
-    words = ["ink", "stone", "water", "brush", "paper", "研墨", "宣纸", "grind", "slowly", "write"]
-    for index in range(60):
-        text = " ".join(rng.choice(words) for _ in range(120))
-        (folder / f"{index}.txt").write_text(f"{index}: {text}", encoding="utf-8")
-    assert run_cli(["corpus", str(folder), "--out", str(folder / "corpus")]) == 0
-    return folder / "corpus"
+    return make_corpus(tmp_path_factory.mktemp("kills"))
 
 
 def command(corpus: Path, out: Path) -> list[str]:
-    pretrain = ["pretrain", str(corpus), "--out", str(out), *FLAGS, "--checkpoint-every", "0.01s"]
-    return [sys.executable, "-c", "from yanmo.cli.main import main; main()", *pretrain]
+    return ["pretrain", str(corpus), "--out", str(out), *FLAGS, "--checkpoint-every", "0.01s"]
+
+
+def start(corpus: Path, out: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """The command in a process of its own, on one core as all runs that are compared here."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "yanmo", *command(corpus, out)],
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing happened to."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    subprocess.run(command(corpus, out), check=True, capture_output=True)
+    code, said = command_line(command(corpus, out))
+    assert code == 0, said
+    return out
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole: Path) -> str:
+    return weights_of(whole)
+
+
+@pytest.fixture
+def stopped(corpus: Path, tmp_path: Path) -> Path:
+    """A run that a signal stopped, with several checkpoints."""
+    out = tmp_path / "run"
+    code, said = command_line(
+        command(corpus, out), before=in_save(signal.SIGTERM, times=1, lasting_s=0.0, at=9)
+    )
+    assert code == 143, said
+    return out
+
+
+def weights_of(out: Path) -> str:
     return sha256_of_file(out / "model" / "model.safetensors")
 
 
@@ -53,74 +80,63 @@ def wait_for(path: Path, process: subprocess.Popen[bytes], *, pattern: str | Non
 
 def test_killed_and_repeated_gives_the_same_bytes(corpus: Path, tmp_path: Path, uninterrupted: str) -> None:
     out, rng, kills = tmp_path / "run", random.Random(1), 0
-    for attempt in range(4):
-        process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for attempt in range(3):
+        process = start(corpus, out, stderr=subprocess.DEVNULL)
         wait_for(out / "metrics.jsonl" if attempt else out / "run.toml", process)
         time.sleep(rng.uniform(0.0, 0.8))
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert kills >= 2, "the run ended before it could be killed"
-    finished = subprocess.run(command(corpus, out), check=True, capture_output=True)
-    assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted, finished.stderr
+    code, said = command_line(command(corpus, out))
+    assert code == 0, said
+    assert weights_of(out) == uninterrupted
     leftovers = [p.name for p in [*out.rglob("*.tmp"), *out.rglob("*.old")]]
     assert leftovers == []
 
 
 def test_sigterm_saves_and_exits_143(corpus: Path, tmp_path: Path, uninterrupted: str) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(command(corpus, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = start(corpus, out, stderr=subprocess.PIPE)
     wait_for(out / "metrics.jsonl", process)
     process.terminate()
     _, message = process.communicate(timeout=60)
     assert process.returncode == 143, message
     assert b"the same command goes on from here" in message
-    subprocess.run(command(corpus, out), check=True, capture_output=True)
-    assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted
+    code, said = command_line(command(corpus, out))
+    assert code == 0, said
+    assert weights_of(out) == uninterrupted
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    corpus: Path, tmp_path: Path, uninterrupted: str
+    corpus: Path, stopped: Path, uninterrupted: str
 ) -> None:
-    out = tmp_path / "run"
-    process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(out / "checkpoints", process, pattern="batch-*[1-9]*")
-    process.terminate()
-    process.wait()
-    # One was saved in passing, one more when the signal came.
-    *before, newest_folder = sorted((out / "checkpoints").glob("batch-*"))
+    *before, newest_folder = sorted((stopped / "checkpoints").glob("batch-*"))
     assert before
     newest = newest_folder / "weights.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
-    finished = subprocess.run(command(corpus, out), check=True, capture_output=True, text=True)
-    assert f"checkpoint not used: {newest}: has another size" in finished.stderr
-    assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted
+    code, said = command_line(command(corpus, stopped))
+    assert code == 0 and f"checkpoint not used: {newest}: has another size" in said, said
+    assert weights_of(stopped) == uninterrupted
 
 
-def test_every_checkpoint_damaged_is_one_clear_line(corpus: Path, tmp_path: Path, uninterrupted: str) -> None:
-    out = tmp_path / "run"
-    process = subprocess.Popen(command(corpus, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(out / "metrics.jsonl", process)
-    process.terminate()
-    process.wait()
-    for path in (out / "checkpoints").glob("batch-*/state.json"):
+def test_every_checkpoint_damaged_is_one_clear_line(corpus: Path, stopped: Path) -> None:
+    for path in (stopped / "checkpoints").glob("batch-*/state.json"):
         path.write_text("{")
-    failed = subprocess.run(command(corpus, out), capture_output=True, text=True)
-    assert failed.returncode == 1
-    assert "every checkpoint is damaged" in failed.stderr.splitlines()[-1]
+    code, said = command_line(command(corpus, stopped))
+    assert code == 1
+    assert "every checkpoint is damaged" in said.splitlines()[-1]
 
 
 def test_finished_run_is_left_alone_and_other_settings_are_refused(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    subprocess.run(command(corpus, out), check=True, capture_output=True)
-    again = subprocess.run(command(corpus, out), check=True, capture_output=True, text=True)
-    assert "already finished; nothing to do" in again.stderr
-    other = [*command(corpus, out), "--seed", "7"]
-    refused = subprocess.run(other, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "seed (0 there, 7 now)" in refused.stderr
+    shutil.copytree(whole, out)
+    code, said = command_line(command(corpus, out))
+    assert code == 0 and "already finished; nothing to do" in said
+    code, said = command_line([*command(corpus, out), "--seed", "7"])
+    assert code == 2 and "seed (0 there, 7 now)" in said
 
 
 def test_full_disk_is_one_line_and_the_run_goes_on_once_there_is_space(
@@ -135,24 +151,26 @@ def test_full_disk_is_one_line_and_the_run_goes_on_once_there_is_space(
         pytest.skip("a small file system can be mounted by root only")
     try:
         out = disk / "run"
-        process = subprocess.Popen(command(corpus, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = start(corpus, out, stderr=subprocess.PIPE)
         wait_for(out / "checkpoints", process, pattern="batch-*[1-9]*")
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"\0" * 4096)
-        _, message = process.communicate(timeout=60)
+        _, message = process.communicate(timeout=120)
+        # It goes on without checkpoints, and fails when the last one cannot be written either.
         assert process.returncode == 1
-        last = message.decode().strip().splitlines()[-1]
-        assert "disk is full" in last or "No space left on device" in last
+        lines = message.decode().strip().splitlines()
+        assert "the disk is full (free some space and repeat the command)" in lines[-1]
         ballast.unlink()
-        subprocess.run(command(corpus, out), check=True, capture_output=True)
-        assert sha256_of_file(out / "model" / "model.safetensors") == uninterrupted
+        code, said = command_line(command(corpus, out))
+        assert code == 0 and "going on after step" in said, said
+        assert weights_of(out) == uninterrupted
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_unwritable_place_is_one_line(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    failed = subprocess.run(command(corpus, tmp_path / "file" / "run"), capture_output=True, text=True)
-    assert failed.returncode in (1, 2)
-    assert len(failed.stderr.strip().splitlines()) == 1
+    code, said = command_line(command(corpus, tmp_path / "file" / "run"))
+    assert code in (1, 2)
+    assert len(said.strip().splitlines()) == 1
