@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -18,6 +18,10 @@ def tokenizer(
         int | None, Parameter(help="Tokens in all; without it, fitted to the corpus.")
     ] = None,
     kind: Annotated[str, Parameter(help="bpe: byte-level byte pairs.")] = "bpe",
+    objective: Annotated[
+        Literal["causal", "masked", "denoising"],
+        Parameter(help="What a model will be trained for with it; decides the special tokens."),
+    ] = "causal",
     force: Force = False,
     dry_run: DryRun = False,
     seed: Seed = 0,
@@ -29,15 +33,17 @@ def tokenizer(
         corpus: The corpus folder.
     """
     from yanmo.config import format_size, to_mapping
+    from yanmo.tokenizers.purpose import Purpose
     from yanmo.tokenizers.train import survey_tokenizer, train_tokenizer
 
+    purpose = Purpose(objective)
     if dry_run:
-        found = survey_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
+        found = survey_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, purpose=purpose, force=force)
         state = (
             "is there already" if found["is_done"] else f"would learn from {format_size(found['num_bytes'])}"
         )
         emit(found, f"{found['path']}: {state}", as_json=json)
         return
-    summary = train_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, force=force)
+    summary = train_tokenizer(corpus, out, vocab_size=vocab_size, kind=kind, purpose=purpose, force=force)
     text = f"{summary.path}: {summary.vocab_size:,} tokens, {summary.bytes_per_token:.2f} bytes per token"
     emit(to_mapping(summary), text, as_json=json)

@@ -209,3 +209,12 @@ def test_what_cannot_be_is_refused() -> None:
     causal = tokenizer_for(Purpose.CAUSAL)
     with pytest.raises(InputError, match=r"no \[CLS\]"):
         MaskedBatches(random_store(), causal, batch_size=1, seq_len=LENGTH, seed=0)
+
+
+def test_a_row_without_text_hides_nothing() -> None:
+    masker = Masker(TOKENIZER, MaskingConfig())
+    tokens = np.full((2, 8), masker.sep_id)
+    tokens[1, 3] = 65
+    begins = np.ones_like(tokens, bool)
+    batch = masker.hide(tokens, begins, [np.random.default_rng(row) for row in range(2)])
+    assert batch.positions_N.tolist() == [8 + 3] and batch.targets_N.tolist() == [65]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from objectives_made import CHINESE, ENGLISH, tokenizer_for
 
+from yanmo.cli.main import run as run_cli
 from yanmo.corpus.build import build_corpus
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
@@ -84,6 +85,9 @@ def test_a_folder_for_another_purpose_is_not_taken(tmp_path: Path) -> None:
     assert prepare_tokenizer(corpus, out, vocab_size=300, purpose=Purpose.MASKED).sha256 == masked.sha256
     with pytest.raises(InputError, match="purpose"):
         prepare_tokenizer(corpus, out, vocab_size=300)
+    arguments = ["tokenizer", str(tmp_path / "corpus"), "--vocab-size", "300", "--out"]
+    assert run_cli([*arguments, str(tmp_path / "by_command"), "--objective", "masked"]) == 0
+    assert Tokenizer.load(tmp_path / "by_command").sha256 == masked.sha256
 
 
 def test_tokens_begin_where_the_library_says() -> None:

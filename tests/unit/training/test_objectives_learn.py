@@ -9,7 +9,7 @@ import pytest
 import torch
 from objectives_made import assert_any_split_gives_the_same, chain, stored, tokenizer_for, train
 
-from yanmo.data.masking import MaskedBatches, MaskingConfig
+from yanmo.data.masking import MaskedBatch, MaskedBatches, MaskingConfig
 from yanmo.data.pairs import PairBatches
 from yanmo.data.spans import DENOISERS, SpanBatches
 from yanmo.data.token_store import TokenStore
@@ -154,3 +154,13 @@ def test_another_shape_is_refused() -> None:
     batches = PairBatches(language(MASKED.eos_id), MASKED, batch_size=1, seq_len=32, seed=0)
     with pytest.raises(InputError, match="no next_sentence"):
         MaskedWithNextSentence(weight=1.0)(Transformer(modern()), batches.rows(0, range(1)))
+
+
+def test_rows_without_a_hidden_token_have_no_loss() -> None:
+    model = Transformer(paired())
+    row = masked_batches().rows(0, range(1))
+    none = torch.zeros(0, dtype=torch.int64)
+    loss = Masked()(model, MaskedBatch(inputs_BT=row.inputs_BT, positions_N=none, targets_N=none))
+    loss.loss_nats.backward()
+    assert float(loss.loss_nats.detach()) == loss.num_tokens == 0
+    assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
