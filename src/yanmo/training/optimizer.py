@@ -22,6 +22,7 @@ from yanmo.training.sharding import ALONE, Layout
 
 # Coefficients of the quintic, chosen for a steep slope at zero (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
+_WITHOUT_FLOAT64 = ("mps",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Optimizer:
         self._masters = {
             name: layout.local(p.detach()).float().clone() for name, p in self._parameters.items()
         }
-        self._gradients = {name: torch.zeros_like(p) for name, p in self._masters.items()}
+        self._sums: dict[str, Tensor] = {}
         self._matrices = {
             name: _parts(model, name)
             for name, p in self._parameters.items()
@@ -71,15 +72,16 @@ class Optimizer:
 
     @torch.no_grad()
     def accumulate(self) -> None:
-        """Add the model's gradients to the float32 sums and clear them."""
+        """Add the model's gradients to the sums and clear them."""
+        sums = self._gradient_sums()
         for name, parameter in self._parameters.items():
             if parameter.grad is not None:
-                self._gradients[name] += self._layout.local(parameter.grad)
+                sums[name] += self._layout.local(parameter.grad)
                 parameter.grad = None
 
     def gradient_sums(self) -> list[Tensor]:
-        """The float32 sums since the last step that must still be added over the processes."""
-        return [] if self._layout.adds_gradients else list(self._gradients.values())
+        """The sums since the last step that must still be added over the processes."""
+        return [] if self._layout.adds_gradients else list(self._gradient_sums().values())
 
     @property
     def is_sharded(self) -> bool:
@@ -90,7 +92,7 @@ class Optimizer:
         """Forget all gradients since the last step."""
         for parameter in self._parameters.values():
             parameter.grad = None
-        torch._foreach_zero_(list(self._gradients.values()))
+        torch._foreach_zero_(list(self._gradient_sums().values()))
 
     @torch.no_grad()
     def step(self, *, factor: float, num_tokens: int) -> float:
@@ -103,17 +105,17 @@ class Optimizer:
         Returns:
             Norm of the mean gradient before clipping. If it is not finite, no weight has moved.
         """
-        gradients = list(self._gradients.values())
-        norm = self._layout.norm(gradients) / num_tokens
+        gradients = {name: total.float() for name, total in self._gradient_sums().items()}
+        norm = self._layout.norm(list(gradients.values())) / num_tokens
         if math.isfinite(norm):
             scale = min(1.0, self.config.max_grad_norm / (norm + 1e-12)) / num_tokens
-            torch._foreach_mul_(gradients, scale)
+            torch._foreach_mul_(list(gradients.values()), scale)
             self._num_updates += 1
             if self._matrices:
-                self._step_muon(factor)
-            self._step_adam(factor)
+                self._step_muon(gradients, factor)
+            self._step_adam(gradients, factor)
             self.write_weights()
-        torch._foreach_zero_(gradients)
+        self.clear()
         return norm
 
     @torch.no_grad()
@@ -149,14 +151,27 @@ class Optimizer:
         self._num_updates = int(state["num_updates"])
         self.write_weights()
 
+    def _gradient_sums(self) -> dict[str, Tensor]:
+        """Of a type in which the order of adding, and so the number of processes, makes no difference.
+
+        A few bf16 numbers add up in float32, and float32 numbers in float64, without rounding unless they
+        differ by many orders of magnitude; one rounding at the end is then the same for all.
+        """
+        weight = next(iter(self._parameters.values()))
+        is_wide = weight.dtype == torch.float32 and weight.device.type not in _WITHOUT_FLOAT64
+        dtype = torch.float64 if is_wide else torch.float32
+        if not self._sums or next(iter(self._sums.values())).dtype != dtype:
+            self._sums = {name: torch.zeros_like(p, dtype=dtype) for name, p in self._masters.items()}
+        return self._sums
+
     def _moments(self) -> dict[str, dict[str, Tensor]]:
         return {"momentum": self._momentum, "first": self._first, "second": self._second}
 
-    def _step_muon(self, factor: float) -> None:
+    def _step_muon(self, all_gradients: Mapping[str, Tensor], factor: float) -> None:
         config = self.config
         names = list(self._matrices)
         momenta = [self._momentum[name] for name in names]
-        gradients = [self._gradients[name] for name in names]
+        gradients = [all_gradients[name] for name in names]
         masters = [self._masters[name] for name in names]
         torch._foreach_lerp_(momenta, gradients, 1 - config.muon_momentum)
         # Nesterov: look ahead along the momentum.
@@ -187,10 +202,10 @@ class Optimizer:
         """The type that the model computes with now."""
         return next(iter(self._parameters.values())).dtype
 
-    def _step_adam(self, factor: float) -> None:
+    def _step_adam(self, all_gradients: Mapping[str, Tensor], factor: float) -> None:
         config = self.config
         names = list(self._first)
-        gradients = [self._gradients[name] for name in names]
+        gradients = [all_gradients[name] for name in names]
         first = [self._first[name] for name in names]
         second = [self._second[name] for name in names]
         masters = [self._masters[name] for name in names]

@@ -2,7 +2,8 @@
 
 Each computes some micro-batches of a step; losses, counts and gradients are SUMS, so adding them up over
 the processes gives the full batch's gradient whatever their number (synchronous data parallelism, as in Li
-et al. 2020, arXiv 2006.15704, but added once a step, after the last micro-batch, not during backward).
+et al. 2020, arXiv 2006.15704, but added once a step, after the last micro-batch, not during backward). Given
+the same micro-batches, a float32 run ends in the same bits on 1, 2 or 4 processes of as many threads each.
 
 A run on several processes is started by ``torchrun --nproc-per-node 2 -m yanmo pretrain ...``, which starts
 the same command twice. A recipe does with it::
@@ -11,7 +12,9 @@ the same command twice. A recipe does with it::
         with first_ahead(group):        # the first process makes files, the others then find them
             tokens = TokenStore.open_or_build(...)
         torch.set_num_threads(threads_per_process(usable_cores()))
+        optimizer = Optimizer(model, config, lay_out(model, group))
         Trainer(..., group=group).run()
+        weights = optimizer.masters()   # asked for by all
         if group.rank == 0:             # what is written once
             save_model(...)
 
