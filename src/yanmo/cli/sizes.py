@@ -73,6 +73,9 @@ class Computing:
     tensorboard: Annotated[
         bool, Parameter(negative="", help="Write TensorBoard events too, below the run.")
     ] = False
+    profile: Annotated[
+        bool, Parameter(negative="", help="Say first where the time of a step goes; also in the report.")
+    ] = False
 
 
 @Parameter(name="*", group=_GO_ON)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-# Peak rates of Muon and of AdamW for a model that has learned already.
-_MORE_MUON_RATE, _MORE_ADAM_RATE = 0.002, 0.001
+# Peak rates of Muon and of AdamW for a model that has learned already: higher ones learn new text sooner and
+# forget more of the old (benchmarks/LOG.md).
+_MORE_MUON_RATE, _MORE_ADAM_RATE = 0.004, 0.002
 
 
 def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:

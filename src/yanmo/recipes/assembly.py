@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from yanmo.corpus.store import Corpus
-from yanmo.data.loader import Batches
 from yanmo.data.on_device import OnDevice
 from yanmo.energy import EnergyMeter
 from yanmo.recipes import preparation
@@ -22,10 +21,8 @@ from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
 from yanmo.training.checkpoint import CheckpointStore
-from yanmo.training.objective import Objective
 from yanmo.training.optimizer import Optimizer
 from yanmo.training.parallel import Group
-from yanmo.training.replay import OverParts, Replay
 from yanmo.training.schedule import Schedule, ScheduleConfig
 from yanmo.training.sharding import Parallelism, lay_out, require_equal_shares
 from yanmo.training.trainer import Listener, Trainer, TrainerConfig
@@ -80,7 +77,7 @@ def assemble(
     schedule = Schedule(
         ScheduleConfig(warmup_steps=max(1, min(20, chosen.num_steps // 10))), chosen.num_steps
     )
-    objective, batches = _mixture(prepared, settings)
+    objective, batches = preparation.mixture(goal, chosen, prepared.stores, settings)
     valid_s = preparation.validation_s(prepared.training_s)
     texts = preparation.scored_texts(corpus, "valid", chosen, valid_s)
     log, store = MetricsLog(run.path / METRICS_FILE), CheckpointStore(run.path / "checkpoints")
@@ -96,6 +93,7 @@ def assemble(
             seed=settings.seed,
             dropout=chosen.dropout,
             micro_batch_size=rows_at_once,
+            num_validations=preparation.num_validations(texts, chosen, prepared.training_s),
             checkpoint_every_s=settings.checkpoint_every_s,
         ),
         deadline_s=prepared.training_s,
@@ -108,17 +106,6 @@ def assemble(
     if group.rank == 0:
         log.truncate_after(trainer.state.step)
     return Assembly(trainer=trainer, optimizer=optimizer, store=store, energy=energy)
-
-
-def _mixture(prepared: Prepared, settings: PretrainSettings) -> tuple[Objective[Any], Batches[Any]]:
-    """The rows of every step, new ones and replayed ones, and the loss of both."""
-    chosen, goal = prepared.chosen, prepared.goal
-    objective = goal.objective(chosen)
-    new, *old = (
-        goal.batches(store, batch_size=rows, seq_len=chosen.max_seq_len, seed=settings.seed)
-        for store, rows in zip(prepared.stores, preparation.split_rows(chosen, settings), strict=False)
-    )
-    return (OverParts(objective), Replay(new, old[0])) if old else (objective, new)
 
 
 def _listeners(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from yanmo.config import format_duration
 from yanmo.corpus.store import Corpus
+from yanmo.data.loader import Batches
 from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
 from yanmo.models.ngram.characters import quick_baseline, sample_texts
@@ -23,6 +25,7 @@ from yanmo.recipes.goal import GOALS, Goal, text_store
 from yanmo.recipes.settings import PretrainSettings
 from yanmo.recipes.start import Start
 from yanmo.tokenizers.load import Tokenizer
+from yanmo.training.objective import Objective
 from yanmo.training.parallel import Group, rows_per_process
 from yanmo.training.replay import OverParts, Replay, replayed_rows
 
@@ -30,7 +33,7 @@ from yanmo.training.replay import OverParts, Replay, replayed_rows
 _SAMPLE_BYTES = 200_000
 # A score reads at least the first much and by default the second; in a budget, what takes this share of it.
 _LEAST_SCORED_BYTES, _SCORED_BYTES = 8_000, 48_000
-_VALID_TIME_SHARE, _NUM_VALIDATIONS = 0.04, 20
+_VALID_TIME_SHARE, _NUM_VALIDATIONS, _LEAST_VALIDATIONS = 0.04, 20, 4
 COMPARING_SHARE = 0.03
 
 
@@ -146,6 +149,32 @@ def split_rows(candidate: Candidate, settings: PretrainSettings) -> tuple[int, i
     return candidate.batch_size - old, old
 
 
+def mixture(
+    goal: Goal,
+    chosen: Candidate,
+    stores: Sequence[TokenStore],
+    settings: PretrainSettings,
+    *,
+    seq_len: int | None = None,
+) -> tuple[Objective[Any], Batches[Any]]:
+    """The rows of every step, new ones and replayed ones, and the loss of both.
+
+    Args:
+        goal: of the run.
+        chosen: rows and context.
+        stores: new text; behind it old text, which is not looked at where nothing is replayed.
+        settings: of the run.
+        seq_len: another context.
+    """
+    objective, seq_len = goal.objective(chosen), seq_len or chosen.max_seq_len
+    new, *old = (
+        goal.batches(store, batch_size=rows, seq_len=seq_len, seed=settings.seed)
+        for store, rows in zip(stores, split_rows(chosen, settings), strict=False)
+        if rows
+    )
+    return (OverParts(objective), Replay(new, old[0])) if old else (objective, new)
+
+
 def micro_batch_size(chosen: Candidate, settings: PretrainSettings, group: Group) -> int:
     """Rows that a process computes at once: the user's number, or those planned, shared out."""
     if settings.micro_batch_size is not None:
@@ -164,9 +193,7 @@ def scored_texts(corpus: Corpus, split: str, chosen: Candidate, time_s: float | 
     """
     limit = _SCORED_BYTES
     if time_s is not None:
-        # Each token is read about twice, forward alone.
-        seconds_per_token = chosen.predicted_step_s / chosen.batch_tokens / 3
-        limit = max(_LEAST_SCORED_BYTES, min(4 * _SCORED_BYTES, int(time_s / seconds_per_token)))
+        limit = max(_LEAST_SCORED_BYTES, min(4 * _SCORED_BYTES, int(time_s / _scoring_s(chosen))))
     names = (split, "valid" if split == "test" else "test")
     return sample_texts(corpus.texts(next((n for n in names if corpus.num_bytes(n)), split)), max_bytes=limit)
 
@@ -174,6 +201,19 @@ def scored_texts(corpus: Corpus, split: str, chosen: Candidate, time_s: float | 
 def validation_s(training_s: float | None) -> float | None:
     """Seconds of each validation, so that all take a small share of training."""
     return None if training_s is None else _VALID_TIME_SHARE * training_s / _NUM_VALIDATIONS
+
+
+def num_validations(texts: Sequence[str], chosen: Candidate, training_s: float | None) -> int:
+    """How often a run is validated: less often where the least text takes a large model long."""
+    if training_s is None:
+        return _NUM_VALIDATIONS
+    each_s = sum(len(text.encode()) for text in texts) * _scoring_s(chosen)
+    return max(_LEAST_VALIDATIONS, min(_NUM_VALIDATIONS, int(2 * _VALID_TIME_SHARE * training_s / each_s)))
+
+
+def _scoring_s(chosen: Candidate) -> float:
+    """Seconds that a byte takes to be scored, roughly: a token is read twice or less, forward alone."""
+    return chosen.predicted_step_s / chosen.batch_tokens / 3
 
 
 def _facts(corpus: Corpus, tokenizer: Tokenizer, sample: TokenStore) -> CorpusFacts:
@@ -193,24 +233,15 @@ def _trial(
     """Seconds of real steps of a candidate, on rows of the corpus."""
 
     def measure(candidate: Candidate) -> float:
-        objective = goal.objective(candidate)
-        batches = [
-            goal.batches(sample, batch_size=rows, seq_len=_fitting(candidate, sample), seed=0)
-            for rows in split_rows(candidate, settings)
-            if rows
-        ]
+        context = min(candidate.max_seq_len, sample.num_tokens - 2)
+        objective, batches = mixture(goal, candidate, [sample, sample], settings, seq_len=context)
         return measure_step_s(
             build_model(subject.model(candidate)),
-            objective if len(batches) == 1 else OverParts(objective),
-            batches[0] if len(batches) == 1 else Replay(*batches),
+            objective,
+            batches,
             dtype=getattr(torch, machine.dtype),
             dropout=candidate.dropout,
             micro_batch_size=candidate.micro_batch_size or candidate.batch_size,
         )
 
     return measure
-
-
-def _fitting(candidate: Candidate, sample: TokenStore) -> int:
-    """The context, or what there is of it where the sample is shorter than the corpus."""
-    return min(candidate.max_seq_len, sample.num_tokens - 2)

@@ -6,6 +6,7 @@ What is trained and for what (``goal``), and what from (``start``), are parts; t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from yanmo.energy import EnergyMeter
 from yanmo.planning.candidate import Candidate
 from yanmo.planning.plan import Plan, plan_table
 from yanmo.planning.probe import usable_cores
+from yanmo.planning.profile import profile_table
 from yanmo.recipes.assembly import assemble
 from yanmo.recipes.forgetting import Comparison
 from yanmo.recipes.outcome import write_outcome
 from yanmo.recipes.preparation import Prepared, goal_of, plan_run, subject_of
-from yanmo.recipes.run_folder import MACHINE_FILE, PLAN_FILE, RESULT_FILE, RunFolder
+from yanmo.recipes.profiling import profile_run
+from yanmo.recipes.run_folder import MACHINE_FILE, PLAN_FILE, PROFILE_FILE, RESULT_FILE, RunFolder
 from yanmo.recipes.settings import PretrainSettings, recorded, recorded_before
 from yanmo.recipes.start import Start, open_start
 from yanmo.reporting.progress import say
@@ -176,7 +179,7 @@ class _Pretraining:
             )
             for name, corpus in corpora.items()
         ]
-        chosen, training_s = self._plan(start, tokenizer)
+        chosen, training_s = self._plan(start, tokenizer, stores)
         machine = self._run.read(MACHINE_FILE) or {}
         on_cpu = torch.bfloat16 if machine.get("dtype") == "bfloat16" else torch.float32
         return Prepared(
@@ -189,7 +192,9 @@ class _Pretraining:
             dtype=compute_dtype(device, on_cpu=on_cpu),
         )
 
-    def _plan(self, start: Start, tokenizer: Tokenizer) -> tuple[Candidate, float | None]:
+    def _plan(
+        self, start: Start, tokenizer: Tokenizer, stores: list[TokenStore]
+    ) -> tuple[Candidate, float | None]:
         """The plan of an earlier session, or a new one; and the seconds of training in all."""
         saved = self._run.read(PLAN_FILE)
         if saved is not None:
@@ -202,7 +207,28 @@ class _Pretraining:
             spent_s=time.monotonic() - self._began_s,
             reserve_s=self._reserve_s,
         )
+        say(plan_table(made))
+        if self._settings.profile:
+            made = self._profile(made, start, tokenizer, stores)
         self._run.write(MACHINE_FILE, made.machine.to_json())
         self._run.write(PLAN_FILE, made.to_json())
-        say(plan_table(made))
         return made.chosen, made.training_s
+
+    def _profile(self, made: Plan, start: Start, tokenizer: Tokenizer, stores: list[TokenStore]) -> Plan:
+        """Write profile.json; the plan with what that took off its time."""
+        began_s = time.monotonic()
+        profile = profile_run(
+            self._corpus,
+            stores,
+            tokenizer,
+            self._settings,
+            start,
+            made.chosen,
+            made.machine,
+            training_s=made.training_s,
+        )
+        self._run.write(PROFILE_FILE, profile)
+        say(profile_table(profile))
+        if made.training_s is None:
+            return made
+        return dataclasses.replace(made, training_s=made.training_s - (time.monotonic() - began_s))

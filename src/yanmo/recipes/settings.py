@@ -24,7 +24,7 @@ OBJECTIVE_OF: Mapping[ShapeName, ObjectiveName] = {
     "encoder-decoder": "denoising",
 }
 # Settings that change how a run goes on a machine and not what comes of it.
-_NOT_RECORDED = ("checkpoint_every_s", "device", "parallelism", "tensorboard")
+_NOT_RECORDED = ("checkpoint_every_s", "device", "parallelism", "tensorboard", "profile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,8 @@ class PretrainSettings:
     """What each of several processes holds of the model: all of it, or a part."""
     tensorboard: bool = False
     """Write TensorBoard events too."""
+    profile: bool = False
+    """Say before training where the time of a step goes."""
     wishes: Wishes = field(default_factory=Wishes)
 
     def __post_init__(self) -> None:
