@@ -1,0 +1,92 @@
+"""What run.toml says of a run, and what an earlier one means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanmo.config import read_toml, to_toml
+from yanmo.corpus.store import Corpus, CorpusSummary
+from yanmo.errors import InputError
+from yanmo.planning.candidate import Wishes
+from yanmo.recipes.run_folder import RunFolder
+from yanmo.recipes.settings import PretrainSettings, recorded, recorded_before
+
+EARLIER = """command = "pretrain"
+corpus = "{corpus}"
+corpus_sha256 = "abc"
+budget_s = 60.0
+seed = 0
+
+[wishes]
+d_model = 64
+"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    counts: dict[str, int] = {}
+    summary = CorpusSummary(
+        path=tmp_path,
+        num_documents=0,
+        num_bytes=0,
+        num_characters=0,
+        rejected=counts,
+        cleaned=counts,
+        splits={},
+        split_by="",
+        sha256="abc",
+    )
+    return Corpus(tmp_path, summary)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> RunFolder:
+    """A run that was begun when there was one shape and one objective."""
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "run.toml").write_text(EARLIER.format(corpus=tmp_path.resolve()))
+    return run
+
+
+def test_a_run_of_an_earlier_version_goes_on(corpus: Corpus, earlier: RunFolder) -> None:
+    same = PretrainSettings(budget_s=60.0, wishes=Wishes(d_model=64))
+    earlier.open(recorded(corpus, same), earlier=recorded_before(), force=False)
+    other_machine = PretrainSettings(
+        budget_s=60.0, wishes=Wishes(d_model=64), device="cpu", parallelism="sharded", checkpoint_every_s=5.0
+    )
+    earlier.open(recorded(corpus, other_machine), earlier=recorded_before(), force=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"shape": "lstm"}, "shape (decoder there, lstm now)"),
+        ({"shape": "encoder"}, "objective (causal there, masked now), shape (decoder there, encoder now)"),
+        ({"shape": "encoder", "whole_words": True}, "whole_words (False there, True now)"),
+        ({"shape": "encoder", "mask_share": 0.2}, "mask_share (None there, 0.2 now)"),
+        ({"seed": 3}, "seed (0 there, 3 now)"),
+    ],
+)
+def test_it_is_another_run_where_a_new_setting_says_so(
+    corpus: Corpus, earlier: RunFolder, changed: dict[str, Any], message: str
+) -> None:
+    settings = PretrainSettings(budget_s=60.0, wishes=Wishes(d_model=64), **changed)
+    with pytest.raises(InputError) as refused:
+        earlier.open(recorded(corpus, settings), earlier=recorded_before(), force=False)
+    assert message in str(refused.value)
+
+
+def test_everything_that_decides_is_written_and_read_back(corpus: Corpus, tmp_path: Path) -> None:
+    settings = PretrainSettings(
+        budget_s=60.0, shape="encoder", mask_share=0.2, whole_words=True, next_sentence=True
+    )
+    plain = recorded(corpus, settings)
+    (tmp_path / "run.toml").write_text(to_toml(plain))
+    assert read_toml(tmp_path / "run.toml") == plain
+    assert plain["objective"] == "masked" and plain["mask_share"] == 0.2 and plain["next_sentence"]
+    assert "replay_share" not in plain and "model_sha256" not in plain and "device" not in plain
+    ul2 = recorded(corpus, PretrainSettings(budget_s=60.0, shape="encoder-decoder", denoisers="ul2"))
+    assert (ul2["denoisers"], ul2["objective"]) == ("ul2", "denoising")
