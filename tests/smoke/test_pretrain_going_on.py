@@ -14,6 +14,7 @@ import yanmo
 from yanmo.artifact import sha256_of_file
 from yanmo.cli.main import run as run_cli
 from yanmo.errors import Interrupted
+from yanmo.models.ngram.model import fit_ngram
 from yanmo.recipes import assembly
 
 # Rates at which a model of this size forgets within a few steps.
@@ -128,6 +129,46 @@ def test_another_start_is_another_run(
     (copied / "config.json").write_text(json.dumps(config | {"hidden_act": "silu", "note": 1}))
     assert run_cli(["pretrain", str(new), "--model", str(copied), *flags]) == 2
     assert "holds a run with other settings: model_sha256" in capsys.readouterr().err
+
+
+def test_a_gguf_file_goes_on_as_a_folder(start: Path, new: Path, tmp_path: Path) -> None:
+    file = tmp_path / "start.gguf"
+    assert run_cli(["convert", str(start), str(file), "--to", "gguf"]) == 0
+    flags = ("--steps", "10", "--batch-size", "4")
+    from_file = pretrained(new, tmp_path / "from-file", "--model", str(file), *flags)
+    from_folder = pretrained(new, tmp_path / "from-folder", "--model", str(start), *flags)
+    assert from_file["before"]["new"] == pytest.approx(from_folder["before"]["new"], rel=1e-3)
+    assert from_file["after"]["new"] == pytest.approx(from_folder["after"]["new"], rel=1e-2)
+    model = tmp_path / "from-file" / "model"
+    assert json.loads((model / "config.json").read_text())["model_type"] == "qwen3"
+    assert {path.name for path in model.iterdir()} >= {"tokenizer.json", "generation_config.json"}
+    assert yanmo.generate(yanmo.load(model), "loom", max_tokens=3, temperature=0)[0].token_ids
+
+
+def test_an_encoder_without_its_head_gets_one(
+    old: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained(old, tmp_path / "start", "--shape", "encoder", "--next-sentence", "--steps", "6", *TINY)
+    bare = tmp_path / "start" / "model"
+    config = json.loads((bare / "config.json").read_text())
+    (bare / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
+    result = pretrained(new, tmp_path / "run", "--model", str(bare), "--steps", "30", "--batch-size", "4")
+    assert "has no masked_lm head; one is drawn" in capsys.readouterr().err
+    assert result["after"]["new"]["loss_nats"] < 0.8 * result["before"]["new"]["loss_nats"]
+    written = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert written["architectures"] == ["BertForMaskedLM"]
+
+
+def test_what_is_counted_is_not_trained(
+    start: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, tokenizer = tmp_path / "ngram", yanmo.load(start).tokenizer
+    documents = [tokenizer.encode("ink stone water"), tokenizer.encode("stone water ink")]
+    fitted = fit_ngram(documents, order=2, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id)
+    fitted.save(table, tokenizer=tokenizer)
+    command = ["pretrain", str(new), "--out", str(tmp_path / "r"), "--model", str(table), "--steps", "3"]
+    assert run_cli(command) == 2
+    assert "is counted, not trained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shape", ["lstm", "encoder", "encoder-decoder"])

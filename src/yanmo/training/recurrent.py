@@ -2,6 +2,13 @@
 
 Merity et al. 2017 (arXiv 1708.02182, section 4.6): L2 on the outputs after dropout (AR) and on their
 changes from token to token (TAR). The loss that the loop reports while training includes them.
+
+Departure: windows begin at an empty state, where the paper hands the state on from window to window
+(section 5, backpropagation through time cut at the window's edge). A state that is handed on is part of
+the run: a step would no longer be a function of (seed, step, rows), so that every checkpoint had to hold
+the state of every row, processes could not exchange rows, a bad batch could not be left out, and rows
+could not be visited in random order, which small texts, seen many times, are better for. In evaluation
+and generation the state is carried from the first token to the last.
 """
 
 from __future__ import annotations
