@@ -28,9 +28,13 @@ from yanmo.nn.norm import NormConfig, build_norm
 from yanmo.nn.packing import Run, Segments, paired_runs
 from yanmo.nn.split_heads import Heads, split_heads, turned
 
-# In bf16 and up to this length, plain matrix products beat the CPU flash kernel forward and backward;
-# in float32 the kernel is twice as fast (benchmarks/LOG.md).
-_MATMUL_MAX_SEQ_LEN = 512
+# Up to this length, products with torch's softmax beat the CPU flash kernel in bf16, forward and backward; in
+# float32 the flash kernel is twice as fast (benchmarks/LOG.md).
+_PRODUCTS_MAX_LENGTH = 512
+# Products with a fused softmax win for longer, and in float32 where they leave out what no query sees. Beyond
+# this length the shares that they keep for the backward pass would need too much memory.
+_FUSED_MAX_LENGTH = 1024
+_FUSED_FLOAT32_MIN_LENGTH = 256
 
 
 class QkNorm(StrEnum):
@@ -260,13 +264,12 @@ def attend(
         out_BHTE.
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
-    # The type is asked first: a graph that is traced for any length must not depend on this one.
-    suits_flash = q_BHTE.dtype == torch.float32 or num_all > _MATMUL_MAX_SEQ_LEN
-    is_square = num_new == num_all
-    is_plain = bias is None and softcap is None
-    if not suits_flash and is_plain and (is_square or not causal) and kernels.suit(q_BHTE, k_BKSE, v_BKSE):
+    is_whole = num_new == num_all or not causal
+    if bias is None and softcap is None and is_whole and _fused_wins(q_BHTE, k_BKSE, v_BKSE, causal=causal):
         return attention_products(q_BHTE, k_BKSE, v_BKSE, scale=scale, causal=causal)
-    if suits_flash and (is_square or not causal or bias is not None) and softcap is None:
+    # The type is asked first: a graph that is traced for any length must not depend on this one.
+    suits_flash = q_BHTE.dtype == torch.float32 or num_all > _PRODUCTS_MAX_LENGTH
+    if suits_flash and (is_whole or bias is not None) and softcap is None:
         return functional.scaled_dot_product_attention(
             q_BHTE,
             k_BKSE,
@@ -291,6 +294,13 @@ def attend(
         scores_BKGS = (scores_BKGS.unflatten(2, (-1, num_new)) + grouped).flatten(2, 3)
     out_BKGE = torch.softmax(scores_BKGS, dim=-1) @ v_BKSE
     return out_BKGE.reshape(rows, num_heads, num_new, head_dim)
+
+
+def _fused_wins(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, *, causal: bool) -> bool:
+    """Whether products with the kernels' softmax are the fastest way where there is no bias."""
+    if not kernels.suit(q_BHTE, k_BKSE, v_BKSE) or k_BKSE.shape[2] > _FUSED_MAX_LENGTH:
+        return False
+    return q_BHTE.dtype != torch.float32 or (causal and k_BKSE.shape[2] >= _FUSED_FLOAT32_MIN_LENGTH)
 
 
 def causal_mask(num_new: int, num_all: int, dtype: torch.dtype) -> Tensor:

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from yanmo.nn import kernels
 from yanmo.nn.kernels import operations
 
 # Smaller blocks save more products, larger ones are multiplied faster (benchmarks/LOG.md).
@@ -63,7 +63,7 @@ class _Products(torch.autograd.Function):
         return out_BTHE
 
     @staticmethod
-    @once_differentiable
+    @kernels.first_derivative
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q_BHTE, k_NSE, v_NSE, *all_shares = ctx.saved_tensors
         grad_out_BHTE = grads[0].transpose(1, 2)

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from yanmo.errors import InputError
@@ -213,7 +212,7 @@ class _FusedGate(torch.autograd.Function):
         return operations.gate(gate_up, linear, cubic)
 
     @staticmethod
-    @once_differentiable
+    @kernels.first_derivative
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (gate_up,) = ctx.saved_tensors
         return operations.gate_backward(grad_outputs[0], gate_up, *ctx.curve), None, None

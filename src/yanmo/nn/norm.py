@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from yanmo.nn import kernels
 from yanmo.nn.kernels import operations
@@ -69,7 +68,7 @@ class _FusedRMSNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @kernels.first_derivative
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         return *operations.rms_norm_backward(grad_outputs[0], *ctx.saved_tensors), None
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from yanmo.nn import kernels
 from yanmo.nn.context import Rotary
@@ -74,7 +73,7 @@ class _FusedSplit(Function):
         return q_BHTE, k_BKTE, v_BKTE
 
     @staticmethod
-    @once_differentiable
+    @kernels.first_derivative
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         qkv_BTF, scale_NH, *weights_E = ctx.saved_tensors or (None, None)
         grad_qkv_BTF, grad_weights_2E = operations.split_heads_backward(

@@ -5,6 +5,6 @@ Where they are not (no compiler, no Linux, ``YANMO_KERNELS=0``), torch's operato
 beside those of torch's operators.
 """
 
-from yanmo.nn.kernels.library import status, suit
+from yanmo.nn.kernels.library import first_derivative, status, suit
 
-__all__ = ["status", "suit"]
+__all__ = ["first_derivative", "status", "suit"]

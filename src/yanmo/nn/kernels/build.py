@@ -117,14 +117,18 @@ def _key(compiler: tuple[str, ...], threads: Path) -> str:
     return artifact.sha256_of_text(*parts)[:32]
 
 
+def sealed(library: bytes) -> bytes:
+    """A library with its sha256 behind it, which loaders do not look at."""
+    return library + hashlib.sha256(library).digest()
+
+
 def _is_whole(path: Path) -> bool:
     """Whether this is a file of this user's that ends in the sha256 of the rest."""
     try:
         data, owner = path.read_bytes(), path.stat().st_uid
     except OSError:
         return False
-    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    return owner == os.getuid() and hashlib.sha256(body).digest() == digest
+    return owner == os.getuid() and sealed(data[:-_DIGEST_BYTES]) == data
 
 
 def _compile(compiler: tuple[str, ...], threads: Path, path: Path) -> None:
@@ -145,9 +149,7 @@ def _compile(compiler: tuple[str, ...], threads: Path, path: Path) -> None:
                     done.stderr.strip()
                 ]
                 raise Unavailable(f"{compiler[0]} failed: {lines[0] or f'exit code {done.returncode}'}")
-            with temporary.open("ab+") as file:
-                file.seek(0)
-                file.write(hashlib.sha256(file.read()).digest())
+            temporary.write_bytes(sealed(temporary.read_bytes()))
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{compiler[0]} took more than {_BUILD_TIMEOUT_S} seconds") from None
     except (OSError, YanmoError) as error:

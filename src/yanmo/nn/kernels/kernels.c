@@ -44,9 +44,9 @@ static inline bfloat16 to_bfloat16(float x) {
 }
 
 /* e^x to one unit in the last place, for loops that the compiler can vectorise: x = n ln 2 + r with |r| < 0.35,
-   e^r by its power series. Below -87 it is 0, above 88 about 2e38, of a NaN a NaN. */
+   e^r by its power series. Below -87 it is 0, above 88.4 infinite, of a NaN a NaN. */
 static inline float exponential(float x) {
-    float bounded = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    float bounded = x < -87.0f ? -87.0f : x > 89.0f ? 89.0f : x;
     /* Adding 1.5 * 2^23 leaves the nearest whole number in the low bits. */
     float shifted = bounded * 1.44269504088896341f + 12582912.0f;
     float n = shifted - 12582912.0f;

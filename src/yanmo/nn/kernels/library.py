@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
+import functools
 import logging
 import os
 import sys
@@ -10,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +35,7 @@ _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "c": ctypes.c_int64, "f": ctypes
 _SUFFIXES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
+Result = TypeVar("Result")
 Argument = Tensor | int | float | None
 
 
@@ -71,6 +74,19 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     """Call a kernel with contiguous tensors, on as many threads as torch's own operators use."""
     plain = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
     _functions[name, dtype](*plain, torch.get_num_threads())
+
+
+def first_derivative(backward: Callable[..., Result]) -> Callable[..., Result]:
+    """Refuse to be differentiated again, which would leave out what kernels compute without a word."""
+
+    @functools.wraps(backward)
+    def refusing(ctx: Any, *grads: Tensor) -> Result:
+        # Gradients are recorded during a backward pass only where its own derivative is wanted.
+        if torch.is_grad_enabled():
+            raise RuntimeError("kernels have no second derivatives: leave create_graph out")
+        return backward(ctx, *grads)
+
+    return refusing
 
 
 def _loaded() -> _Library:
@@ -118,4 +134,9 @@ def _take(path: Path) -> str | None:
                 _functions[name, dtype] = function
     except (OSError, AttributeError) as error:
         return f"they cannot be loaded: {error}"
-    return check.what_is_wrong()
+    wrong = check.what_is_wrong()
+    if wrong:
+        # Otherwise a better one under the same name would be taken for this one.
+        _functions.clear()
+        _ctypes.dlclose(library._handle)
+    return wrong
