@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from yanmo.data.loader import Batch
-from yanmo.models.families import qwen3
+from yanmo.models.families import qwen3, t5
 from yanmo.models.transformer import Transformer
-from yanmo.training.objective import causal
+from yanmo.nn.cross_entropy import linear_cross_entropy
+from yanmo.training.objective import LossSum, causal
 from yanmo.training.optimizer import Optimizer, OptimizerConfig
 from yanmo.training.parallel import Group, open_group
 from yanmo.training.sharding import Parallelism, lay_out, require_equal_shares
@@ -39,11 +40,15 @@ class Case:
     resume_from: str = ""
     dtype: str = "float32"
     validate_first: bool = False
+    shape: str = "decoder"
 
 
-def build_model() -> Transformer:
-    """Rows of its matrices divide neither by 2 nor by 4; its second block's norms are too small for 4."""
+def build_model(shape: str) -> Transformer:
+    """Rows of its matrices and its vocabulary divide neither by 2 nor by 4."""
     torch.manual_seed(0)
+    if shape == "encoder-decoder":
+        sizes = {"d_model": 18, "num_layers": 1, "num_heads": 3, "head_dim": 6, "d_ff": 37}
+        return Transformer(t5.encoder_decoder(vocab_size=VOCAB_SIZE, max_seq_len=SEQ_LEN, **sizes))
     return Transformer(
         qwen3.decoder(
             vocab_size=VOCAB_SIZE,
@@ -65,13 +70,21 @@ def rows_of(step: int, rows: range) -> Batch:
     return Batch(inputs_BT=tokens[:, :-1], targets_BT=tokens[:, 1:])
 
 
+def continuation(model: Transformer, batch: Batch) -> LossSum:
+    """Predict a row from itself, once through the encoder and once through the decoder."""
+    hidden_BTD = model.hidden(batch.inputs_BT, memory=model.encode(batch.targets_BT))
+    loss = linear_cross_entropy(hidden_BTD.flatten(0, 1), model.output_weight_VD, batch.targets_BT.flatten())
+    return LossSum(loss, batch.targets_BT.numel())
+
+
 def train(case: Case, group: Group) -> tuple[dict[str, Tensor], list[int]]:
     """Train as the loop does.
 
     Returns:
         On the first process the weights, moments, losses and norms by name; and the rows that were read here.
     """
-    model = build_model()
+    model = build_model(case.shape)
+    objective = causal if case.shape == "decoder" else continuation
     optimizer = Optimizer(model, OptimizerConfig(), lay_out(model, group, Parallelism(case.parallelism)))
     model.to(getattr(torch, case.dtype))
     if case.resume_from:
@@ -79,7 +92,8 @@ def train(case: Case, group: Group) -> tuple[dict[str, Tensor], list[int]]:
         optimizer.load(part_of(saved, "weights"), part_of(saved, "state"))
     validation = []
     if case.validate_first:
-        validation.append(float(model.eval().token_losses(rows_of(99, range(4)).inputs_BT).sum()))
+        with torch.inference_mode():
+            validation.append(float(objective(model.eval(), rows_of(99, range(4))).loss_nats))
     model.set_dropout(0.1)
     model.train()
     require_equal_shares(BATCH_SIZE, MICRO_BATCH_SIZE, group)
@@ -90,7 +104,7 @@ def train(case: Case, group: Group) -> tuple[dict[str, Tensor], list[int]]:
         for start in starts:
             rows = range(start, start + MICRO_BATCH_SIZE)
             torch.manual_seed(step * 100 + start)
-            loss = causal(model, rows_of(step, rows))
+            loss = objective(model, rows_of(step, rows))
             loss.loss_nats.backward()
             optimizer.accumulate()
             loss_nats += float(loss.loss_nats.detach())
@@ -100,10 +114,10 @@ def train(case: Case, group: Group) -> tuple[dict[str, Tensor], list[int]]:
         group.add_tensors(optimizer.gradient_sums())
         norms.append(optimizer.step(factor=1.0, num_tokens=round(count)))
         losses.append(loss_nats / count)
-    model.eval()
-    validation.append(float(model.token_losses(rows_of(99, range(4)).inputs_BT).sum()))
+    with torch.inference_mode():
+        validation.append(float(objective(model.eval(), rows_of(99, range(4))).loss_nats))
     shapes = {name: value.shape for name, value in optimizer.masters().items()}
-    assert shapes == {name: value.shape for name, value in build_model().named_parameters()}
+    assert shapes == {name: value.shape for name, value in build_model(case.shape).named_parameters()}
     result = {f"weights.{name}": value.clone() for name, value in optimizer.masters().items()}
     result |= {f"state.{name}": value.clone() for name, value in optimizer.state().items()}
     for name, values in (("losses", losses), ("norms", norms), ("validation", validation)):

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
 
 # Methods besides ``forward`` through which objectives and validation enter a model.
-_ENTRANCES = ("hidden", "encode", "states")
+_ENTRANCES = ("hidden", "encode")
+# The name of a stack's list of blocks, each of which is gathered on its own.
+_BLOCKS = "blocks"
 
 Solve = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """From whole matrices by name to results of the same shapes."""
@@ -136,6 +138,9 @@ class Sharded:
         Args:
             model: with its weights, the same in every process, on the device that it computes on.
             group: all processes that torch.distributed knows, more than one.
+
+        Raises:
+            InputError: the model is not made of blocks.
         """
         assert group.size > 1, "one process holds everything anyway"
         self._group = group
@@ -205,7 +210,7 @@ class Sharded:
 
     def _collect(self, name: str, tensor: Tensor) -> Tensor:
         # All send as many rows as the first holds: gather wants equal sizes.
-        padded = torch.zeros(self._shape_at(name, 0), dtype=tensor.dtype)
+        padded = torch.zeros(self._shape_at(name, 0), dtype=tensor.dtype, device="cpu")
         padded[: len(tensor)] = tensor.cpu()
         if self._group.rank > 0:
             distributed.gather(padded, dst=0)
@@ -222,6 +227,9 @@ def lay_out(model: nn.Module, group: Group, parallelism: Parallelism = Paralleli
         model: with its first weights in float32, the same in every process; parted in place if sharded.
         group: the processes.
         parallelism: what each holds. One process alone holds everything.
+
+    Raises:
+        InputError: the model is not made of blocks.
     """
     if parallelism is Parallelism.SHARDED and group.size > 1:
         return Sharded(model, group)
@@ -254,12 +262,17 @@ def _fully_shard(model: nn.Module, size: int) -> list[FSDPModule]:
         register_fsdp_forward_method,
     )
 
+    stacks = [module for name, module in model.named_modules() if name.rpartition(".")[2] == _BLOCKS]
+    if not stacks:
+        raise InputError(
+            "only a Transformer can be parted among processes",
+            remedy=f"choose --parallelism {Parallelism.REPLICATED.value}",
+        )
     mesh = init_device_mesh(next(model.parameters()).device.type, (size,))
     # Gradients of bf16 weights are added in float32.
     precision = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
-    for blocks in (module for module in model.modules() if isinstance(module, nn.ModuleList)):
-        for block in blocks:
-            fully_shard(block, mesh=mesh, mp_policy=precision)
+    for block in (block for stack in stacks for block in stack.children()):
+        fully_shard(block, mesh=mesh, mp_policy=precision)
     # What is in no block stays gathered until backward is done: objectives use the output matrix themselves.
     fully_shard(model, mesh=mesh, mp_policy=precision, reshard_after_forward=False)
     for name in _ENTRANCES:

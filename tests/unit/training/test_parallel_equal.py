@@ -51,6 +51,9 @@ def together(
     cases += [Case(name=f"{kind}-half", parallelism=kind, num_steps=3) for kind in KINDS]
     if request.param == 2:
         cases += [Case(name=f"{kind}-bf16", parallelism=kind, dtype="bfloat16") for kind in KINDS]
+        cases += [
+            Case(name=f"{kind}-two-stacks", parallelism=kind, shape="encoder-decoder") for kind in KINDS
+        ]
     folder = tmp_path_factory.mktemp("together") / "run"
     return request.param, folder, train_together(folder, cases, request.param)
 
@@ -118,3 +121,12 @@ def test_bf16_runs_are_as_close_as_bf16_allows(together: tuple[int, Path, Result
     losses = together[2][f"{kind}-bf16"]["losses"]
     torch.testing.assert_close(losses, expected["losses"], rtol=5e-3, atol=5e-3)
     assert losses[-1] < losses[0] - 0.05
+
+
+@pytest.mark.parametrize("together", [2], indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_with_a_decoder_is_shared_as_well(together: tuple[int, Path, Results], kind: str) -> None:
+    expected, _ = train(Case(name="two-stacks", shape="encoder-decoder"), Alone())
+    result = together[2][f"{kind}-two-stacks"]
+    torch.testing.assert_close(result["losses"], expected["losses"], rtol=1e-5, atol=1e-5)
+    assert_same_weights(result, expected)
