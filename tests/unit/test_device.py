@@ -10,6 +10,7 @@ from yanmo import device
 from yanmo.data.on_device import OnDevice
 from yanmo.device import choose_device, compute_dtype, use_device
 from yanmo.errors import InputError
+from yanmo.nn.embedding import Embedding
 
 CPU = torch.device("cpu")
 
@@ -109,3 +110,10 @@ def test_every_tensor_of_a_batch_is_moved_and_nothing_else_changes() -> None:
     assert (batches.batch_size, batches.epochs(5)) == (3, 2.5)
     same = OnDevice(OneBatch(), CPU).rows(5, range(2))
     assert torch.equal(same.inner.mask_T, torch.ones(2))
+
+
+def test_an_embedding_computes_its_gradient_on_its_own_device() -> None:
+    """GPUs run backward in threads of their own, where no device is in use."""
+    table = Embedding(5, 3).to("meta")
+    table(torch.zeros(2, 4, dtype=torch.int64, device="meta")).sum().backward()
+    assert table.weight.grad is not None and table.weight.grad.device.type == "meta"

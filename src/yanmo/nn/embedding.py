@@ -63,7 +63,7 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (tokens_BT,) = ctx.saved_tensors
-        grad_VD = torch.zeros(ctx.shape, dtype=torch.float32)
+        grad_VD = grad_outputs[0].new_zeros(ctx.shape, dtype=torch.float32)
         grad_VD.index_add_(0, tokens_BT.flatten(), grad_outputs[0].flatten(0, 1).float())
         return grad_VD.to(ctx.dtype), None
 
