@@ -145,6 +145,19 @@ def test_a_run_that_is_stopped_goes_on_in_the_same_bytes(
     assert sha256_of_file(weights[0]) == sha256_of_file(weights[1])
 
 
+def test_a_profile_is_made_before_training_and_stands_in_the_report(
+    made: dict[str, Path], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    pretrained(corpus, out, "--steps", "40", "--profile", *TINY)
+    profile = json.loads((out / "profile.json").read_text())
+    assert {"saving", "validation"} <= {kind["name"] for kind in profile["kinds"]}
+    assert sum(kind["share"] for kind in profile["kinds"]) == pytest.approx(1)
+    assert "slowest operators" in capsys.readouterr().err
+    weights = [folder / "model" / "model.safetensors" for folder in (out, made["decoder"])]
+    assert sha256_of_file(weights[0]) == sha256_of_file(weights[1]), "a profile changes nothing"
+
+
 def test_train_of_an_encoder_ends_without_the_evaluation_of_texts(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

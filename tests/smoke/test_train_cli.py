@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from pretraining_made import TINY, one_known_machine
 
 import yanmo
 from yanmo.cli.main import run as run_cli
 from yanmo.recipes.demo import write_python_reference
 
-TINY = ["--num-layers", "1", "--d-model", "32", "--max-seq-len", "32", "--batch-size", "4"]
+
+@pytest.fixture(scope="module", autouse=True)
+def known_machine() -> Iterator[None]:
+    """Runs take as long as their steps."""
+    with one_known_machine():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +197,16 @@ def test_missing_and_unknown_things_are_one_line(
         assert run_cli(arguments) == 2
         assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert (tmp_path / "mine.txt").read_text() == "not a run"
+
+
+def test_only_pretraining_is_shared_between_processes(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert run_cli(["train", str(source), "--out", str(tmp_path / "r"), "--steps", "3", *TINY]) == 2
+    assert "torchrun -m yanmo pretrain" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_dry_runs_write_nothing(source: Path, trained: Path, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 from yanmo.config import format_duration, format_size
 from yanmo.corpus.build import build_corpus, survey
 from yanmo.corpus.store import CorpusSummary
+from yanmo.errors import InputError
 from yanmo.evaluation.evaluate import evaluate
 from yanmo.recipes.pretrain import pretrain
 from yanmo.recipes.run_folder import EVALUATION_FILE, RESULT_FILE, RunFolder
 from yanmo.recipes.settings import PretrainSettings
 from yanmo.reporting.html import write_run_report
 from yanmo.reporting.progress import say
+from yanmo.runtime import num_processes
 
 # The evaluation reads at most this much of the test split, the n-gram learns from at most 16 MB.
 _TEST_BYTES = 512 * 1024
@@ -68,6 +70,11 @@ def train(
         InputError: bad input. Interrupted: a signal came.
     """
     began = time.monotonic() - spent_s
+    if num_processes() > 1:
+        raise InputError(
+            "only pretraining is shared between processes",
+            remedy="yanmo corpus first, then torchrun -m yanmo pretrain",
+        )
     run = RunFolder(Path(out))
     if force:
         run.clear()

@@ -147,8 +147,8 @@ def test_going_on_keeps_the_model_and_lowers_the_rates() -> None:
     chosen = plan.chosen
     assert subject.model(chosen) is given and chosen.num_parameters == given.num_parameters
     assert chosen.max_seq_len <= 200 and chosen.batch_size >= 10
-    assert chosen.muon_learning_rate < fresh.muon_learning_rate / 5
-    assert chosen.adam_learning_rate < fresh.adam_learning_rate / 5
+    assert chosen.muon_learning_rate < fresh.muon_learning_rate / 2
+    assert chosen.adam_learning_rate < fresh.adam_learning_rate / 2
     assert chosen.predicted_bits_per_byte is None
     with pytest.raises(InputError, match="beyond the model's context of 200 tokens"):
         make_plan(FACTS, MACHINE, budget_s=600, subject=subject, wishes=Wishes(max_seq_len=201))
