@@ -328,6 +328,25 @@ def test_without_memory_the_micro_batch_is_halved_and_the_batch_is_not(
     assert again.resume() and again.state.num_halvings == 2
 
 
+def test_what_was_computed_before_memory_ended_is_not_counted_twice(tmp_path: Path) -> None:
+    calls = 0
+
+    def objective(model: Trainable, spoiled: Spoiled) -> LossSum:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise MemoryError
+        return spoiled_causal(model, spoiled)
+
+    shared = {"num_steps": 4, "batch_size": 8, "dropout": 0.0}
+    made, optimizer, _ = Run(**shared, micro_batch_size=2, objective=objective).make(tmp_path / "ended")
+    made.run()
+    reference, expected, _ = Run(**shared, micro_batch_size=1).make(tmp_path / "one")
+    reference.run()
+    assert made.state.num_tokens == reference.state.num_tokens == 4 * 8 * 8
+    assert digest(optimizer) == digest(expected)
+
+
 def test_an_odd_number_of_rows_is_halved_too(tmp_path: Path) -> None:
     rows = Rows()
     run = Run(

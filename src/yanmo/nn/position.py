@@ -103,6 +103,7 @@ class RotaryEmbedding:
 
     def _tabulate(self, size: int, variant: int) -> tuple[Tensor, Tensor]:
         # Made outside inference mode, or a later training step could not use them.
+        device = torch.get_default_device()
         with torch.inference_mode(False), torch.device("cpu"):
             rate_E2, amplitude = frequencies(
                 self.dim, self._config.theta, self._config.scaling, variant, self._max_seq_len
@@ -112,7 +113,8 @@ class RotaryEmbedding:
             sine_SE2 = angle_SE2.sin() * amplitude
             # The sign of the rotation's off-diagonal is folded into the sine: see apply_rotary.
             cos_SE = (angle_SE2.cos() * amplitude).repeat(1, 2).float()
-            return cos_SE, torch.cat((-sine_SE2, sine_SE2), dim=-1).float()
+            signed_SE = torch.cat((-sine_SE2, sine_SE2), dim=-1).float()
+        return cos_SE.to(device), signed_SE.to(device)
 
 
 def apply_rotary(x_BTHE: Tensor, cos_T1E: Tensor, sin_T1E: Tensor) -> Tensor:

@@ -90,6 +90,7 @@ class Candidate(Sizes):
     muon_learning_rate: float
     adam_learning_rate: float
     weight_decay: float
+    adam_weight_decay: float = 0.0
     predicted_step_s: float
     predicted_s: float
     predicted_memory_bytes: int
@@ -109,6 +110,7 @@ class Candidate(Sizes):
             muon_learning_rate=self.muon_learning_rate,
             adam_learning_rate=self.adam_learning_rate,
             muon_weight_decay=self.weight_decay,
+            adam_weight_decay=self.adam_weight_decay,
         )
 
     def step(self, model: ModelConfig) -> StepShape:

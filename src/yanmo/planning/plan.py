@@ -21,7 +21,14 @@ from yanmo.models.lstm import LstmConfig
 from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
 from yanmo.planning.cost import StepShape, predict_memory_bytes, predict_step_s
 from yanmo.planning.probe import Machine
-from yanmo.planning.rules import batch_tokens, context_penalty, dropout_of, learning_rates, memorising_penalty
+from yanmo.planning.rules import (
+    batch_tokens,
+    context_penalty,
+    dropout_of,
+    learning_rates,
+    memorising_penalty,
+    weight_decays,
+)
 from yanmo.planning.scaling import LAW
 from yanmo.planning.shapes import ModelConfig, Sizes, sizes_of
 
@@ -220,6 +227,12 @@ class _Planner:
         expected *= memorising_penalty(epochs, in_blocks, self._num_train_tokens)
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
         muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
+        muon_rate = wishes.muon_learning_rate or muon_rate
+        adam_rate = wishes.adam_learning_rate or adam_rate
+        steps_an_epoch = self._num_train_tokens / shape.batch_tokens
+        muon_decay, adam_decay = weight_decays(
+            steps_an_epoch, muon_rate, adam_rate, goes_on=subject.given is not None
+        )
         candidate = Candidate(
             **vars(sizes),
             shape=subject.shape,
@@ -231,9 +244,10 @@ class _Planner:
             num_steps=num_steps,
             epochs=epochs,
             dropout=dropout if wishes.dropout is None else wishes.dropout,
-            muon_learning_rate=wishes.muon_learning_rate or muon_rate,
-            adam_learning_rate=wishes.adam_learning_rate or adam_rate,
-            weight_decay=0.1 if epochs > 2 else 0.0,
+            muon_learning_rate=muon_rate,
+            adam_learning_rate=adam_rate,
+            weight_decay=muon_decay,
+            adam_weight_decay=adam_decay,
             predicted_step_s=step_s,
             predicted_s=num_steps * step_s,
             predicted_memory_bytes=predict_memory_bytes(shape, machine),

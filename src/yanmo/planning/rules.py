@@ -5,6 +5,9 @@ from __future__ import annotations
 # Peak rates of Muon and of AdamW for a model that has learned already: higher ones learn new text sooner and
 # forget more of the old (benchmarks/LOG.md).
 _MORE_MUON_RATE, _MORE_ADAM_RATE = 0.004, 0.002
+# Passes over the text after which Muon's and AdamW's weights have forgotten most of what they were; on tiny
+# texts, where a pass is a handful of steps, no fewer steps than these.
+_MUON_EPOCHS, _ADAM_EPOCHS, _LEAST_STEPS_AN_EPOCH = 2.5, 1.2, 40.0
 
 
 def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:
@@ -12,6 +15,28 @@ def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:
     if goes_on:
         return _MORE_MUON_RATE, _MORE_ADAM_RATE
     return 0.02, 0.015 * (256 / d_model) ** 0.5
+
+
+def weight_decays(
+    steps_an_epoch: float, muon_rate: float, adam_rate: float, *, goes_on: bool
+) -> tuple[float, float]:
+    """Decay of what Muon moves and of what AdamW moves: what was learned fades over a few passes.
+
+    A weight forgets what it was over 1 / (rate * decay) steps; told in passes over the text, the best such
+    time hardly depends on sizes (Wang and Aitchison 2024, arXiv 2405.13698, section 4). For text read
+    once the decay is next to nothing, for small text read often it is strong. AdamW's matters most: it keeps
+    the table of tokens and the gains of the norms small (benchmarks/LOG.md).
+
+    Args:
+        steps_an_epoch: optimizer steps in one pass over the training text.
+        muon_rate: Muon's peak learning rate.
+        adam_rate: AdamW's.
+        goes_on: whether the model has learned before; what it knows must not fade.
+    """
+    if goes_on:
+        return 0.0, 0.0
+    steps = max(_LEAST_STEPS_AN_EPOCH, steps_an_epoch)
+    return 1 / (_MUON_EPOCHS * steps * muon_rate), 1 / (_ADAM_EPOCHS * steps * adam_rate)
 
 
 def batch_tokens(budget_s: float | None) -> int:

@@ -104,7 +104,7 @@ def assemble(
     if trainer.resume():
         say(f"{run.path}: going on after step {trainer.state.step}")
     if group.rank == 0:
-        log.truncate_after(trainer.state.step)
+        log.truncate_after(trainer.state.step, batch=trainer.state.batch)
     return Assembly(trainer=trainer, optimizer=optimizer, store=store, energy=energy)
 
 

@@ -83,6 +83,11 @@ class PretrainSettings:
                 "--replay is against forgetting and needs a --model that has learned something",
                 remedy="give --model START, or leave --replay out",
             )
+        if self.model is not None and self.parallelism == "sharded":
+            raise InputError(
+                "--parallelism sharded cannot go on from a --model",
+                remedy="leave --parallelism out: each process then holds the whole model",
+            )
         self._require_fresh_sizes()
 
     def _require_objective(self, objective: ObjectiveName) -> None:

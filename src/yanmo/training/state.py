@@ -96,6 +96,5 @@ class TrainingState:
         """Keep of a later moment what going back does not undo: batches drawn, time, what went wrong."""
         self.batch, self.elapsed_s, self.num_halvings = late.batch, late.elapsed_s, late.num_halvings
         self.best_step, self.best_batch, self.best = late.best_step, late.best_batch, late.best
-        self.good_batch = late.good_batch
         late.guard.go_back_to(self.guard)
         self.guard = late.guard
