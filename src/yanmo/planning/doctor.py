@@ -128,7 +128,7 @@ def _speed_problems(machine: Machine) -> Iterator[Problem]:
         )
     if not machine.compiler:
         yield Problem(
-            what="there is no compiler, so training goes without fused kernels, at three quarters of its speed",
+            what="there is no compiler, so training does without fused kernels and is a quarter slower",
             remedy="apt install gcc g++ (Debian), dnf install gcc-c++ (Fedora)",
         )
     if "[never]" in _huge_pages():
