@@ -31,6 +31,7 @@ from yanmo.planning.rules import (
 )
 from yanmo.planning.scaling import LAW
 from yanmo.planning.shapes import ModelConfig, Sizes, sizes_of
+from yanmo.planning.speeds import Speeds
 
 __all__ = [
     *("Candidate", "CorpusFacts", "Subject", "Wishes"),
@@ -40,6 +41,8 @@ __all__ = [
 _CONTEXTS = (128, 256, 512)
 _MEMORY_SHARE = 0.8
 MIN_STEPS = 60
+# Sizes of which real steps are timed, at most.
+_MOST_MEASURED = 4
 # A model that has learned already gains from few steps, and needs enough of them to warm up and decay.
 _MIN_MORE_STEPS, _ENOUGH_MORE_STEPS, _LEAST_BATCH_TOKENS = 10, 200, 512
 
@@ -96,14 +99,12 @@ def make_plan(
     best = planner.best(options)
     if measure is not None and budget_s is not None:
         # The choice can move once the speed is known; measure again what it moved to.
-        for _ in range(2):
-            planner.correction *= measure(best) / best.predicted_step_s
+        for _ in range(_MOST_MEASURED):
+            planner.speeds.add(best, measure(best))
             options = planner.options()
-            again = planner.best(options)
-            if again.sizes == best.sizes and again.batch_size == best.batch_size:
+            best = planner.best(options)
+            if planner.speeds.know(best):
                 break
-            best = again
-        best = planner.best(options)
     ranked = sorted(options, key=lambda option: option.expected)
     return Plan(
         budget_s=budget_s,
@@ -138,7 +139,7 @@ def plan_table(plan: Plan) -> str:
 
 
 class _Planner:
-    """One plan; ``correction`` is what steps take beside what the cost model says."""
+    """One plan; ``speeds`` corrects the cost model by what was measured."""
 
     def __init__(
         self, facts: CorpusFacts, machine: Machine, budget_s: float | None, wishes: Wishes, subject: Subject
@@ -147,7 +148,7 @@ class _Planner:
         self._wishes, self._subject = wishes, subject
         self._num_train_tokens = facts.num_train_bytes / facts.bytes_per_token
         self._usable_bytes = _MEMORY_SHARE * machine.memory_bytes
-        self.correction = 1.0
+        self.speeds = Speeds()
 
     def options(self) -> list[_Option]:
         """All candidates."""
@@ -212,7 +213,7 @@ class _Planner:
     def _option(self, model: ModelConfig, sizes: Sizes) -> _Option:
         facts, wishes, subject, machine = self._facts, self._wishes, self._subject, self._machine
         shape = self._fitting(self._step_shape(model, sizes.max_seq_len))
-        step_s = predict_step_s(shape, machine) * self.correction
+        step_s = self._step_s(shape)
         num_steps = wishes.num_steps or max(1, int((self._budget_s or 0.0) / step_s))
         # Rows of an old corpus are no passes over the new one.
         epochs = num_steps * shape.batch_tokens * (1 - subject.replay_share) / self._num_train_tokens
@@ -257,6 +258,9 @@ class _Planner:
         )
         return _Option(candidate, expected)
 
+    def _step_s(self, shape: StepShape) -> float:
+        return predict_step_s(shape, self._machine) * self.speeds.correction(shape.model.num_parameters)
+
     def _step_shape(self, model: ModelConfig, context: int) -> StepShape:
         """The batch: rows that the user set, or tokens that suit the budget."""
         least = 1 if self._subject.replay_share == 0.0 else round(1 / self._subject.replay_share)
@@ -270,7 +274,7 @@ class _Planner:
             )
             if self._budget_s is None or self._subject.given is None or self._wishes.batch_size:
                 return shape
-            step_s = predict_step_s(shape, self._machine) * self.correction
+            step_s = self._step_s(shape)
             if self._budget_s >= _ENOUGH_MORE_STEPS * step_s or num_tokens < 2 * _LEAST_BATCH_TOKENS:
                 return shape
             num_tokens //= 2
