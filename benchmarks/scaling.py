@@ -1,7 +1,7 @@
 """Fit the planner's scaling law on runs of this project, and collect more of them.
 
-    python -m benchmarks.scaling             fit again from scaling_runs.jsonl and print the constants
-    python -m benchmarks.scaling --collect   first make the runs that are not in the file yet (15 minutes)
+    python -m benchmarks scaling                        fit again from the file of runs, print the constants
+    python -m benchmarks scaling --collect [TEXT...]    first make the runs that are not in the file yet
 
 Each row of the file is a finished run: corpus, n-gram's bits per byte on it, parameters in the blocks, bytes
 of training text, passes over it, and bits per byte on the validation text.
@@ -10,40 +10,33 @@ of training text, passes over it, and bits per byte on the validation text.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks.machine import YANMO, data_folder
-from yanmo.planning.plan import context_penalty
+from benchmarks.kept_runs import runs_folder, source, yanmo
+from yanmo.planning.rules import context_penalty
 from yanmo.planning.scaling import ScalingLaw
-from yanmo.recipes.demo import write_python_reference
 
 RUNS = Path(__file__).with_name("scaling_runs.jsonl")
-# Corpus, layers, width, steps; batches of 32 rows of 128 tokens.
-GRID = (
-    ("shakespeare", 2, 128, 150),
-    ("shakespeare", 2, 128, 600),
-    ("shakespeare", 3, 192, 100),
-    ("shakespeare", 3, 192, 350),
-    ("shakespeare", 4, 256, 100),
-    ("shakespeare", 6, 384, 60),
-    ("novels", 2, 128, 250),
-    ("novels", 4, 256, 120),
-    ("python", 2, 128, 250),
-    ("python", 4, 256, 120),
-)
+# Layers, width, steps of each text; batches of 32 rows of 128 tokens.
+GRID = {
+    "shakespeare": (
+        *((2, 128, 150), (2, 128, 600), (2, 128, 1800), (3, 192, 100), (3, 192, 350), (3, 192, 1000)),
+        *((4, 256, 100), (4, 256, 400), (6, 384, 60)),
+    ),
+    "novels": ((2, 128, 250), (2, 128, 1000), (3, 192, 400), (4, 256, 120), (4, 256, 400), (6, 384, 80)),
+    "python": ((2, 128, 250), (2, 128, 1000), (3, 192, 400), (4, 256, 120), (4, 256, 400), (6, 384, 80)),
+}
 
 
 def main() -> None:
     """Collect if asked, fit, print."""
-    if "--collect" in sys.argv:
-        collect()
+    if sys.argv[2:3] == ["--collect"]:
+        collect(sys.argv[3:] or list(GRID))
     rows = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
     law, residuals = fit(rows)
     for row, residual in zip(rows, residuals, strict=True):
@@ -82,23 +75,32 @@ def fit(rows: list[dict[str, Any]]) -> tuple[ScalingLaw, list[float]]:
     return ScalingLaw(**rounded), residuals.tolist()
 
 
-def collect() -> None:
+def collect(texts: list[str]) -> None:
     """Make every run of the grid that has no row yet."""
     have = set()
     if RUNS.is_file():
         rows = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
         have = {(row["corpus"], row["num_layers"], row["d_model"], row["steps"]) for row in rows}
-    with tempfile.TemporaryDirectory() as folder:
-        for corpus, num_layers, d_model, steps in GRID:
-            if (corpus, num_layers, d_model, steps) in have:
+    for text in texts:
+        corpus = runs_folder() / f"{text}-corpus"
+        yanmo("corpus", str(source(text)), "--out", str(corpus))
+        for num_layers, d_model, steps in GRID[text]:
+            if (text, num_layers, d_model, steps) in have:
                 continue
-            source, out = _corpus(corpus, Path(folder)), Path(folder) / "run"
+            out = runs_folder() / f"scaling-{text}-{num_layers}x{d_model}-{steps}"
             flags = ["--num-layers", str(num_layers), "--d-model", str(d_model), "--steps", str(steps)]
-            flags += ["--max-seq-len", "128", "--batch-size", "32", "--force"]
-            subprocess.run(
-                [*YANMO, "pretrain", str(source), "--out", str(out), *flags], check=True, stdout=sys.stderr
+            yanmo(
+                "pretrain",
+                str(corpus),
+                "--out",
+                str(out),
+                *flags,
+                "--max-seq-len",
+                "128",
+                "--batch-size",
+                "32",
             )
-            append(out, corpus)
+            append(out, text)
 
 
 def append(run: Path, corpus: str) -> None:
@@ -131,18 +133,6 @@ def _predict(law: ScalingLaw, row: dict[str, Any]) -> float:
         epochs=row["epochs"],
     )
     return predicted * context_penalty(row["max_seq_len"] * row["bytes_per_token"])
-
-
-def _corpus(name: str, folder: Path) -> Path:
-    path = folder / name
-    if not path.exists():
-        source = folder / f"{name}-source"
-        if name == "python":
-            write_python_reference(source)
-        else:
-            source = data_folder("tinyshakespeare" if name == "shakespeare" else "zh_novels")
-        subprocess.run([*YANMO, "corpus", str(source), "--out", str(path)], check=True, stdout=sys.stderr)
-    return path
 
 
 if __name__ == "__main__":
