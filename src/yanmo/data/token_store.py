@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.tokenizers.load import Tokenizer
-from yanmo.tokenizers.words import segmenter_version, token_word_starts
+from yanmo.tokenizers.segmenter import segmenter_version
+from yanmo.tokenizers.words import token_word_starts
 
 _TOKENS_FILE = "tokens.bin"
 _WORDS_FILE = "word_starts.bin"
@@ -97,7 +98,7 @@ class TokenStore:
         """
         details = {"corpus": corpus_sha256, "tokenizer": tokenizer.sha256, "split": split}
         if words:
-            details["words"] = segmenter_version()
+            details["words"] = segmenter_version() or "none"
         manifest = _usable_manifest(folder, details)
         if manifest is None:
             with artifact.new_folder(folder, kind="tokens", details=details) as temporary:

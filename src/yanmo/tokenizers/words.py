@@ -8,18 +8,14 @@ spaces nor Chinese characters, such as Thai or Japanese kana, are not cut.
 
 from __future__ import annotations
 
-import importlib
 import unicodedata
-from collections.abc import Callable
 from functools import cache
-from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yanmo.errors import InputError
+from yanmo.tokenizers.segmenter import chinese_words
 
-_SEGMENTER = "rjieba"
 _NUM_CODES = 0x110000
 # Beyond these planes are Chinese characters, private ones, and marks that choose a variant.
 _LAST_LETTER = 0x1FFFF
@@ -32,14 +28,6 @@ _CHINESE_RANGES = (
     (0x20000, 0x3FFFF),
 )
 _VARIANTS = (0xE0100, 0xE01EF)
-
-
-def segmenter_version() -> str:
-    """What decides where Chinese words begin: the segmenter with its version."""
-    try:
-        return f"{_SEGMENTER} {metadata.version(_SEGMENTER)}"
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 def token_word_starts(text: str, starts_N: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -76,7 +64,7 @@ def continues(text: str) -> NDArray[np.bool_]:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], kinds == _CHINESE, [False])).astype(np.int8)))
     for start, end in edges.reshape(-1, 2).tolist():
         if end - start > 1:
-            lengths = [len(word) for word in _segmenter()(text[start:end])]
+            lengths = [len(word) for word in chinese_words(text[start:end])]
             inside[start + np.cumsum(lengths[:-1], dtype=np.int64)] = False
     return inside
 
@@ -92,15 +80,3 @@ def _kinds() -> NDArray[np.uint8]:
     for first, last in _CHINESE_RANGES:
         kinds[first : last + 1] = _CHINESE
     return kinds
-
-
-@cache
-def _segmenter() -> Callable[[str], list[str]]:
-    try:
-        cut: Callable[[str], list[str]] = importlib.import_module(_SEGMENTER).cut
-    except ImportError:
-        raise InputError(
-            f"masking whole Chinese words needs the package {_SEGMENTER}",
-            remedy="pip install yanmo[classical], or mask single tokens",
-        ) from None
-    return cut

@@ -123,12 +123,12 @@ def test_bytes_of_one_character_belong_together() -> None:
 
 
 def test_chinese_without_the_segmenter_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from yanmo.tokenizers import words as module
+    from yanmo.tokenizers import segmenter as module
 
     monkeypatch.setattr(module, "_SEGMENTER", "no_such_segmenter")
-    module._segmenter.cache_clear()
-    assert module.segmenter_version() == "none"
+    module._cut.cache_clear()
+    assert module.segmenter_version() is None
     assert words("plain words") == ["plain", " ", "words"]
     with pytest.raises(InputError, match=r"no_such_segmenter.*yanmo\[classical\]"):
         words("我们在跑步")
-    module._segmenter.cache_clear()
+    module._cut.cache_clear()

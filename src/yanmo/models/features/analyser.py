@@ -12,16 +12,13 @@ Japanese kana, are not cut.
 from __future__ import annotations
 
 import enum
-import importlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib import metadata
 
-from yanmo.errors import InputError
+from yanmo.tokenizers.segmenter import chinese_words, segmenter_version
 
-_SEGMENTER = "rjieba"
 _LAST_MARK = 0x1FFFF
 # The unified ideographs and their extensions, compatibility forms, and the marks that repeat one.
 _CHINESE = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
@@ -50,12 +47,7 @@ class Analyser(enum.Enum):
 
     def version(self) -> str | None:
         """What else decides the terms: the segmenter with its version; None without one."""
-        if self is not Analyser.JIEBA:
-            return None
-        try:
-            return f"{_SEGMENTER} {metadata.version(_SEGMENTER)}"
-        except metadata.PackageNotFoundError:
-            return None
+        return segmenter_version() if self is Analyser.JIEBA else None
 
 
 def normalise(text: str) -> str:
@@ -79,23 +71,10 @@ def _bigrams(run: str) -> list[str]:
     return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
 
 
-def _segment(run: str) -> list[str]:
-    return _segmenter()(run)
-
-
-_CUTS: dict[Analyser, Callable[[str], list[str]]] = {Analyser.JIEBA: _segment, Analyser.BIGRAMS: _bigrams}
-
-
-@cache
-def _segmenter() -> Callable[[str], list[str]]:
-    try:
-        cut: Callable[[str], list[str]] = importlib.import_module(_SEGMENTER).cut
-    except ImportError:
-        raise InputError(
-            f"cutting Chinese into words needs the package {_SEGMENTER}",
-            remedy="pip install yanmo[classical], or choose the analyser 'bigrams'",
-        ) from None
-    return cut
+_CUTS: dict[Analyser, Callable[[str], list[str]]] = {
+    Analyser.JIEBA: chinese_words,
+    Analyser.BIGRAMS: _bigrams,
+}
 
 
 @cache
