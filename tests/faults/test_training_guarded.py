@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from yanmo.errors import TrainingDiverged, YanmoError
 from yanmo.models.base import Trainable
 from yanmo.training import checkpoint as checkpoint_module
 from yanmo.training.objective import LossSum
+from yanmo.training.parallel import Alone
 from yanmo.training.trainer import Trainer
 
 NAN, INF = math.nan, math.inf
@@ -345,6 +346,22 @@ def test_what_was_computed_before_memory_ended_is_not_counted_twice(tmp_path: Pa
     reference.run()
     assert made.state.num_tokens == reference.state.num_tokens == 4 * 8 * 8
     assert digest(optimizer) == digest(expected)
+
+
+def test_all_processes_halve_where_one_of_them_must(tmp_path: Path) -> None:
+    class WithAnother(Alone):
+        """Another process, whose memory takes two rows at most."""
+
+        def add(self, values: Sequence[float]) -> list[float]:
+            if len(values) == 3 and made._micro_batch_size() > 2:
+                return [*values[:2], 1.0]
+            return list(values)
+
+    few = Run(num_steps=3, batch_size=8, micro_batch_size=2, dropout=0.0)
+    made, optimizer, _ = Run(num_steps=3, batch_size=8, micro_batch_size=8, dropout=0.0).make(tmp_path)
+    made._group = WithAnother()
+    assert made.run().num_halvings == 2
+    assert digest(optimizer) == few.finish(tmp_path / "few")
 
 
 def test_an_odd_number_of_rows_is_halved_too(tmp_path: Path) -> None:

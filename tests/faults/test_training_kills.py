@@ -10,14 +10,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from training_made import command_line, in_save, make_corpus
 
-from yanmo.artifact import sha256_of_file
+from yanmo.artifact import sha256_of_file, verify
 
+LARGE = [
+    "--steps",
+    "150",
+    "--num-layers",
+    "4",
+    "--d-model",
+    "512",
+    "--max-seq-len",
+    "32",
+    "--batch-size",
+    "4",
+]
 FLAGS = ["--steps", "150", "--num-layers", "1", "--d-model", "32", "--max-seq-len", "32", "--batch-size", "4"]
 
 
@@ -26,14 +39,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_corpus(tmp_path_factory.mktemp("kills"))
 
 
-def command(corpus: Path, out: Path) -> list[str]:
-    return ["pretrain", str(corpus), "--out", str(out), *FLAGS, "--checkpoint-every", "0.01s"]
+def command(corpus: Path, out: Path, flags: Sequence[str] = FLAGS) -> list[str]:
+    return ["pretrain", str(corpus), "--out", str(out), *flags, "--checkpoint-every", "0.01s"]
 
 
-def start(corpus: Path, out: Path, **options: Any) -> subprocess.Popen[bytes]:
+def start(corpus: Path, out: Path, flags: Sequence[str] = FLAGS, **options: Any) -> subprocess.Popen[bytes]:
     """The command in a process of its own, on one core as all runs that are compared here."""
     return subprocess.Popen(
-        [sys.executable, "-m", "yanmo", *command(corpus, out)],
+        [sys.executable, "-m", "yanmo", *command(corpus, out, flags)],
         stdout=subprocess.DEVNULL,
         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
         **options,
@@ -106,6 +119,20 @@ def test_sigterm_saves_and_exits_143(corpus: Path, tmp_path: Path, uninterrupted
     code, said = command_line(command(corpus, out))
     assert code == 0, said
     assert weights_of(out) == uninterrupted
+
+
+def test_a_second_sigterm_ends_a_process_that_writes_a_large_checkpoint(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(corpus, out, LARGE, stderr=subprocess.PIPE)
+    wait_for(out / "checkpoints", process, pattern=".batch-*.tmp/*")
+    process.terminate()
+    time.sleep(0.02)
+    process.terminate()
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 143, message
+    assert message.decode().splitlines()[-1].startswith("yanmo: stopped at once")
+    for path in (out / "checkpoints").glob("batch-*"):
+        verify(path)
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(

@@ -57,6 +57,10 @@ class Checkpoint:
         return int(self.state["batch"])
 
 
+class _AbandonedError(Exception):
+    """Nobody wants the checkpoint any more that is being written."""
+
+
 class CheckpointStore:
     """The checkpoints of one run, which one process at a time may write."""
 
@@ -68,6 +72,7 @@ class CheckpointStore:
         self._copies: dict[str, Tensor] = {}
         self._saved_batch = -1
         self._refused: set[Path] = set()
+        self._is_abandoned = False
         self.last_save_s = 0.0
         """Seconds that the last save took."""
 
@@ -93,9 +98,9 @@ class CheckpointStore:
         if copied is None:
             self._write(checkpoint, keep)
             return
-        # A daemon, so that a second signal need not wait for a disk.
+        # No daemon: the end of the interpreter would tear it out of the library that writes.
         self._thread = threading.Thread(
-            target=self._write_in_background, args=(copied, keep), name="checkpoint", daemon=True
+            target=self._write_in_background, args=(copied, keep), name="checkpoint"
         )
         self._thread.start()
 
@@ -107,6 +112,10 @@ class CheckpointStore:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+    def abandon(self) -> None:
+        """Give up what is being written, as soon as the present file is done, and do not wait for it."""
+        self._is_abandoned = True
 
     def load_newest(self, *, like: Checkpoint | None = None, at_most: int | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole; says so of each that is not.
@@ -187,6 +196,8 @@ class CheckpointStore:
     def _write_in_background(self, checkpoint: Checkpoint, keep: int) -> None:
         try:
             self._write(checkpoint, keep)
+        except _AbandonedError:
+            return
         except YanmoError as error:
             say(f"checkpoint not saved: {error.where}: {error.what}; training goes on, and tries again later")
         except BaseException as error:
@@ -197,8 +208,10 @@ class CheckpointStore:
         path = self._folder / _name(checkpoint.batch)
         details = {"batch": checkpoint.batch}
         with artifact.new_folder(path, kind="checkpoint", details=details) as folder:
-            save_tensors(checkpoint.weights, folder / _WEIGHTS, {})
-            save_tensors(checkpoint.optimizer, folder / _OPTIMIZER, {})
+            for name, tensors in ((_WEIGHTS, checkpoint.weights), (_OPTIMIZER, checkpoint.optimizer)):
+                save_tensors(tensors, folder / name, {})
+                if self._is_abandoned:
+                    raise _AbandonedError
             artifact.write_json(folder / _STATE, checkpoint.state)
         self._saved_batch = checkpoint.batch
         self._refused.discard(path)

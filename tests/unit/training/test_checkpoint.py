@@ -25,6 +25,7 @@ def made(batch: int, *, best: int = -1, good: int = 0, value: float = 0.0) -> Ch
     state = TrainingState.fresh({"num_steps": 9, "anchor_step": 0, "anchor_progress": 0.0})
     state.batch = state.step = batch
     state.best_batch, state.good_batch = best, good
+    state.best = {"loss_nats": 1.0} if best >= 0 else {}
     weights = {"a": torch.full((3, 2), value), "b": torch.arange(4.0)}
     return Checkpoint(weights=weights, optimizer={"n": torch.tensor(batch)}, state=state.to_json())
 
@@ -145,6 +146,26 @@ def test_an_error_of_our_own_in_the_thread_reaches_the_loop(
     with pytest.raises(KeyError, match="ours"):
         store.save(made(2), in_background=True)
     assert names(tmp_path) == []
+
+
+def test_an_abandoned_save_ends_after_its_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on, written = threading.Event(), threading.Event(), []
+
+    def slow(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+        written.append(path.name)
+        began.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(checkpoint_module, "save_tensors", slow)
+    store = CheckpointStore(tmp_path)
+    store.save(made(1), in_background=True)
+    assert began.wait(10)
+    store.abandon()
+    go_on.set()
+    store.wait()
+    assert written == ["weights.safetensors"] and list(tmp_path.iterdir()) == []
 
 
 def test_without_memory_for_a_copy_it_is_written_at_once(
