@@ -55,7 +55,7 @@ def token_losses(
         if softcap is not None:
             logits_CV = torch.tanh(logits_CV.float() / softcap) * softcap
         losses.append(loss_and_gradient(logits_CV, targets_N[rows])[0])
-    return torch.cat(losses) if losses else torch.zeros(0)
+    return torch.cat(losses) if losses else hidden_ND.new_zeros(0, dtype=torch.float32)
 
 
 def loss_and_gradient(logits_CV: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,8 +66,7 @@ def loss_and_gradient(logits_CV: Tensor, targets_C: Tensor) -> tuple[Tensor, Ten
     loss_C = functional.nll_loss(log_share_CV, targets_C, reduction="none")
     # d loss / d logits = softmax(logits) - one_hot(target).
     grad_CV = log_share_CV.exp_()
-    ones_C1 = torch.ones(len(targets_C), 1)
-    grad_CV.scatter_add_(1, targets_C[:, None], -ones_C1)
+    grad_CV.scatter_add_(1, targets_C[:, None], grad_CV.new_full((len(targets_C), 1), -1.0))
     return loss_C, grad_CV.to(logits_CV.dtype)
 
 
@@ -91,7 +90,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
         grad_hidden_ND = torch.empty_like(hidden_ND)
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
-        loss = torch.zeros((), dtype=torch.float32)
+        loss = hidden_ND.new_zeros((), dtype=torch.float32)
         step = rows_per_chunk(weight_VD.shape[0])
         for start in range(0, len(hidden_ND), step):
             rows = slice(start, start + step)
@@ -104,6 +103,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @kernels.first_derivative
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
         scale = grad_outputs[0]

@@ -85,6 +85,7 @@ class _RMSNorm(torch.autograd.Function):
         return unit * weight
 
     @staticmethod
+    @kernels.first_derivative
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         unit, scale, weight = ctx.saved_tensors
         (grad,) = grad_outputs

@@ -282,6 +282,37 @@ def test_second_derivatives_are_refused() -> None:
             torch.autograd.grad(y.sum(), x, create_graph=True)
 
 
+def test_what_does_not_fit_together_is_never_read() -> None:
+    hidden, weight, targets = torch.ones(4, 3), torch.ones(7, 3), torch.arange(4)
+    for wrong in (targets[:3], targets.int(), targets[:, None]):
+        with pytest.raises(AssertionError, match="a target for each row, int64"):
+            linear_cross_entropy(hidden, weight, wrong)
+    for width in (6, 2):
+        with pytest.raises(AssertionError, match="as many numbers as the weight"):
+            RMSNorm(3)(torch.ones(2, width))
+    rotary = (torch.ones(5, 1, 4), torch.ones(5, 1, 4))
+    with pytest.raises(AssertionError, match="heads of other sizes"):
+        split_heads(torch.ones(1, 5, 12), (2, 1, 4), None, rotary)
+    with pytest.raises(AssertionError, match="an angle for each token"):
+        split_heads(torch.ones(1, 6, 16), (2, 1, 4), None, rotary)
+
+
+def test_the_device_of_new_tensors_makes_no_difference() -> None:
+    norm, x = RMSNorm(8), torch.randn(3, 8, requires_grad=True)
+    weight, targets = torch.randn(5, 8, requires_grad=True), torch.tensor([0, 4, 2])
+    split = (torch.randn(1, 2, 16), (2, 1, 4), (RMSNorm(4), RMSNorm(4)), None)
+
+    def everything() -> list[Tensor]:
+        loss = linear_cross_entropy(norm(x), weight, targets) + split_heads(*split)[0].sum()
+        return [loss, *torch.autograd.grad(loss, (x, weight))]
+
+    expected = everything()
+    with torch.device("meta"):
+        found = everything()
+        assert library.check.what_is_wrong() is None
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 def test_what_kernels_do_not_take() -> None:
     class Marked(Tensor):
         pass

@@ -41,6 +41,13 @@ def test_frequent_token_keeps_its_gradient_in_bf16() -> None:
     assert table.weight.grad[0].tolist() == [4096.0, 4096.0]
 
 
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    x = torch.randn(2, 8, dtype=torch.float64, requires_grad=True)
+    for y in (RMSNorm(8).double()(x), linear_cross_entropy(x, x.detach(), torch.zeros(2, dtype=torch.int64))):
+        with pytest.raises(RuntimeError, match="no second derivatives"):
+            torch.autograd.grad(y.sum(), x, create_graph=True)
+
+
 def test_rms_norm_by_hand() -> None:
     norm = RMSNorm(2, eps=0.0)
     norm.weight.data = torch.tensor([1.0, 2.0])

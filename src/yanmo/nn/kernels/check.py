@@ -19,7 +19,7 @@ _Case = tuple[str, Sequence[Tensor], Sequence[Tensor]]
 
 def what_is_wrong() -> str | None:
     """The first kernel whose answers differ from those of torch's operators in float64, or None."""
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
         for dtype, tolerance in _TOLERANCES.items():
             for name, found, expected in _cases(dtype):
                 for one, other in zip(found, expected, strict=True):

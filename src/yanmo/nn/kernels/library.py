@@ -77,13 +77,13 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
 
 
 def first_derivative(backward: Callable[..., Result]) -> Callable[..., Result]:
-    """Refuse to be differentiated again, which would leave out what kernels compute without a word."""
+    """Refuse to be differentiated again, which would leave out what was written by hand without a word."""
 
     @functools.wraps(backward)
     def refusing(ctx: Any, *grads: Tensor) -> Result:
         # Gradients are recorded during a backward pass only where its own derivative is wanted.
         if torch.is_grad_enabled():
-            raise RuntimeError("kernels have no second derivatives: leave create_graph out")
+            raise RuntimeError("hand-written gradients have no second derivatives: leave create_graph out")
         return backward(ctx, *grads)
 
     return refusing

@@ -21,12 +21,18 @@ def _chunks(rows: int) -> int:
     return min(_MOST_CHUNKS, -(-rows // _LEAST_CHUNK_ROWS))
 
 
+def _floats(beside: Tensor, *shape: int) -> Tensor:
+    """Room for float32 numbers on the device of another tensor, whatever device new ones go to."""
+    return torch.empty(shape, dtype=torch.float32, device=beside.device)
+
+
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension, and the factor of each row (float32)."""
     x = x.contiguous()
     width = weight_D.shape[0]
+    assert x.shape[-1] == width, "a row has as many numbers as the weight"
     rows = x.numel() // width
-    y, scale_N = torch.empty_like(x), torch.empty(rows)
+    y, scale_N = torch.empty_like(x), _floats(x, rows)
     library.call("rms_norm", x.dtype, x, weight_D.contiguous(), y, scale_N, rows, width, eps)
     return y, scale_N
 
@@ -37,7 +43,7 @@ def rms_norm_backward(grad: Tensor, x: Tensor, weight_D: Tensor, scale_N: Tensor
     rows, width = len(scale_N), weight_D.shape[0]
     grad_x, grad_weight_D = torch.empty_like(x), torch.empty_like(weight_D)
     chunks = _chunks(rows)
-    partial = torch.empty(chunks, width)
+    partial = _floats(x, chunks, width)
     pointers = (grad, x, weight_D, scale_N, grad_x, grad_weight_D, partial)
     library.call("rms_norm_backward", x.dtype, *pointers, rows, width, chunks)
     return grad_x, grad_weight_D
@@ -64,10 +70,12 @@ def split_heads(
     """
     heads, groups, head_dim = sizes
     texts, tokens = qkv_BTF.shape[:2]
+    assert qkv_BTF.shape[2] == (heads + 2 * groups) * head_dim, "heads of other sizes"
+    assert not rotary_T1R or len(rotary_T1R[0]) == tokens, "an angle for each token"
     qkv_BTF = qkv_BTF.contiguous()
     q_BHTE = qkv_BTF.new_empty(texts, heads, tokens, head_dim)
     k_BKTE, v_BKTE = (qkv_BTF.new_empty(texts, groups, tokens, head_dim) for _ in range(2))
-    scale_NH = torch.empty(texts * tokens, heads + groups) if norms_2E else None
+    scale_NH = _floats(qkv_BTF, texts * tokens, heads + groups) if norms_2E else None
     pointers = (qkv_BTF, *_pair(norms_2E), *_pair(rotary_T1R), q_BHTE, k_BKTE, v_BKTE, scale_NH)
     counts = (texts * tokens, tokens, heads, groups, head_dim, _turned(rotary_T1R))
     library.call("split_heads", qkv_BTF.dtype, *pointers, *counts, eps)
@@ -91,7 +99,7 @@ def split_heads_backward(
     if qkv_BTF is not None:
         qkv_BTF = qkv_BTF.contiguous()
     pointers = (grad_q, grad_k, grad_v, qkv_BTF, *_pair(norms_2E), *_pair(rotary_T1R), scale_NH)
-    results = (grad_qkv_BTF, grad_norms_2E, torch.empty(chunks, 2, head_dim))
+    results = (grad_qkv_BTF, grad_norms_2E, _floats(grad_q, chunks, 2, head_dim))
     counts = (rows, tokens, heads, groups, head_dim, _turned(rotary_T1R), chunks)
     library.call("split_heads_backward", grad_q.dtype, *pointers, *results, *counts)
     return grad_qkv_BTF, grad_norms_2E
@@ -147,8 +155,9 @@ def cross_entropy_(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
         IndexError: a target is not one of the V.
     """
     rows, width = logits_NV.shape
+    assert targets_N.shape == (rows,) and targets_N.dtype == torch.int64, "a target for each row, int64"
     if rows and not 0 <= int(targets_N.min()) <= int(targets_N.max()) < width:
         raise IndexError(f"a target is not between 0 and {width - 1}")
-    loss_N = torch.empty(rows)
+    loss_N = _floats(logits_NV, rows)
     library.call("cross_entropy", logits_NV.dtype, logits_NV, targets_N.contiguous(), loss_N, rows, width)
     return loss_N
