@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +25,8 @@ from yanmo.tokenizers.words import token_word_starts
 
 _TOKENS_FILE = "tokens.bin"
 _WORDS_FILE = "word_starts.bin"
-_DOCUMENTS_PER_BATCH = 256
+# Documents that are encoded together, and characters after which there are enough of them.
+_DOCUMENTS_PER_BATCH, _CHARACTERS_PER_BATCH = 256, 2**23
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def _write(folder: Path, texts: Iterable[str], tokenizer: Tokenizer, *, words: b
         bits = _BitFile(files.enter_context((folder / _WORDS_FILE).open("wb"))) if words else None
         for batch in _batches(texts):
             for text, ids in zip(batch, _encode(batch, tokenizer, bits), strict=True):
-                file.write(np.array([tokenizer.edge_id, *ids], dtype=dtype).tobytes())
+                file.write(np.concatenate(([tokenizer.edge_id], ids)).astype(dtype).tobytes())
                 num_documents += 1
                 num_bytes += len(text.encode())
         if bits is not None:
@@ -166,6 +166,13 @@ class _BitFile:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(islice(iterator, _DOCUMENTS_PER_BATCH)):
+    batch: list[str] = []
+    num_characters = 0
+    for text in texts:
+        batch.append(text)
+        num_characters += len(text)
+        if len(batch) == _DOCUMENTS_PER_BATCH or num_characters >= _CHARACTERS_PER_BATCH:
+            yield batch
+            batch, num_characters = [], 0
+    if batch:
         yield batch

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from yanmo.data import token_store
 from yanmo.data.loader import Loader
 from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
@@ -32,6 +35,27 @@ def test_store_holds_every_document_behind_its_boundary(tmp_path: Path, tokenize
     assert len(starts) == 60 and starts[0] == 0
     pieces = np.split(store.tokens, starts[1:])
     assert [tokenizer.decode(piece[1:].tolist()) for piece in pieces] == TEXTS
+
+
+def test_long_documents_are_encoded_a_few_at_a_time(
+    tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_store, "_CHARACTERS_PER_BATCH", 100)
+    sizes: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(tokenizer, name)
+
+        def encode_batch(self, texts: list[str]) -> list[NDArray[np.int64]]:
+            sizes.append(sum(map(len, texts)))
+            return tokenizer.encode_batch(texts)
+
+    store = open_store(tmp_path / "few", TEXTS, cast(Tokenizer, Counting()))
+    longest = max(map(len, TEXTS))
+    assert len(sizes) > 10 and max(sizes) < 100 + longest and sum(sizes) == sum(map(len, TEXTS))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(store.tokens, open_store(tmp_path / "all", TEXTS, tokenizer).tokens)
 
 
 def test_store_is_reused_only_for_the_same_corpus_and_whole_files(
