@@ -101,10 +101,13 @@ def predict_step_s(shape: StepShape, machine: Machine) -> float:
 
 
 def predict_memory_bytes(shape: StepShape, machine: Machine) -> int:
-    """Most memory that training holds: weights, masters, gradients, moments, activations."""
+    """Most memory that training holds: the state of its weights, a copy that is saved, and activations."""
     config = shape.model
     width = 2 if machine.dtype == "bfloat16" else 4
-    weights = config.num_parameters * (2 * width + 4 + 4 + 8)
+    # Weights and gradients; sums, which are twice as wide; masters and moments, and their copy for the thread
+    # that saves; what the optimizer's step makes on its way, of float64 sums their float32 besides.
+    num_bytes = 2 * width + 2 * width + 2 * (4 + 8) + (4 if width == 2 else 8)
+    weights = config.num_parameters * num_bytes
     if isinstance(config, LstmConfig):
         per_token = float(_KEPT_PER_UNIT * sum(config.widths))
     else:

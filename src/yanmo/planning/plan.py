@@ -263,7 +263,8 @@ class _Planner:
 
     def _step_shape(self, model: ModelConfig, context: int) -> StepShape:
         """The batch: rows that the user set, or tokens that suit the budget."""
-        least = 1 if self._subject.replay_share == 0.0 else round(1 / self._subject.replay_share)
+        # A row of each kind at least.
+        least = 1 if self._subject.replay_share == 0.0 else max(2, round(1 / self._subject.replay_share))
         num_tokens = batch_tokens(self._budget_s)
         while True:
             shape = StepShape(
