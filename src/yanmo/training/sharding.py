@@ -176,7 +176,8 @@ class Sharded:
         sent = [[matrices[name] for name in names] for names in by_owner]
         # From each process, its rows of the matrices that are worked on here.
         arriving = [[self._shape_at(name, process) for name in by_owner[rank]] for process in range(size)]
-        received = _exchange(sent, arriving)
+        like = next(iter(matrices.values()))
+        received = _exchange(sent, arriving, like)
         wholes = {
             name: torch.cat([rows[index] for rows in received]) for index, name in enumerate(by_owner[rank])
         }
@@ -186,7 +187,7 @@ class Sharded:
             for process in range(size)
         ]
         returning = [[self._shape_at(name, rank) for name in names] for names in by_owner]
-        returned = _exchange(sent, returning)
+        returned = _exchange(sent, returning, like)
         return {
             name: tensor
             for names, tensors in zip(by_owner, returned, strict=True)
@@ -313,16 +314,21 @@ def _cost(shape: torch.Size) -> int:
     return rows * columns * min(rows, columns)
 
 
-def _exchange(sent: list[list[Tensor]], arriving: list[list[tuple[int, ...]]]) -> list[list[Tensor]]:
-    """Send tensors to each process and receive tensors of known shapes from each, in one exchange."""
-    first = next(tensor for tensors in sent for tensor in tensors)
-    outgoing = torch.cat([tensor.reshape(-1) for tensors in sent for tensor in tensors])
+def _exchange(
+    sent: list[list[Tensor]], arriving: list[list[tuple[int, ...]]], like: Tensor
+) -> list[list[Tensor]]:
+    """Send tensors to each process and receive tensors of known shapes from each, in one exchange.
+
+    ``like`` is of their type and device: where there are more processes than matrices, some have none.
+    """
+    flat = [tensor.reshape(-1) for tensors in sent for tensor in tensors]
+    outgoing = torch.cat([like.new_empty(0), *flat])
     sizes_out = [sum(tensor.numel() for tensor in tensors) for tensors in sent]
     sizes_in = [sum(torch.Size(shape).numel() for shape in shapes) for shapes in arriving]
-    incoming = first.new_empty(sum(sizes_in))
+    incoming = like.new_empty(sum(sizes_in))
     distributed.all_to_all_single(incoming, outgoing, sizes_in, sizes_out)
     return [
-        list(_unpack(flat, shapes)) for flat, shapes in zip(incoming.split(sizes_in), arriving, strict=True)
+        list(_unpack(part, shapes)) for part, shapes in zip(incoming.split(sizes_in), arriving, strict=True)
     ]
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from yanmo.errors import InputError
 from yanmo.models.lstm import LstmConfig, LstmModel
+from yanmo.training import sharding
 from yanmo.training.parallel import (
     Alone,
     first_ahead,
@@ -76,6 +78,11 @@ def test_one_process_holds_everything_whatever_was_asked() -> None:
     model = nn.Linear(2, 2)
     assert isinstance(lay_out(model, Alone(), Parallelism.SHARDED), Replicated)
     assert type(model.weight) is nn.Parameter
+
+
+def test_where_processes_outnumber_matrices_some_have_none_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding.distributed, "all_to_all_single", lambda *_: None)
+    assert sharding._exchange([[], []], [[], []], torch.zeros(1)) == [[], []]
 
 
 def test_an_lstm_is_not_parted() -> None:
