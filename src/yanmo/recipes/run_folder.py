@@ -37,13 +37,18 @@ class RunFolder:
         self.path = path
 
     def clear(self) -> None:
-        """Remove what a run has written, and nothing else."""
+        """Remove what a run has written, and nothing else.
+
+        Raises:
+            InputError: another process is at work here.
+        """
         if self.path.is_dir() and is_run(self.path):
-            for name in _WRITTEN:
-                if (self.path / name).is_dir():
-                    shutil.rmtree(self.path / name)
-                else:
-                    (self.path / name).unlink(missing_ok=True)
+            with self.lock():
+                for name in _WRITTEN:
+                    if (self.path / name).is_dir():
+                        shutil.rmtree(self.path / name)
+                    else:
+                        (self.path / name).unlink(missing_ok=True)
 
     def open(self, settings: Mapping[str, Any], *, earlier: Mapping[str, Any], force: bool) -> None:
         """Make the folder, or find that it is this very run's and can go on.

@@ -73,7 +73,7 @@ class PretrainSettings:
         shape = self.shape or ("decoder" if self.model is None else None)
         if shape is not None:
             require_pair(shape, self.objective)
-            self._require_objective(OBJECTIVE_OF[shape])
+            self.require_objective(OBJECTIVE_OF[shape])
         if self.mask_share is not None and not 0.0 < self.mask_share < 1.0:
             raise InputError(f"--mask-share must be above 0 and below 1, not {self.mask_share:g}")
         if not 0.0 < self.replay_share < 1.0:
@@ -90,7 +90,12 @@ class PretrainSettings:
             )
         self._require_fresh_sizes()
 
-    def _require_objective(self, objective: ObjectiveName) -> None:
+    def require_objective(self, objective: ObjectiveName) -> None:
+        """Refuse settings that say nothing to an objective.
+
+        Raises:
+            InputError: there are some.
+        """
         flags = {
             "--mask-share": self.mask_share is not None and objective == "causal",
             "--denoisers": self.denoisers != "spans" and objective != "denoising",

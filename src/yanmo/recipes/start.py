@@ -170,6 +170,7 @@ class GoingOn:
             raise InputError(f"is of shape {self.shape}, not {settings.shape}", where=where)
         require_pair(self.shape, settings.objective)
         self.objective: ObjectiveName = OBJECTIVE_OF[self.shape]
+        settings.require_objective(self.objective)
         if isinstance(network, Transformer):
             self._network = _with_head(network, self._checkpoint, HEADS[self.objective])
             if settings.next_sentence:

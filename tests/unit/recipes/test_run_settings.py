@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from yanmo.config import read_toml, to_toml
 from yanmo.corpus.store import Corpus, CorpusSummary
 from yanmo.errors import InputError
+from yanmo.models.lstm import LstmConfig, LstmModel, save_lstm
 from yanmo.planning.candidate import Wishes
 from yanmo.recipes.run_folder import RunFolder
 from yanmo.recipes.settings import PretrainSettings, recorded, recorded_before
+from yanmo.recipes.start import GoingOn
+from yanmo.tokenizers.train import fit_bpe
 
 EARLIER = """command = "pretrain"
 corpus = "{corpus}"
@@ -90,3 +94,25 @@ def test_everything_that_decides_is_written_and_read_back(corpus: Corpus, tmp_pa
     assert "replay_share" not in plain and "model_sha256" not in plain and "device" not in plain
     ul2 = recorded(corpus, PretrainSettings(budget_s=60.0, shape="encoder-decoder", denoisers="ul2"))
     assert (ul2["denoisers"], ul2["objective"]) == ("ul2", "denoising")
+
+
+def test_a_run_that_another_process_works_on_is_not_cleared(earlier: RunFolder) -> None:
+    with earlier.lock(), pytest.raises(InputError, match="another process is working on this run"):
+        RunFolder(earlier.path).clear()
+    assert (earlier.path / "run.toml").is_file()
+    earlier.clear()
+    assert not (earlier.path / "run.toml").exists()
+
+
+def test_settings_of_another_objective_are_refused_of_a_given_model_too(tmp_path: Path) -> None:
+    config = LstmConfig(vocab_size=300, d_model=8, d_hidden=16, num_layers=1)
+    model, folder = LstmModel(config), tmp_path / "start"
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    save_lstm(
+        folder, model, weights, fit_bpe(["words"], 300), dtype=torch.float32, details={}, card="a model"
+    )
+    assert GoingOn(PretrainSettings(budget_s=60.0, model=folder)).objective == "causal"
+    for changed, flag in (({"mask_share": 0.2}, "--mask-share"), ({"denoisers": "ul2"}, "--denoisers")):
+        settings = PretrainSettings(budget_s=60.0, model=folder, **changed)
+        with pytest.raises(InputError, match=f"{flag} is not for the causal objective"):
+            GoingOn(settings)
