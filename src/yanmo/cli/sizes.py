@@ -30,7 +30,12 @@ class Method:
         Literal["causal", "masked", "denoising"] | None,
         Parameter(help="The one of the shape: next token, hidden tokens, missing spans."),
     ] = None
-    mask_share: Annotated[float | None, Parameter(help="Share of the tokens that are hidden.")] = None
+    mask_share: Annotated[
+        float | None,
+        Parameter(
+            help="Share of the tokens that are hidden; 0.3 for an encoder, 0.15 for an encoder-decoder."
+        ),
+    ] = None
     whole_words: Annotated[bool, Parameter(negative="", help="Hide whole words (masked).")] = False
     denoisers: Annotated[
         Literal["spans", "ul2"], Parameter(help="Short spans, or the mixture of UL2 (denoising).")
@@ -46,7 +51,10 @@ class Sizes:
     """What is fixed by hand; the plan chooses the rest."""
 
     steps: Annotated[int | None, Parameter(help="Optimizer steps, instead of a budget.")] = None
-    num_layers: Annotated[int | None, Parameter(help="Blocks of the network.")] = None
+    num_layers: Annotated[
+        int | None,
+        Parameter(help="Blocks of the network; an encoder-decoder has half of them on either side."),
+    ] = None
     d_model: Annotated[int | None, Parameter(help="Width of the network.")] = None
     max_seq_len: Annotated[int | None, Parameter(help="Context in tokens.")] = None
     batch_size: Annotated[int | None, Parameter(help="Rows of a step.")] = None
@@ -118,6 +126,10 @@ def settings_of(
         value = getattr(sizes, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    for name in ("muon_learning_rate", "adam_learning_rate"):
+        rate = getattr(sizes, name)
+        if rate is not None and not 0.0 <= rate <= 1.0:
+            raise InputError(f"--{name.replace('_', '-')} must be 0 to 1, not {rate:g}")
     return PretrainSettings(
         budget_s=None if budget is None else parse_duration_s(budget),
         **vars(method),

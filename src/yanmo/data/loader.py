@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yanmo.errors import InputError
+from yanmo.data.windows import Windows
 
 B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
@@ -63,17 +63,9 @@ class Loader:
         Raises:
             InputError: the stream is shorter than one window.
         """
-        if len(tokens) < seq_len + 2:
-            raise InputError(
-                f"the training text has {len(tokens)} tokens, fewer than one window of {seq_len + 1}",
-                remedy="give more text or a smaller --max-seq-len",
-            )
-        self._tokens, self._seed = tokens, seed
-        self.batch_size, self._seq_len = batch_size, seq_len
-        # One window fewer than fit, so that every offset below seq_len leaves them all whole.
-        self._windows_per_epoch = max(1, (len(tokens) - 1) // seq_len - 1)
-        self._max_offset = len(tokens) - 1 - self._windows_per_epoch * seq_len
-        self._epoch = (-1, np.zeros(0, np.int64))
+        self._tokens, self.batch_size, self._seq_len = tokens, batch_size, seq_len
+        # A row has one token more, which the last is to predict.
+        self._windows = Windows(len(tokens) - 1, seq_len, seed=seed)
 
     @property
     def batch_tokens(self) -> int:
@@ -82,24 +74,14 @@ class Loader:
 
     def epochs(self, step: int) -> float:
         """Passes over the text before ``step``."""
-        return step * self.batch_size / self._windows_per_epoch
+        return step * self.batch_size / self._windows.per_epoch
 
     def rows(self, step: int, rows: range) -> Batch:
         """Some rows of optimizer step ``step`` (0-based)."""
-        starts = [self._window_start(step * self.batch_size + row) for row in rows]
+        starts = [self._windows.start(step * self.batch_size + row) for row in rows]
         windows = np.stack([self._tokens[start : start + self._seq_len + 1] for start in starts])
         tokens = torch.from_numpy(windows.astype(np.int64))
         return Batch(inputs_BT=tokens[:, :-1], targets_BT=tokens[:, 1:])
-
-    def _window_start(self, index: int) -> int:
-        epoch, place = divmod(index, self._windows_per_epoch)
-        made_of, starts = self._epoch
-        if epoch != made_of:
-            rng = np.random.default_rng([self._seed, epoch])
-            offset = rng.integers(0, min(self._seq_len, self._max_offset) + 1)
-            starts = offset + rng.permutation(self._windows_per_epoch) * self._seq_len
-            self._epoch = (epoch, starts)
-        return int(starts[place])
 
 
 class Prefetched(Generic[B]):

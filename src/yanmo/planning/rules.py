@@ -36,7 +36,9 @@ def weight_decays(
     if goes_on:
         return 0.0, 0.0
     steps = max(_LEAST_STEPS_AN_EPOCH, steps_an_epoch)
-    return 1 / (_MUON_EPOCHS * steps * muon_rate), 1 / (_ADAM_EPOCHS * steps * adam_rate)
+    muon_decay = 1 / (_MUON_EPOCHS * steps * muon_rate) if muon_rate else 0.0
+    adam_decay = 1 / (_ADAM_EPOCHS * steps * adam_rate) if adam_rate else 0.0
+    return muon_decay, adam_decay
 
 
 def batch_tokens(budget_s: float | None) -> int:

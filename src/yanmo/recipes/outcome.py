@@ -45,8 +45,11 @@ def write_outcome(
     state, chosen, start = assembly.trainer.state, prepared.chosen, prepared.start
     weights, valid = masters, state.valid
     if state.best_step != state.step and (best := assembly.store.load_best()) is not None:
-        say(f"step {best.step} was the best on the validation text; the model is that one")
-        weights, valid = best.weights, state.best
+        # Its own scores: where the disk was full, the best that was written is an earlier one.
+        scores = best.state["valid"]
+        if scores["loss_nats"] < valid["loss_nats"]:
+            say(f"step {best.step} was the best on the validation text; the model is that one")
+            weights, valid = best.weights, scores
     weights = {name: weight.cpu() for name, weight in weights.items()}
     folder, name = run.path / "model", run.path.resolve().name
     start.save(

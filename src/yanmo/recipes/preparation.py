@@ -110,14 +110,7 @@ def plan_run(
     if budget_s is not None:
         if start.given is not None:
             reserve_s += 2 * COMPARING_SHARE * budget_s
-        left_s = budget_s - spent_s - (time.monotonic() - began_s) - reserve_s
-        if left_s <= 0:
-            least = format_duration(budget_s - left_s + 10)
-            raise InputError(
-                f"the budget of {format_duration(budget_s)} is spent before training begins",
-                remedy=f"this corpus and machine need at least {least}",
-            )
-        budget_s = left_s
+        budget_s = _left_s(budget_s, spent_s + time.monotonic() - began_s + reserve_s)
     made = make_plan(
         facts,
         machine,
@@ -130,7 +123,21 @@ def plan_run(
         return made
     # Measuring real steps took its time too.
     planning_s = time.monotonic() - began_s
-    return dataclasses.replace(made, training_s=settings.budget_s - spent_s - planning_s - reserve_s)
+    return dataclasses.replace(made, training_s=_left_s(settings.budget_s, spent_s + planning_s + reserve_s))
+
+
+def _left_s(budget_s: float, other_s: float) -> float:
+    """Seconds of a budget that are left for training.
+
+    Raises:
+        InputError: none are.
+    """
+    if other_s >= budget_s:
+        raise InputError(
+            f"the budget of {format_duration(budget_s)} is spent before training begins",
+            remedy=f"this corpus and machine need at least {format_duration(other_s + 10)}",
+        )
+    return budget_s - other_s
 
 
 def split_rows(candidate: Candidate, settings: PretrainSettings) -> tuple[int, int]:

@@ -94,9 +94,14 @@ class CheckpointStore:
         self.wait()
         if checkpoint.batch == self._saved_batch:
             return
-        copied = self._copy(checkpoint) if in_background else None
-        if copied is None:
+        if not in_background:
             self._write(checkpoint, keep)
+            return
+        copied = self._copy(checkpoint)
+        if copied is None:
+            # No memory for a copy: written at once, with the same indulgence.
+            self._write_in_background(checkpoint, keep)
+            self.wait()
             return
         # No daemon: the end of the interpreter would tear it out of the library that writes.
         self._thread = threading.Thread(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,7 +159,10 @@ class Trainer(Generic[B]):
             self._run_validation()
         if self._is_stopped() and not done:
             self._save()
-            self._stop.check(f"stopped after step {state.step}", remedy="the same command goes on from here")
+            what, remedy = f"stopped after step {state.step}", "the same command goes on from here"
+            self._stop.check(what, remedy=remedy)
+            # The signal went to another process; this one's may be on its way.
+            raise Interrupted(what, exit_code=128 + signal.SIGTERM, remedy=remedy)
         if validated or self._is_time_to_save():
             self._save(in_background=True)
 
@@ -213,7 +217,8 @@ class Trainer(Generic[B]):
                 loss_nats += float(loss.loss_nats.detach())
                 num_tokens += loss.num_tokens
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            # All processes of a sharded model go through it together, so none may give up alone.
+            if self._optimizer.is_sharded or not is_out_of_memory(error):
                 raise
             return 0.0, 0.0, 1.0
         return loss_nats, num_tokens, 0.0
