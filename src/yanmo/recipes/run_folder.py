@@ -16,6 +16,7 @@ from typing import Any
 from yanmo import artifact
 from yanmo.config import read_toml, to_toml
 from yanmo.errors import InputError
+from yanmo.reporting.progress import say
 from yanmo.reporting.runs import is_run
 
 SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
@@ -64,9 +65,19 @@ class RunFolder:
         """
         settings_path = self.path / SETTINGS_FILE
         if settings_path.is_file():
-            self._check_same({**earlier, **read_toml(settings_path)}, settings)
-            return
-        if self.path.exists() and (not self.path.is_dir() or (any(self._strangers()) and not force)):
+            changed = _differences({**earlier, **read_toml(settings_path)}, settings)
+            if changed and self._has_trained():
+                raise InputError(
+                    f"holds a run with other settings: {', '.join(changed)}",
+                    where=self.path,
+                    remedy="choose another --out, or begin again with --force",
+                )
+            if not changed:
+                return
+            # A command that was refused, or stopped before its first checkpoint, is in nobody's way.
+            self.clear()
+            say(f"{self.path}: was begun with other settings, and nothing was trained yet; begins anew")
+        elif self.path.exists() and (not self.path.is_dir() or (any(self._strangers()) and not force)):
             raise InputError(
                 "already exists and is not a run of yanmo's", where=self.path, remedy="choose another --out"
             )
@@ -110,12 +121,23 @@ class RunFolder:
             path for path in self.path.iterdir() if path.name not in ours and not path.name.endswith(".tmp")
         )
 
-    def _check_same(self, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        changed = sorted(key for key in made.keys() | wanted.keys() if made.get(key) != wanted.get(key))
-        if changed:
-            differences = ", ".join(f"{k} ({made.get(k)} there, {wanted.get(k)} now)" for k in changed)
-            raise InputError(
-                f"holds a run with other settings: {differences}",
-                where=self.path,
-                remedy="choose another --out, or begin again with --force",
-            )
+    def _has_trained(self) -> bool:
+        """Whether there is anything that another run would lose."""
+        kept = ((self.path / "checkpoints").glob("batch-*"), self.path.glob("model"))
+        return (self.path / RESULT_FILE).is_file() or any(any(paths) for paths in kept)
+
+
+def _differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs between two runs' settings, each with both values; those of a table one by one."""
+    found = []
+    for name in sorted(made.keys() | wanted.keys()):
+        old, new = made.get(name), wanted.get(name)
+        if isinstance(old, Mapping) or isinstance(new, Mapping):
+            found += _differences(old or {}, new or {})
+        elif old != new:
+            found.append(f"{name} ({_words(old)} there, {_words(new)} now)")
+    return found
+
+
+def _words(value: Any) -> str:
+    return "not given" if value is None else str(value)

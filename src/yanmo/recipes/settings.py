@@ -88,6 +88,7 @@ class PretrainSettings:
                 "--parallelism sharded cannot go on from a --model",
                 remedy="leave --parallelism out: each process then holds the whole model",
             )
+        self._require_ranges()
         self._require_fresh_sizes()
 
     def require_objective(self, objective: ObjectiveName) -> None:
@@ -106,6 +107,13 @@ class PretrainSettings:
             raise InputError(
                 f"{', '.join(wrong)} is not for the {objective} objective", remedy="leave it out"
             )
+
+    def _require_ranges(self) -> None:
+        wishes = self.wishes
+        if self.seed < 0:
+            raise InputError(f"--seed must be 0 or more, not {self.seed}")
+        if wishes.dropout is not None and not 0.0 <= wishes.dropout < 1.0:
+            raise InputError(f"--dropout must be at least 0 and below 1, not {wishes.dropout:g}")
 
     def _require_fresh_sizes(self) -> None:
         if self.model is None:

@@ -52,6 +52,7 @@ def earlier(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     (run.path / "run.toml").write_text(EARLIER.format(corpus=tmp_path.resolve()))
+    (run.path / "checkpoints" / "batch-00000001").mkdir(parents=True)
     return run
 
 
@@ -70,16 +71,48 @@ def test_a_run_of_an_earlier_version_goes_on(corpus: Corpus, earlier: RunFolder)
         ({"shape": "lstm"}, "shape (decoder there, lstm now)"),
         ({"shape": "encoder"}, "objective (causal there, masked now), shape (decoder there, encoder now)"),
         ({"shape": "encoder", "whole_words": True}, "whole_words (False there, True now)"),
-        ({"shape": "encoder", "mask_share": 0.2}, "mask_share (None there, 0.2 now)"),
+        ({"shape": "encoder", "mask_share": 0.2}, "mask_share (not given there, 0.2 now)"),
         ({"seed": 3}, "seed (0 there, 3 now)"),
+        (
+            {"wishes": Wishes(d_model=32, num_layers=2)},
+            "other settings: d_model (64 there, 32 now), num_layers (not given there, 2 now) (",
+        ),
     ],
 )
 def test_it_is_another_run_where_a_new_setting_says_so(
     corpus: Corpus, earlier: RunFolder, changed: dict[str, Any], message: str
 ) -> None:
-    settings = PretrainSettings(budget_s=60.0, wishes=Wishes(d_model=64), **changed)
+    settings = PretrainSettings(**{"budget_s": 60.0, "wishes": Wishes(d_model=64), **changed})
     with pytest.raises(InputError) as refused:
         earlier.open(recorded(corpus, settings), earlier=recorded_before(), force=False)
+    assert message in str(refused.value)
+
+
+def test_a_command_that_trained_nothing_is_in_nobodys_way(corpus: Corpus, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    refused = PretrainSettings(budget_s=1.0)
+    run.open(recorded(corpus, refused), earlier=recorded_before(), force=False)
+    run.write("plan.json", {})
+    (run.path / "train.log").write_text("mine")
+    other = recorded(corpus, PretrainSettings(budget_s=60.0))
+    with run.lock(), pytest.raises(InputError, match="another process is working on this run"):
+        RunFolder(run.path).open(other, earlier=recorded_before(), force=False)
+    run.open(other, earlier=recorded_before(), force=False)
+    assert read_toml(run.path / "run.toml")["budget_s"] == 60.0
+    assert run.read("plan.json") is None and (run.path / "train.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": -1}, "--seed must be 0 or more, not -1"),
+        ({"wishes": Wishes(dropout=1.0)}, "--dropout must be at least 0 and below 1, not 1"),
+        ({"wishes": Wishes(dropout=float("nan"))}, "--dropout must be at least 0 and below 1, not nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        PretrainSettings(budget_s=60.0, **changed)
     assert message in str(refused.value)
 
 
