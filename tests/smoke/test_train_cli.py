@@ -166,6 +166,7 @@ def test_plan_prints_candidates(trained: Path, capsys: pytest.CaptureFixture[str
         ([], "give either --budget or --steps"),
         (["--budget", "1m", "--steps", "3"], "give either --budget or --steps"),
         (["--steps", "0"], "--steps must be at least 1"),
+        (["--steps", "3", "--seed", "-1"], 'Invalid value "-1" for --seed. Must be >= 0.'),
         (["--steps", "5", "--vocab-size", "10"], "a vocabulary of 10 is out of range"),
     ],
 )
@@ -183,6 +184,8 @@ def test_missing_and_unknown_things_are_one_line(
 ) -> None:
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "config.json").write_text('{"architectures": ["FooForBar"], "model_type": "foo"}')
+    (tmp_path / "lstm").mkdir()
+    (tmp_path / "lstm" / "config.json").write_text('{"model_type": "yanmo-lstm"}')
     (tmp_path / "mine.txt").write_text("not a run")
     cases = [
         (
@@ -190,6 +193,10 @@ def test_missing_and_unknown_things_are_one_line(
             "no such corpus",
         ),
         (["generate", str(tmp_path / "strange"), "--prompt", "a"], "unknown model type 'foo'"),
+        (
+            ["embed", str(tmp_path / "lstm"), "--text", "a", "--dry-run"],
+            "a yanmo-lstm is no Transformer, and this needs one",
+        ),
         (["train", str(source), "--out", str(tmp_path), "--steps", "3"], "not a run of yanmo's"),
         (["train", "--steps", "3"], "no source given"),
     ]

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from yanmo.runtime import is_first_process
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout.")]
-Seed = Annotated[int, Parameter(name="--seed", help="Seed of everything random.")]
+Seed = Annotated[int, Parameter(name="--seed", validator=Number(gte=0), help="Seed of everything random.")]
 Force = Annotated[bool, Parameter(name="--force", negative="", help="Replace what is there.")]
 DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Say what would be done, and stop.")]
 

@@ -12,7 +12,7 @@ from yanmo.cli.sizes import GoOn, Method, Sizes, settings_of
 
 
 def plan(
-    corpus: Path,
+    corpus: Annotated[Path, Parameter(help="Corpus folder, as yanmo corpus writes it.")],
     *,
     budget: Annotated[str | None, Parameter(help="Wall time: 90s, 30m, 2h, 1d.")] = None,
     method: Method = Method(),

@@ -12,7 +12,7 @@ from yanmo.cli.sizes import Computing, GoOn, Method, Sizes, settings_of
 
 
 def pretrain(
-    corpus: Path,
+    corpus: Annotated[Path, Parameter(help="Corpus folder, as yanmo corpus writes it.")],
     *,
     out: Annotated[Path, Parameter(help="Folder of the run.")],
     budget: Annotated[str | None, Parameter(help="Wall time of this command: 90s, 30m, 2h, 1d.")] = None,

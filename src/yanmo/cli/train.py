@@ -12,7 +12,7 @@ from yanmo.cli.sizes import Computing, Method, Sizes, settings_of
 
 
 def train(
-    *source: Path,
+    *source: Annotated[Path, Parameter(help="Files and folders of text, tables, records, archives.")],
     budget: Annotated[str | None, Parameter(help="Wall time of everything: 90s, 30m, 2h, 1d.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME of the source.")] = None,
     method: Method = Method(),

@@ -101,6 +101,12 @@ def family_of(config: Mapping[str, Any], *, where: object) -> Family:
     """
     model_type = config.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if str(model_type).startswith("yanmo-"):
+        raise InputError(
+            f"a {model_type} is no Transformer, and this needs one",
+            where=where,
+            remedy="yanmo inspect says what a model is",
+        )
     if family is None:
         known = ", ".join(FAMILIES)
         raise InputError(f"unknown model type {shorten(model_type)}", where=where, remedy=f"known: {known}")
