@@ -10,6 +10,7 @@ training goes on from a model, only context, batch and steps are chosen, and lea
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -226,6 +227,8 @@ class _Planner:
         )
         expected *= context_penalty(sizes.max_seq_len * facts.bytes_per_token)
         expected *= memorising_penalty(epochs, in_blocks, self._num_train_tokens)
+        # Beyond what guessing costs the law was never fitted: the text is too little, or too little read.
+        promises = subject.predicts_loss and expected < math.log2(model.vocab_size) / facts.bytes_per_token
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
         muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
         muon_rate = wishes.muon_learning_rate or muon_rate
@@ -253,8 +256,8 @@ class _Planner:
             predicted_s=num_steps * step_s,
             predicted_memory_bytes=predict_memory_bytes(shape, machine),
             predicted_energy_wh=predict_wh(num_steps * step_s, machine.cores),
-            predicted_bits_per_byte=expected if subject.predicts_loss else None,
-            interval=LAW.interval(expected) if subject.predicts_loss else None,
+            predicted_bits_per_byte=expected if promises else None,
+            interval=LAW.interval(expected) if promises else None,
         )
         return _Option(candidate, expected)
 

@@ -51,6 +51,16 @@ SUBJECTS = (
 )
 
 
+def test_no_loss_is_promised_where_guessing_would_cost_less() -> None:
+    little = dataclasses.replace(FACTS, num_train_bytes=3000, bytes_per_token=1.6, ngram_bits_per_byte=3.4)
+    for plan in (
+        make_plan(little, MACHINE, budget_s=300),
+        make_plan(FACTS, MACHINE, budget_s=None, wishes=Wishes(num_steps=1, num_layers=2, d_model=64)),
+    ):
+        assert plan.chosen.predicted_bits_per_byte is None and plan.chosen.interval is None
+        assert "expected: the loss is not predicted" in plan_table(plan)
+
+
 def test_more_time_is_never_expected_to_give_a_worse_model() -> None:
     expected = [
         make_plan(FACTS, MACHINE, budget_s=s).chosen.predicted_bits_per_byte
