@@ -208,6 +208,11 @@ class _Planner:
                     f"--max-seq-len {wish} is beyond the model's context of {given.max_seq_len} tokens"
                 )
             longest = min(longest, given.max_seq_len)
+        if wish is not None and wish > longest:
+            raise InputError(
+                f"--max-seq-len {wish} is longer than the training text of about {longest + 2} tokens",
+                remedy="choose a smaller one, or give more text",
+            )
         contexts = (wish,) if wish else _CONTEXTS
         return tuple(c for c in contexts if c <= longest) or (max(8, longest),)
 
@@ -231,8 +236,8 @@ class _Planner:
         promises = subject.predicts_loss and expected < math.log2(model.vocab_size) / facts.bytes_per_token
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
         muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
-        muon_rate = wishes.muon_learning_rate or muon_rate
-        adam_rate = wishes.adam_learning_rate or adam_rate
+        muon_rate = muon_rate if wishes.muon_learning_rate is None else wishes.muon_learning_rate
+        adam_rate = adam_rate if wishes.adam_learning_rate is None else wishes.adam_learning_rate
         steps_an_epoch = self._num_train_tokens / shape.batch_tokens
         muon_decay, adam_decay = weight_decays(
             steps_an_epoch, muon_rate, adam_rate, goes_on=subject.given is not None
