@@ -9,6 +9,7 @@ reference, so nothing but the installation is needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import random
@@ -33,6 +34,8 @@ REAL_EVERY = 10
 # A start in so many is killed at any moment, the others while they train, at most so many seconds later.
 ANY_MOMENT_EVERY = 5
 TRAINING_S = 0.8
+# One in so many then waits for a checkpoint to be written, and falls into it.
+SAVING_EVERY, SAVING_S = 4, 0.02
 TEXT_BYTES, SMALL_BYTES = 400_000, 60_000
 COMMON = ("--num-layers", "1", "--d-model", "64", "--max-seq-len", "64", "--checkpoint-every", "0.05s")
 # What a run needs beyond the command line; imported before the first child is born.
@@ -149,6 +152,10 @@ def _kill_once(case: Case, folder: Path, rng: random.Random, *, is_real: bool) -
             moment_s = time.time() + rng.uniform(0.0, TRAINING_S)
         while _is_alive(child) and time.time() < moment_s:
             time.sleep(0.002)
+        if rng.randrange(SAVING_EVERY) == 0:
+            while _is_alive(child) and not _saves_since(began_s, out):
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0.0, SAVING_S))
         if _is_alive(child):
             os.kill(child, 9)
             _wait(child)
@@ -159,12 +166,21 @@ def _kill_once(case: Case, folder: Path, rng: random.Random, *, is_real: bool) -
     case.kills += 1
     case.real_kills += is_real
     case.while_training += (out / "metrics.jsonl").exists() and not (out / "result.json").exists()
-    case.while_saving += any((out / "checkpoints").glob(".batch-*.tmp"))
+    case.while_saving += _saves_since(began_s, out)
 
 
 def _trains_since(began_s: float, out: Path) -> bool:
     metrics = out / "metrics.jsonl"
     return metrics.exists() and metrics.stat().st_mtime > began_s
+
+
+def _saves_since(began_s: float, out: Path) -> bool:
+    """Whether a checkpoint is being written, or was when the process died; not what an earlier one left."""
+    for path in (out / "checkpoints").glob(".batch-*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime > began_s:
+                return True
+    return False
 
 
 def _end(case: Case, folder: Path) -> None:
