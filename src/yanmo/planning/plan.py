@@ -106,7 +106,7 @@ def make_plan(
             best = planner.best(options)
             if planner.speeds.know(best):
                 break
-    ranked = sorted(options, key=lambda option: option.expected)
+    ranked = sorted(planner.possible(options), key=lambda option: option.expected)
     return Plan(
         budget_s=budget_s,
         training_s=budget_s,
@@ -161,6 +161,14 @@ class _Planner:
         Raises:
             InputError: none does.
         """
+        return min(self.possible(options), key=lambda option: option.expected).candidate
+
+    def possible(self, options: list[_Option]) -> list[_Option]:
+        """Those that fit memory and time.
+
+        Raises:
+            InputError: none does.
+        """
         usable = self._usable_bytes
         fitting = [option for option in options if option.candidate.predicted_memory_bytes <= usable]
         if not fitting:
@@ -179,7 +187,7 @@ class _Planner:
                 "anything",
                 remedy=f"this corpus and machine need at least {format_duration(least_s + 10)}",
             )
-        return min(in_time, key=lambda option: option.expected).candidate
+        return in_time
 
     def _models(self) -> list[tuple[ModelConfig, Sizes]]:
         """Networks with their sizes, each with every context."""

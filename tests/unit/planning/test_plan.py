@@ -61,6 +61,14 @@ def test_no_loss_is_promised_where_guessing_would_cost_less() -> None:
         assert "expected: the loss is not predicted" in plan_table(plan)
 
 
+def test_the_choice_leads_the_candidates_that_are_possible() -> None:
+    little = dataclasses.replace(FACTS, num_train_bytes=3000, bytes_per_token=1.6, ngram_bits_per_byte=3.4)
+    plan = make_plan(little, MACHINE, budget_s=60)
+    assert plan.candidates[0] == plan.chosen
+    assert all(candidate.num_steps >= 60 for candidate in plan.candidates)
+    assert " * " in plan_table(plan)
+
+
 def test_more_time_is_never_expected_to_give_a_worse_model() -> None:
     expected = [
         make_plan(FACTS, MACHINE, budget_s=s).chosen.predicted_bits_per_byte
