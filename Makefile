@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/yanmo demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 # Real models of other people (Apache 2.0, 170 MB), for the tests that skip without them.
 weights: .venv/installed-dev
