@@ -128,8 +128,8 @@ def settings_of(
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     for name in ("muon_learning_rate", "adam_learning_rate"):
         rate = getattr(sizes, name)
-        if rate is not None and not 0.0 <= rate <= 1.0:
-            raise InputError(f"--{name.replace('_', '-')} must be 0 to 1, not {rate:g}")
+        if rate is not None and not 0.0 <= rate < float("inf"):
+            raise InputError(f"--{name.replace('_', '-')} must be 0 or more, not {rate:g}")
     return PretrainSettings(
         budget_s=None if budget is None else parse_duration_s(budget),
         **vars(method),
