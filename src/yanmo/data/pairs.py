@@ -91,11 +91,6 @@ class PairBatches:
         """Tokens a step, seen or hidden."""
         return self.batch_size * self.seq_len
 
-    @property
-    def predictions_per_row(self) -> float:
-        """Tokens of a row that are predicted, on average."""
-        return self._masker.config.share * self._windows.length
-
     def epochs(self, step: int) -> float:
         """Passes over the text before ``step``."""
         return step * self.batch_size / self._windows.per_epoch

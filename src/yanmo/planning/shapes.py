@@ -148,55 +148,20 @@ def _both_sizes(vocab_size: int, num_layers: int, d_model: int, context: int) ->
     return _attention_sizes(vocab_size, max(1, num_layers // 2), d_model, context)
 
 
-def _encoder(sizes: Sizes) -> TransformerConfig:
-    assert sizes.num_heads and sizes.d_ff
-    return modernbert.encoder(
-        vocab_size=sizes.vocab_size,
-        d_model=sizes.d_model,
-        num_layers=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        d_ff=sizes.d_ff,
-        max_seq_len=sizes.max_seq_len,
-    )
+def _builder(family: Callable[..., TransformerConfig], *own: str) -> Callable[[Sizes], ModelConfig]:
+    """From sizes to a family's config, which takes these besides those that all have."""
+    names = ("vocab_size", "d_model", "num_layers", "max_seq_len", *own)
+
+    def build(sizes: Sizes) -> ModelConfig:
+        return family(**{name: getattr(sizes, name) for name in names})
+
+    return build
 
 
-def _pair_encoder(sizes: Sizes) -> TransformerConfig:
-    assert sizes.num_heads and sizes.d_ff
-    return bert.encoder(
-        vocab_size=sizes.vocab_size,
-        d_model=sizes.d_model,
-        num_layers=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        d_ff=sizes.d_ff,
-        max_seq_len=sizes.max_seq_len,
-    )
-
-
-def _both(sizes: Sizes) -> TransformerConfig:
-    assert sizes.num_heads and sizes.head_dim and sizes.d_ff
-    return t5.encoder_decoder(
-        vocab_size=sizes.vocab_size,
-        d_model=sizes.d_model,
-        num_layers=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        head_dim=sizes.head_dim,
-        d_ff=sizes.d_ff,
-        max_seq_len=sizes.max_seq_len,
-    )
-
-
-def _decoder(sizes: Sizes) -> TransformerConfig:
-    assert sizes.num_heads and sizes.num_kv_heads and sizes.head_dim and sizes.d_ff
-    return qwen3.decoder(
-        vocab_size=sizes.vocab_size,
-        d_model=sizes.d_model,
-        num_layers=sizes.num_layers,
-        num_heads=sizes.num_heads,
-        num_kv_heads=sizes.num_kv_heads,
-        head_dim=sizes.head_dim,
-        d_ff=sizes.d_ff,
-        max_seq_len=sizes.max_seq_len,
-    )
+_encoder = _builder(modernbert.encoder, "num_heads", "d_ff")
+_pair_encoder = _builder(bert.encoder, "num_heads", "d_ff")
+_both = _builder(t5.encoder_decoder, "num_heads", "head_dim", "d_ff")
+_decoder = _builder(qwen3.decoder, "num_heads", "num_kv_heads", "head_dim", "d_ff")
 
 
 def _lstm_sizes(vocab_size: int, num_layers: int, d_model: int, context: int) -> Sizes:

@@ -15,7 +15,6 @@ from yanmo.planning.candidate import Candidate
 from yanmo.planning.probe import Machine
 from yanmo.planning.profile import Occasion, profile_steps, training_step
 from yanmo.planning.shapes import build_model
-from yanmo.recipes.goal import Goal
 from yanmo.recipes.preparation import (
     goal_of,
     mixture,
@@ -68,11 +67,14 @@ def profile_run(
     rows = settings.micro_batch_size or chosen.micro_batch_size or chosen.batch_size
     step = training_step(model, objective, batches, optimizer, micro_batch_size=rows)
     texts = scored_texts(corpus, "valid", chosen, validation_s(training_s))
+    score = goal.validation(texts, seq_len=chosen.max_seq_len)
     times = num_validations(texts, chosen, training_s)
     state = TrainingState.fresh(Schedule(ScheduleConfig(), chosen.num_steps).state()).to_json()
 
     def validate() -> None:
-        _validate(goal, model, texts, chosen)
+        model.eval()
+        score(model)
+        model.train()
 
     def save() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -91,9 +93,3 @@ def profile_run(
             ),
         ),
     )
-
-
-def _validate(goal: Goal, model: Any, texts: Sequence[str], chosen: Candidate) -> None:
-    model.eval()
-    goal.validation(texts, seq_len=chosen.max_seq_len)(model)
-    model.train()

@@ -66,7 +66,7 @@ class MaskedWithNextSentence:
     """Predict hidden tokens, and whether the second text follows on the first.
 
     Attributes:
-        weight: of one pair's loss, in tokens' losses: ``PairBatches.predictions_per_row``.
+        weight: of one pair's loss, in tokens' losses: about as many as a row has hidden tokens.
     """
 
     weight: float

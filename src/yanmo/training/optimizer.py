@@ -184,18 +184,14 @@ class Optimizer:
 
     def _orthogonalise(self, directions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Updates of whole weights, each of the matrices that a weight is made of on its own."""
-        parts = {name: direction.split(self._matrices[name]) for name, direction in directions.items()}
-        solved = iter(
-            orthogonalise(
-                [part for several in parts.values() for part in several],
-                self.config.muon_iterations,
-                self._compute_dtype(),
-            )
-        )
-        updates = {}
-        for name, several in parts.items():
-            scaled = [next(solved) * math.sqrt(max(1.0, len(part) / part.shape[1])) for part in several]
-            updates[name] = scaled[0] if len(scaled) == 1 else torch.cat(scaled)
+        parts = [
+            part for name, direction in directions.items() for part in direction.split(self._matrices[name])
+        ]
+        solved = iter(orthogonalise(parts, self.config.muon_iterations, self._compute_dtype()))
+        updates = {name: torch.empty_like(direction) for name, direction in directions.items()}
+        for name, update in updates.items():
+            for part in update.split(self._matrices[name]):
+                torch.mul(next(solved), math.sqrt(max(1.0, len(part) / part.shape[1])), out=part)
         return updates
 
     def _compute_dtype(self) -> torch.dtype:

@@ -76,7 +76,7 @@ def test_an_encoder_learns_hidden_tokens() -> None:
 def test_an_encoder_learns_which_texts_follow() -> None:
     batches = PairBatches(topics(seed=0), MASKED, batch_size=16, seq_len=32, seed=0)
     held_out = PairBatches(topics(seed=1), MASKED, batch_size=32, seq_len=32, seed=1)
-    objective = MaskedWithNextSentence(weight=batches.predictions_per_row)
+    objective = MaskedWithNextSentence(weight=0.3 * 32)
     model = train(paired(), objective, batches, num_steps=250, rates=GENTLE)
     score = objective.score(model, held_out, 4)
     assert score["next_sentence_accuracy"] > 0.8
