@@ -17,7 +17,7 @@ def tokenizer(
     vocab_size: Annotated[
         int | None, Parameter(help="Tokens in all; without it, fitted to the corpus.")
     ] = None,
-    kind: Annotated[str, Parameter(help="bpe: byte-level byte pairs.")] = "bpe",
+    kind: Annotated[str, Parameter(help="bpe, wordpiece, unigram or char.")] = "bpe",
     objective: Annotated[
         Literal["causal", "masked", "denoising"],
         Parameter(help="What a model will be trained for with it; decides the special tokens."),

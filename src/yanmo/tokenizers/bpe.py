@@ -23,22 +23,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 import tokenizers
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, models, pre_tokenizers, trainers
 
-from yanmo.errors import InputError
-from yanmo.tokenizers.byte_level import CHARACTER_OF_BYTE, bytes_to_byte_level
+from yanmo.tokenizers.byte_level import bytes_to_byte_level
+from yanmo.tokenizers.characters import (
+    SPLIT_PATTERN,
+    build_characters,
+    byte_level_tokenizer,
+    count_characters,
+)
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import SPECIALS, Purpose
+from yanmo.tokenizers.sizes import settle_vocab_size, suggest_vocab_size
 
-# Qwen2's expression (Yang et al. 2024, arXiv 2407.10671): English contractions, words with the space
-# before them, single digits, runs of punctuation, line breaks, spaces.
-SPLIT_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-NUM_BYTES = 256
-MAX_VOCAB_SIZE = 2**20
+__all__ = ["SPLIT_PATTERN", "fit_bpe", "suggest_vocab_size"]
 
 # Places go to characters as long as a character occurs more often than the last merge would: of n
 # merges learned from N characters, the last occurs about N / (16 n) times. Measured on Chinese novels
@@ -50,23 +48,6 @@ _RARE_LETTER, _RARE_SYMBOL = "\U00010280", "\ue000"
 # Merges are learned from pieces of a text, and of a word, no longer than this: a line without an end or
 # without a space would take memory and time out of all proportion.
 _MAX_PIECE_CHARS, _MAX_WORD_CHARS = 100_000, 64
-
-
-def suggest_vocab_size(num_bytes: int, num_frequent_characters: int) -> int:
-    """A vocabulary that the corpus can fill: each token must be seen often enough to be learned.
-
-    About 512 for 1 MB of English, 2k for 10 MB, 32k for 1 GB (the power 0.6 is that of Heaps' law for
-    words), and a place for each frequent multi-byte character on top, which Chinese needs.
-
-    Args:
-        num_bytes: UTF-8 bytes of the training text.
-        num_frequent_characters: distinct multi-byte characters that make up at least 1 in 20,000.
-
-    Returns:
-        A multiple of 64, from 320 to 65,536.
-    """
-    size = 512 * (max(num_bytes, 1) / 1e6) ** 0.6 + num_frequent_characters
-    return min(max(round(size / 64) * 64, 320), 65_536)
 
 
 def fit_bpe(
@@ -88,77 +69,19 @@ def fit_bpe(
     """
     if iter(texts) is texts:
         texts = list(texts)
-    counts = _count_characters(texts)
+    counts = count_characters(texts)
     num_characters = counts.total()
-    if num_characters == 0:
-        raise InputError("there is no text to train a tokenizer on", remedy="give a corpus with some text")
-    if vocab_size is None:
-        frequent = [c for c, n in counts.items() if ord(c) >= 0x80 and n * 20_000 >= num_characters]
-        num_bytes = sum(len(character.encode()) * count for character, count in counts.items())
-        # Sentinels take no places from the text's own tokens.
-        more = len(SPECIALS[purpose].tokens) - len(SPECIALS[Purpose.CAUSAL].tokens)
-        vocab_size = suggest_vocab_size(num_bytes, len(frequent)) + max(0, more)
-    check_vocab_size(vocab_size, purpose)
-    places = vocab_size - len(SPECIALS[purpose].tokens)
-    characters, vocab, merges = _build_characters(counts, places)
+    places = settle_vocab_size(counts, vocab_size, purpose) - len(SPECIALS[purpose].tokens)
+    known = Counter({c: n for c, n in counts.items() if c not in (_RARE_LETTER, _RARE_SYMBOL)})
+    characters, vocab, merges = build_characters(
+        known, places, lambda count, left: count * _LAST_MERGE_SHARE * left >= num_characters
+    )
     for left, right in _learn_merges(texts, counts, characters, places - len(vocab)):
         pair = (bytes_to_byte_level(left.encode()), bytes_to_byte_level(right.encode()))
         merges.append(pair)
         vocab.setdefault(pair[0] + pair[1], len(vocab))
-    return Tokenizer(_assemble(vocab, merges, purpose), **SPECIALS[purpose].settings())
-
-
-def check_vocab_size(vocab_size: int, purpose: Purpose = Purpose.CAUSAL) -> None:
-    """Refuse a vocabulary that cannot be.
-
-    Raises:
-        InputError: it has no place for every byte and special token, or is beyond a million.
-    """
-    smallest = NUM_BYTES + len(SPECIALS[purpose].tokens)
-    if not smallest <= vocab_size <= MAX_VOCAB_SIZE:
-        raise InputError(
-            f"a vocabulary of {vocab_size} is out of range",
-            remedy=f"choose {smallest} (every byte and the special tokens) to {MAX_VOCAB_SIZE}",
-        )
-
-
-def _count_characters(texts: Iterable[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text)
-    for character in counts:
-        if 0xD800 <= ord(character) < 0xE000:
-            raise InputError("the text is not valid Unicode: it holds a lone surrogate")
-    return counts
-
-
-def _build_characters(
-    counts: Counter[str], places: int
-) -> tuple[set[str], dict[str, int], list[tuple[str, str]]]:
-    """The 256 bytes, and the merges that make the frequent characters out of them."""
-    vocab = {CHARACTER_OF_BYTE[byte]: byte for byte in range(NUM_BYTES)}
-    merges: list[tuple[str, str]] = []
-    characters = {chr(code) for code in range(0x80)}
-    num_characters = counts.total()
-    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        num_left = places - len(vocab)
-        if count < 2 or count * _LAST_MERGE_SHARE * num_left < num_characters:
-            break
-        raw = character.encode()
-        if len(raw) == 1 or character in (_RARE_LETTER, _RARE_SYMBOL):
-            continue
-        steps = [
-            (bytes_to_byte_level(raw[:end]), bytes_to_byte_level(raw[end : end + 1]))
-            for end in range(1, len(raw))
-        ]
-        steps = [step for step in steps if step[0] + step[1] not in vocab]
-        if len(vocab) + len(steps) > places:
-            break
-        for left, right in steps:
-            vocab[left + right] = len(vocab)
-            merges.append((left, right))
-        characters.add(character)
-    return characters, vocab, merges
+    model = models.BPE(vocab=vocab, merges=merges)
+    return Tokenizer(byte_level_tokenizer(model, SPECIALS[purpose]), **SPECIALS[purpose].settings())
 
 
 def _learn_merges(
@@ -192,17 +115,3 @@ def _learn_merges(
     )
     backend.train_from_iterator((piece.translate(rare) for piece in pieces), trainer)
     return [(left, right) for left, right in json.loads(backend.to_str())["model"]["merges"]]
-
-
-def _assemble(vocab: dict[str, int], merges: list[tuple[str, str]], purpose: Purpose) -> str:
-    """The content of tokenizer.json."""
-    backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    SPECIALS[purpose].add_to(backend)
-    return backend.to_str(pretty=True)

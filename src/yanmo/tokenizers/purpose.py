@@ -8,7 +8,7 @@ section 3.1.4).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from yanmo.tokenizers import chat_template
 from yanmo.tokenizers.load import END_OF_TEXT, PAD, SPECIAL_TOKENS
 
 NUM_SENTINELS = 100
+UNKNOWN = "<|unk|>"
 
 
 class Purpose(StrEnum):
@@ -56,6 +57,13 @@ class Specials:
                 pair=self.pair,
                 special_tokens=[(token, backend.token_to_id(token)) for token in framing],
             )
+
+    def with_unknown(self) -> Specials:
+        """The same with a token for what a vocabulary cannot write, where there is none yet."""
+        if "unk_token" in self.roles:
+            return self
+        roles = {**self.roles, "unk_token": UNKNOWN}
+        return replace(self, tokens=(*self.tokens, UNKNOWN), roles=roles)
 
     def settings(self) -> dict[str, Any]:
         """What ``yanmo.tokenizers.load.Tokenizer`` is told beside the file's content."""

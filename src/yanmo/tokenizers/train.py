@@ -12,9 +12,13 @@ from typing import Any
 from yanmo.artifact import claim, new_folder
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
-from yanmo.tokenizers.bpe import check_vocab_size, fit_bpe, suggest_vocab_size
+from yanmo.tokenizers.bpe import fit_bpe
+from yanmo.tokenizers.char import fit_char
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import Purpose
+from yanmo.tokenizers.sizes import check_vocab_size, suggest_vocab_size
+from yanmo.tokenizers.unigram import fit_unigram
+from yanmo.tokenizers.wordpiece import fit_wordpiece
 
 __all__ = [
     "KINDS",
@@ -29,11 +33,13 @@ __all__ = [
 ]
 
 # Name of each kind of tokenizer to the function that learns it.
-KINDS = {"bpe": fit_bpe}
+KINDS = {"bpe": fit_bpe, "wordpiece": fit_wordpiece, "unigram": fit_unigram, "char": fit_char}
 
 # Merges hardly change beyond this much text; of a larger corpus every n-th document is read, and of a long
 # document every n-th part.
 _MAX_TRAINING_BYTES = 64 * 2**20
+# A kind that needs a multiple of the text in memory, and minutes, reads less.
+_MAX_BYTES_OF_KIND = {"unigram": 16 * 2**20}
 _PART_CHARS = 100_000
 _PROBE_BYTES = 1_000_000
 
@@ -109,7 +115,7 @@ def fit_tokenizer(
     purpose: Purpose = Purpose.CAUSAL,
 ) -> Tokenizer:
     """The tokenizer of ``train_tokenizer``, without a folder."""
-    return KINDS[kind](_TrainingTexts(corpus), vocab_size, purpose)
+    return KINDS[kind](_TrainingTexts(corpus, kind), vocab_size, purpose)
 
 
 def survey_tokenizer(
@@ -132,7 +138,7 @@ def survey_tokenizer(
     corpus, out = _open(corpus), Path(out)
     details = _details(corpus, vocab_size, kind, purpose)
     is_done = claim(out, kind="tokenizer", details=details, force=force)
-    num_bytes = corpus.num_bytes("train") // _TrainingTexts(corpus).stride
+    num_bytes = corpus.num_bytes("train") // _TrainingTexts(corpus, kind).stride
     return {"is_done": is_done, "num_bytes": num_bytes, "path": str(out)}
 
 
@@ -148,9 +154,10 @@ def bytes_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float:
 class _TrainingTexts:
     """The texts to learn from, which can be read more than once."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, kind: str = "bpe") -> None:
         self._corpus = corpus
-        self.stride = max(1, math.ceil(corpus.num_bytes("train") / _MAX_TRAINING_BYTES))
+        most = _MAX_BYTES_OF_KIND.get(kind, _MAX_TRAINING_BYTES)
+        self.stride = max(1, math.ceil(corpus.num_bytes("train") / most))
 
     def __iter__(self) -> Iterator[str]:
         parts = (

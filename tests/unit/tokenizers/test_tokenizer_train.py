@@ -69,7 +69,7 @@ def test_force_replaces(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "wordpiece"}, "no tokenizer kind 'wordpiece'.*one of: bpe"),
+        ({"kind": "words"}, "no tokenizer kind 'words'.*one of: bpe, wordpiece, unigram, char"),
         ({"vocab_size": 12}, "vocabulary of 12 is out of range"),
     ],
 )
