@@ -14,7 +14,7 @@ NAMES = (
     "llama_cpp",
     "sentence_embeddings",
 )
-ONLY_BY_NAME = ("scaling", "road", "held_out", "planner", "masked")
+ONLY_BY_NAME = ("scaling", "road", "held_out", "planner", "masked", "duplicates", "decontamination")
 
 
 def main() -> None:

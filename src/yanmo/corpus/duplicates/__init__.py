@@ -1,0 +1,1 @@
+"""Texts that are there twice: exact, near and in meaning; and evaluation items inside a corpus."""
