@@ -25,10 +25,10 @@ from torch.nn import functional
 
 from benchmarks.kept_runs import runs_folder, source, yanmo
 from benchmarks.machine import data_folder, describe
+from yanmo.machine import usable_cores
 from yanmo.models.registry import load
 from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import Segments
-from yanmo.planning.probe import usable_cores
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.training.optimizer import Optimizer, OptimizerConfig
 from yanmo.training.schedule import Schedule, ScheduleConfig

@@ -80,10 +80,11 @@ def _ours(name: str, layers: int, width: int, vocab_size: int, context: int, row
     import torch
 
     from yanmo.data.loader import Loader
+    from yanmo.machine import usable_cores
     from yanmo.models.families import qwen3
     from yanmo.models.transformer import Transformer
     from yanmo.planning.cost import matrix_flop_per_token
-    from yanmo.planning.probe import probe, usable_cores
+    from yanmo.planning.probe import probe
     from yanmo.training.checkpoint import CheckpointStore
     from yanmo.training.objective import causal
     from yanmo.training.optimizer import Optimizer, OptimizerConfig

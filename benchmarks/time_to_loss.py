@@ -87,9 +87,10 @@ def _ours(num_steps: int) -> dict[str, float]:
     import torch
 
     from yanmo.data.loader import Batch, Loader
+    from yanmo.machine import usable_cores
     from yanmo.models.families import qwen3
     from yanmo.models.transformer import Transformer
-    from yanmo.planning.probe import probe, usable_cores
+    from yanmo.planning.probe import probe
     from yanmo.training.objective import causal
     from yanmo.training.optimizer import Optimizer, OptimizerConfig
     from yanmo.training.schedule import Schedule, ScheduleConfig

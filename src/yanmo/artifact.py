@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +21,8 @@ from typing import Any
 
 from yanmo.errors import InputError, YanmoError
 
-MANIFEST = "yanmo.json"
+MANIFEST, PARTIAL = "yanmo.json", ".partial"
+_WORK_FILE = "work.json"
 _DAMAGED = "the folder is damaged; make it again with --force"
 
 
@@ -164,6 +166,68 @@ def new_folder(destination: Path, *, kind: str, details: Mapping[str, Any]) -> I
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Keep a second process out of a folder while this one works on it.
+
+    Raises:
+        InputError: another process is at work here.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"another process is working on this {what}", where=folder, remedy="wait for it or stop it"
+            ) from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def partial_work(destination: Path, *, kind: str, details: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder inside ``destination`` for what long work has done so far.
+
+    Work that is stopped leaves it, and the same work goes on from it; other work begins anew. It goes when
+    ``new_folder`` replaces the destination, or when the input turns out to be wrong.
+
+    Args:
+        destination: the folder that the work will write at last.
+        kind: of that folder.
+        details: what makes it, as in ``new_folder``.
+
+    Raises:
+        InputError: another process does the same work.
+        YanmoError: the disk is full or the place cannot be written.
+    """
+    destination = _real(destination)
+    folder = destination / PARTIAL
+    try:
+        _make_folders(destination.parent)
+        _clear_leftovers(destination)
+        was_there = destination.is_dir()
+        _make_folders(folder)
+    except OSError as error:
+        raise disk_error(error, destination) from error
+    with locked(folder, kind):
+        wanted = json.loads(json.dumps({"kind": kind, "details": dict(details)}))
+        work = folder / _WORK_FILE
+        if not work.is_file() or read_json(work) != wanted:
+            for path in folder.iterdir():
+                if path.name != ".lock":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            write_json(work, wanted)
+        try:
+            yield folder
+        except InputError:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not was_there:
+                with contextlib.suppress(OSError):
+                    destination.rmdir()
+            raise
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder that yanmo wrote, or None where there is none."""
     path = folder / MANIFEST
@@ -205,7 +269,7 @@ def claim(destination: Path, *, kind: str, details: Mapping[str, Any], force: bo
         InputError: something else is there, or what is there is damaged, and ``force`` was not given; or
             the folder to replace holds the current or the home folder.
     """
-    if force or not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
+    if force or not destination.exists() or (destination.is_dir() and _is_free(destination)):
         _refuse_to_replace_home(destination)
         return False
     manifest = read_manifest(destination) if destination.is_dir() else None
@@ -225,6 +289,11 @@ def claim(destination: Path, *, kind: str, details: Mapping[str, Any], force: bo
         )
     _check_sizes(destination, manifest)
     return True
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether there is nothing but work that was stopped."""
+    return all(path.name == PARTIAL for path in folder.iterdir())
 
 
 def _refuse_to_replace_home(destination: Path) -> None:

@@ -1,4 +1,4 @@
-"""The process: its allocator, threads, clock, signals, and memory.
+"""The process: its allocator, threads, clock and signals.
 
 Call ``tune_process`` before torch is imported: torch reads one of the settings when it loads.
 """
@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import re
 import resource
 import signal
 import sys
@@ -23,7 +22,6 @@ from yanmo.errors import Interrupted
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _IMPORTED_S = time.time()
-_MEMINFO, _OWN_CGROUPS, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def tune_process() -> None:
@@ -69,50 +67,6 @@ def peak_memory_bytes() -> int:
     """Most memory this process has held at once."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def available_memory_bytes() -> int:
-    """Memory that this process can still take: the least of what the machine and its cgroups leave.
-
-    What the kernel can drop at once (the cache of files) counts as available.
-    """
-    left_bytes = [_machine_memory_bytes()]
-    with contextlib.suppress(OSError):
-        for line in _OWN_CGROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if not controllers:
-                left_bytes += _cgroup_memory_bytes(_CGROUPS, path, version=2)
-            elif "memory" in controllers.split(","):
-                left_bytes += _cgroup_memory_bytes(_CGROUPS / "memory", path, version=1)
-    return max(0, min(left_bytes))
-
-
-def _machine_memory_bytes() -> int:
-    with contextlib.suppress(OSError):
-        found = re.search(r"^MemAvailable:\s*(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _cgroup_memory_bytes(mount: Path, path: str, *, version: int) -> list[int]:
-    """What each group from ``path`` up to the mount leaves; inside a container the path may not exist."""
-    names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    limit_name, usage_name, cache_key = (
-        names if version == 1 else ("memory.max", "memory.current", "inactive_file")
-    )
-    group = mount / path.strip("/")
-    left_bytes = []
-    for folder in (group, *group.parents):
-        # "max", where there is no limit, is no number.
-        with contextlib.suppress(OSError, ValueError):
-            limit = int((folder / limit_name).read_text())
-            usage = int((folder / usage_name).read_text())
-            found = re.search(rf"^{cache_key} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
-            left_bytes.append(limit - usage + (int(found[1]) if found else 0))
-        if folder == mount:
-            break
-    return left_bytes
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import yanmo
-from yanmo import runtime
+from yanmo import machine
 from yanmo.cli.main import run
 from yanmo.models.families import qwen3
 from yanmo.models.folder import save_model
@@ -220,7 +220,7 @@ def test_inspect_gives_the_keys_that_scripts_rely_on(
 def test_a_model_too_big_for_the_machine_is_refused_with_the_figures(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "available_memory_bytes", lambda: 50_000)
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: 50_000)
     error = call(capsys, "score", model, "--text", "hello", code=2)["error"]
     assert "needs" in error and "48.8 KB is available" in error
 

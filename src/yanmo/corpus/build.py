@@ -1,37 +1,44 @@
-"""From files to a finished corpus: read, clean, drop duplicates, divide, write.
+"""From files to a finished corpus: read and refine in parts, then compare, divide and write.
 
-Two passes over the documents: the first stages them and keeps only id, size and digest of each in
-memory, the second writes them into their splits. The folder appears whole or not at all.
+The first pass reads the files in parts, by as many processes as there are processors, each document by
+itself; the second sees all documents at once, in a database on disk. Memory does not grow with the
+corpus. What the first pass has done stays in the output folder until the end, so that the same
+command goes on where it was stopped. The corpus appears whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifact import claim, new_folder, write_json
+from yanmo.artifact import claim, new_folder, partial_work, write_json
 from yanmo.config import to_mapping
 from yanmo.corpus.clean import STEPS, clean
-from yanmo.corpus.dedup import SeenTexts
-from yanmo.corpus.document import Document, Reason, Rejected, make_document
-from yanmo.corpus.encoding import REPAIRED
+from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.files import SourceFile, find_files, fingerprint
-from yanmo.corpus.reader import read_documents, read_file
-from yanmo.corpus.split import Division, Entry, Split, SplitBy, cut_text, divide, named_split
-from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary, Staging
+from yanmo.corpus.gather import Gathering
+from yanmo.corpus.part import PartWork, make_parts
+from yanmo.corpus.reader import read_documents
+from yanmo.corpus.refine import BYTES_REPLACED, RefineSettings
+from yanmo.corpus.split import Split, SplitBy
+from yanmo.corpus.staging import finished_parts, read_tally
+from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary
+from yanmo.corpus.workers import spread
 from yanmo.errors import InputError
+from yanmo.machine import usable_cores
 from yanmo.reporting.html import write_corpus_report
 from yanmo.reporting.progress import Progress, say
 
 REPORT_FILE = "report.html"
-_FORMAT = 1
+_FORMAT = 2
 _MAX_SAID_NOTES, _MAX_KEPT_NOTES = 10, 1000
-_BYTES_REPLACED = REPAIRED.strip(", ")
-_STRICTNESS = {None: 0, Split.TRAIN: 0, Split.VALID: 1, Split.TEST: 2}
+# Less than this is read sooner by this process than others are started.
+_SMALL_BYTES = 4 << 20
+_DATABASE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +69,17 @@ def build_corpus(
     out: Path,
     *,
     settings: CorpusSettings = CorpusSettings(),
+    num_workers: int | None = None,
     force: bool = False,
 ) -> CorpusSummary:
-    """Turn files and folders into a corpus folder.
+    """Turn files and folders into a corpus folder; the same call goes on where an earlier one was stopped.
 
     Args:
         sources: what to read.
         out: the folder to write; made by the same command from the same files, it is left as it is.
         settings: how.
+        num_workers: processes that read, of which the result is independent; None for as many as there are
+            processors, 0 for this one.
         force: replace whatever ``out`` is.
 
     Raises:
@@ -81,14 +91,22 @@ def build_corpus(
     if claim(out, kind="corpus", details=details, force=force):
         say(f"{out}: already made from the same files with the same settings; nothing to do")
         return Corpus.open(out).summary
-    with new_folder(out, kind="corpus", details=details) as folder, Staging(folder) as staging:
-        builder = _Builder(staging, settings)
-        builder.ingest(files)
-        summary = builder.finish(out)
-        value = {**summary.to_json(), "settings": to_mapping(settings), "sources": details["sources"]}
-        del value["path"]
-        write_json(folder / SUMMARY_FILE, value)
-        write_corpus_report(summary.to_json(), folder / REPORT_FILE, name=out.resolve().name)
+    with partial_work(out, kind="corpus", details=details) as parts:
+        _refine(files, parts, settings, num_workers)
+        gathering = Gathering(parts, memory_bytes=_DATABASE_BYTES, threads=usable_cores())
+        try:
+            how = _decide(gathering, settings, read_tally(parts).of("refused"))
+            with new_folder(out, kind="corpus", details=details) as folder:
+                gathering.shards(folder)
+                summary = _summary(out, gathering, parts, how)
+                facts = summary.to_json()
+                # Where it lies is no part of what it is: the same files make the same bytes anywhere.
+                del facts["path"]
+                write_corpus_report(facts, folder / REPORT_FILE, name=out.resolve().name)
+                value = {**facts, "settings": to_mapping(settings), "sources": details["sources"]}
+                write_json(folder / SUMMARY_FILE, value)
+        finally:
+            gathering.close()
     return summary
 
 
@@ -134,144 +152,89 @@ def read_texts(path: Path, split: str = "test", *, text_column: str | None = Non
     return texts
 
 
-class _Builder:
-    """The state of one build."""
-
-    def __init__(self, staging: Staging, settings: CorpusSettings) -> None:
-        self._staging, self._settings = staging, settings
-        self._entries: list[Entry] = []
-        self._seen = SeenTexts()
-        self._dropped: dict[int, Reason] = {}
-        self._rejected, self._cleaned = Counter[str](), Counter[str]()
-        self._notes: list[str] = []
-
-    def ingest(self, files: Sequence[SourceFile | Rejected]) -> None:
-        """Read, clean and stage every document."""
-        total = sum(file.num_bytes for file in files if isinstance(file, SourceFile))
-        with Progress("reading", total=2 * total / 1e6, unit="MB") as progress:
-            for file in files:
-                meter = _Meter(progress)
-                for item in read_file(
-                    file, text_column=self._settings.text_column, note=self._note, meter=meter
-                ):
-                    if isinstance(item, Rejected):
-                        self._reject(item)
-                    else:
-                        self._take(item)
-        if len(self._notes) > _MAX_SAID_NOTES:
-            say(f"... and {len(self._notes) - _MAX_SAID_NOTES} more notes, in {SUMMARY_FILE}")
-
-    def finish(self, out: Path) -> CorpusSummary:
-        """Divide what was staged, write it, and sum it up."""
-        kept = [index for index in range(len(self._entries)) if index not in self._dropped]
-        if not kept:
-            raise InputError(
-                "no text found" + _refusals(self._rejected),
-                remedy="name files or folders of text (txt, md, html, csv, json, jsonl, parquet)",
-            )
-        settings = self._settings
-        division = divide(
-            [self._entries[index] for index in kept],
-            by=settings.split,
-            valid_fraction=settings.valid_fraction,
-            test_fraction=settings.test_fraction,
-            seed=settings.seed,
-        )
-        say(division.how)
-        for reason in (Reason.IN_VALID, Reason.IN_TEST):
-            self._staging.reject_staged([i for i, r in self._dropped.items() if r is reason], reason)
-        self._rejected.update(reason.value for reason in self._dropped.values())
-        places = sorted(self._places(kept, division))
-        self._staging.write((seq, split, self._entries[seq].num_bytes) for seq, split in places)
-        return self._summary(out, places, division.how)
-
-    def _take(self, raw: Document) -> None:
-        text, changed = clean(raw.text)
-        num_chars = len(text.strip())
-        if num_chars < self._settings.min_chars:
-            reason = Reason.TOO_SHORT if num_chars else Reason.EMPTY
-            self._reject(Rejected(source=raw.source, reason=reason, text=text, language=raw.language))
-            return
-        named, index = named_split(raw.source), len(self._entries)
-        earlier = self._seen.add(text, index)
-        if earlier is not None:
-            if _STRICTNESS[named] <= _STRICTNESS[self._entries[earlier].named]:
-                reason = self._why_twice(named, self._entries[earlier].named)
-                self._reject(Rejected(source=raw.source, reason=reason, text=text, language=raw.language))
-                return
-            self._dropped[earlier] = self._why_twice(self._entries[earlier].named, named)
-            self._seen.replace(text, index)
-        self._cleaned.update(changed)
-        if raw.meta.get("encoding", "").endswith(REPAIRED):
-            self._cleaned[_BYTES_REPLACED] += 1
-        self._stage(raw if text == raw.text else _with_text(raw, text, raw.source), named)
-
-    def _stage(self, document: Document, named: Split | None) -> int:
-        num_bytes = len(document.text.encode())
-        self._staging.add(len(self._entries), document)
-        self._entries.append(
-            Entry(id=document.id, num_bytes=num_bytes, num_chars=len(document.text), named=named)
-        )
-        return len(self._entries) - 1
-
-    def _why_twice(self, dropped: Split | None, kept: Split | None) -> Reason:
-        if _STRICTNESS[dropped] == _STRICTNESS[kept]:
-            return Reason.DUPLICATE
-        return Reason.IN_TEST if kept is Split.TEST else Reason.IN_VALID
-
-    def _places(self, kept: Sequence[int], division: Division) -> Iterator[tuple[int, Split]]:
-        for position, split in division.whole.items():
-            yield kept[position], split
-        for position, shares in division.cut.items():
-            document = self._staging.read(kept[position])
-            pieces = cut_text(document.text, *shares)
-            for number, (split, piece) in enumerate(pieces, 1):
-                part = _with_text(document, piece, f"{document.source}#part={number}")
-                meta = {**part.meta, "part": f"{number} of {len(pieces)}"}
-                yield self._stage(replace(part, meta=meta), split), split
-
-    def _summary(self, out: Path, places: Sequence[tuple[int, Split]], how: str) -> CorpusSummary:
-        digest = hashlib.sha256()
-        splits = {split.value: {"num_documents": 0, "num_bytes": 0} for split in Split}
-        for seq, split in places:
-            digest.update(f"{split.value} {self._entries[seq].id}\n".encode())
-            splits[split.value]["num_documents"] += 1
-            splits[split.value]["num_bytes"] += self._entries[seq].num_bytes
-        return CorpusSummary(
-            path=out,
-            num_documents=len(places),
-            num_bytes=sum(counts["num_bytes"] for counts in splits.values()),
-            num_characters=sum(self._entries[seq].num_chars for seq, _ in places),
-            rejected=dict(sorted(self._rejected.items())),
-            cleaned={name: self._cleaned[name] for name in (_BYTES_REPLACED, *(name for name, _ in STEPS))},
-            splits=splits,
-            split_by=how,
-            sha256=digest.hexdigest(),
-            notes=tuple(self._notes[:_MAX_KEPT_NOTES]),
-        )
-
-    def _reject(self, rejected: Rejected) -> None:
-        self._rejected[rejected.reason.value] += 1
-        self._staging.reject(rejected)
-
-    def _note(self, line: str) -> None:
-        self._notes.append(line)
-        if len(self._notes) <= _MAX_SAID_NOTES:
-            say(line)
+def _refine(
+    files: Sequence[SourceFile | Rejected], folder: Path, settings: CorpusSettings, num_workers: int | None
+) -> None:
+    """The first pass: every file read, cleaned and kept in ``folder``."""
+    parts = make_parts(files)
+    total = sum(file.num_bytes for file in files if isinstance(file, SourceFile))
+    if num_workers is None:
+        num_workers = 0 if total < _SMALL_BYTES else usable_cores()
+    done = set(finished_parts(folder))
+    if done:
+        say(f"{len(done)} of {len(parts)} parts of the files were read before; going on")
+    work = PartWork(
+        folder=folder,
+        settings=RefineSettings(min_chars=settings.min_chars),
+        text_column=settings.text_column,
+    )
+    todo = [part for part in parts if part.number not in done]
+    with Progress("reading", total=total / 1e6, unit="MB") as progress:
+        for _ in spread(work, todo, num_workers=num_workers, report=_Narrator(progress)):
+            pass
 
 
-class _Meter:
-    """Megabytes read from disk, told to the progress bar."""
+class _Narrator:
+    """What the first pass says, for people."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+        self._progress, self._num_notes = progress, 0
 
-    def __call__(self, num_bytes: int) -> None:
+    def begin(self, label: str, num_bytes: int) -> None:
+        """The bar needs no names."""
+
+    def advance(self, num_bytes: int) -> None:
         self._progress.advance(num_bytes / 1e6)
 
+    def note(self, line: str) -> None:
+        self._num_notes += 1
+        if self._num_notes <= _MAX_SAID_NOTES:
+            say(line)
+        elif self._num_notes == _MAX_SAID_NOTES + 1:
+            say(f"... and more notes, in {SUMMARY_FILE}")
 
-def _with_text(document: Document, text: str, source: str) -> Document:
-    return make_document(text, source, document.meta, document.language)
+
+def _decide(gathering: Gathering, settings: CorpusSettings, refused: Counter[str]) -> str:
+    """The second pass: duplicates dropped, splits made; one line that says how."""
+    gathering.drop_equal()
+    if not gathering.num_documents:
+        raise InputError(
+            "no text found" + _refusals(refused),
+            remedy="name files or folders of text (txt, md, html, csv, json, jsonl, parquet)",
+        )
+    division = gathering.divide(
+        by=settings.split,
+        valid_fraction=settings.valid_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
+    say(division.how)
+    return division.how
+
+
+def _summary(out: Path, gathering: Gathering, parts: Path, how: str) -> CorpusSummary:
+    digest = hashlib.sha256()
+    splits = {split.value: {"num_documents": 0, "num_bytes": 0} for split in Split}
+    num_characters = 0
+    for split, id_, num_bytes, num_chars in gathering.written():
+        digest.update(f"{split} {id_}\n".encode())
+        splits[split]["num_documents"] += 1
+        splits[split]["num_bytes"] += num_bytes
+        num_characters += num_chars
+    tally = read_tally(parts)
+    cleaned = tally.of("cleaned")
+    return CorpusSummary(
+        path=out,
+        num_documents=sum(counts["num_documents"] for counts in splits.values()),
+        num_bytes=sum(counts["num_bytes"] for counts in splits.values()),
+        num_characters=num_characters,
+        rejected=gathering.reasons(),
+        cleaned={name: cleaned[name] for name in (BYTES_REPLACED, *(name for name, _ in STEPS))},
+        splits=splits,
+        split_by=how,
+        sha256=digest.hexdigest(),
+        notes=tuple(tally.of("notes"))[:_MAX_KEPT_NOTES],
+    )
 
 
 def _paths(sources: Path | Sequence[Path]) -> list[Path]:

@@ -25,7 +25,8 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
     """The text after its edits, which are in order and do not overlap."""
     if not edits:
         return text
-    parts, place = [], 0
+    parts: list[str] = []
+    place = 0
     for start, end, replacement in edits:
         assert place <= start <= end <= len(text), f"edit of {start} to {end} after one that ends at {place}"
         parts += (text[place:start], replacement)
@@ -121,6 +122,21 @@ class Alignment:
                 return stretch.source_start
             shift = stretch.source_end - stretch.end
         return place + shift
+
+    def cut(self, start: int, end: int) -> Alignment:
+        """The alignment of ``text[start:end]`` alone."""
+        first, _ = self.source_span(start, end)
+        own = [s for s in self.stretches if s.end >= start and s.start <= end]
+        stretches = [
+            Stretch(max(s.start, start) - start, min(s.end, end) - start, s.source_start, s.source_end)
+            for s in own
+        ]
+        if first and not (stretches and stretches[0].start == 0):
+            # What comes before the piece is as if it had been taken out.
+            stretches.insert(0, Stretch(0, 0, 0, first))
+        elif stretches and stretches[0].start == 0:
+            stretches[0] = stretches[0]._replace(source_start=0)
+        return Alignment(tuple(stretches))
 
     def to_json(self) -> list[list[int]]:
         """Plain numbers."""

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import enum
 import functools
-import hashlib
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from yanmo.config import format_size
 from yanmo.errors import InputError
@@ -67,19 +66,61 @@ _WORDS = {
 class Entry:
     """What dividing needs to know of a document."""
 
-    id: str
+    seq: int
+    """Its number in the corpus."""
     num_bytes: int
     num_chars: int
-    named: Split | None = None
+
+
+class Pool(Protocol):
+    """The documents that no name holds out, which may be more than memory holds."""
+
+    @property
+    def num_documents(self) -> int:
+        """How many there are."""
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of all."""
+
+    def longer_than(self, num_bytes: float) -> Iterable[Entry]:
+        """The documents of more bytes, in corpus order."""
+
+    def by_hash(self, seed: int, without: Collection[int]) -> Iterable[Group]:
+        """All groups in an order that hangs on their documents' ids and the seed alone.
+
+        Args:
+            seed: of the order.
+            without: numbers of documents to leave out.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Documents that no split may part."""
+
+    id: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """What names hold out, and how much text there is in all."""
+
+    num_documents: Mapping[Split, int] = field(default_factory=dict)
+    num_bytes: Mapping[Split, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """Where each document goes, by its index."""
+    """What of a pool is held out; the rest trains."""
 
-    whole: dict[int, Split] = field(default_factory=dict)
+    held: dict[int, Split] = field(default_factory=dict)
+    """Groups that are held out whole."""
     cut: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Documents to cut, with the shares of them that are valid and test."""
+    takes_names: bool = False
+    """Whether documents go where their names say."""
     how: str = ""
     """One line that says what was done."""
 
@@ -107,13 +148,14 @@ def _named_by_path(name: str) -> Split | None:
 
 
 def divide(
-    entries: Sequence[Entry], *, by: SplitBy, valid_fraction: float, test_fraction: float, seed: int
+    pool: Pool, named: Named, *, by: SplitBy, valid_fraction: float, test_fraction: float, seed: int
 ) -> Division:
     """Decide where each document goes.
 
     Args:
-        entries: the documents, in corpus order.
-        by: how.
+        pool: the documents that no name holds out; all of them where names are not to decide.
+        named: those that names hold out, beside the pool.
+        by: how; AUTO follows names if there are any.
         valid_fraction: share of the bytes for validation, above 0.
         test_fraction: share of the bytes for the test, 0 for none.
         seed: of the order by hash.
@@ -121,29 +163,23 @@ def divide(
     Raises:
         InputError: there is too little text to divide, or no names where names were asked for.
     """
-    named = {index: entry.named for index, entry in enumerate(entries) if entry.named is not None}
-    held_out = {index: split for index, split in named.items() if split is not Split.TRAIN}
-    uses_names = by is SplitBy.NAMES or (by is SplitBy.AUTO and 0 < len(held_out) < len(entries))
-    if not uses_names:
-        return _divide_pool(entries, range(len(entries)), by, valid_fraction, test_fraction, seed)
-    if not 0 < len(held_out) < len(entries):
-        raise InputError(
-            "no file or folder is named train, valid or test beside others",
-            remedy="name them so, or use another --split",
-        )
-    present = _present(entries, held_out)
-    pool = [index for index in range(len(entries)) if index not in held_out]
+    held_out = {split: count for split, count in named.num_documents.items() if count}
+    if not held_out or not pool.num_documents:
+        if by is SplitBy.NAMES:
+            raise InputError(
+                "no file or folder is named train, valid or test beside others",
+                remedy="name them so, or use another --split",
+            )
+        return _divide_pool(pool, by, valid_fraction, test_fraction, seed)
+    present = _present(named, pool.num_bytes)
     valid_share = 0.0 if Split.VALID in present else valid_fraction
     test_share = 0.0 if Split.TEST in present else test_fraction
-    counts = Counter[Split](held_out.values())
-    listed = ", ".join(f"{split} has {_documents(counts[split])}" for split in Split if counts[split])
+    listed = ", ".join(f"{split} has {_documents(held_out[split])}" for split in Split if split in held_out)
     how = f"split by the names of files and folders: {listed}"
     if valid_share + test_share == 0:
-        return Division(whole={**dict.fromkeys(pool, Split.TRAIN), **held_out}, how=how)
-    rest = _divide_pool(
-        entries, pool, SplitBy.AUTO if by is SplitBy.NAMES else by, valid_share, test_share, seed
-    )
-    return Division(whole={**rest.whole, **held_out}, cut=rest.cut, how=f"{how}; from the rest, {rest.how}")
+        return Division(takes_names=True, how=how)
+    rest = _divide_pool(pool, SplitBy.AUTO if by is SplitBy.NAMES else by, valid_share, test_share, seed)
+    return replace(rest, takes_names=True, how=f"{how}; from the rest, {rest.how}")
 
 
 def cut_text(text: str, valid_share: float, test_share: float) -> list[tuple[Split, str]]:
@@ -171,81 +207,73 @@ def cut_text(text: str, valid_share: float, test_share: float) -> list[tuple[Spl
     return [(split, piece) for split, piece in pieces if piece]
 
 
-def _present(entries: Sequence[Entry], held_out: Mapping[int, Split]) -> set[Split]:
+def _present(named: Named, pool_bytes: int) -> set[Split]:
     """The splits that names give enough to measure on; a file or two named so by chance is not."""
-    held = dict.fromkeys(Split, 0)
-    for index, split in held_out.items():
-        held[split] += entries[index].num_bytes
-    enough = min(MIN_CORPUS_BYTES, 0.01 * sum(entry.num_bytes for entry in entries))
-    return {split for split, num_bytes in held.items() if num_bytes and num_bytes >= enough}
+    enough = min(MIN_CORPUS_BYTES, 0.01 * (pool_bytes + sum(named.num_bytes.values())))
+    return {split for split, num_bytes in named.num_bytes.items() if num_bytes and num_bytes >= enough}
 
 
-def _divide_pool(
-    entries: Sequence[Entry],
-    pool: Sequence[int],
-    by: SplitBy,
-    valid_share: float,
-    test_share: float,
-    seed: int,
-) -> Division:
-    total = sum(entries[index].num_bytes for index in pool)
+def _divide_pool(pool: Pool, by: SplitBy, valid_share: float, test_share: float, seed: int) -> Division:
+    total = pool.num_bytes
     if total < MIN_CORPUS_BYTES:
         raise InputError(
-            f"too small to split: {len(pool)} documents, {format_size(total)} after cleaning",
+            f"too small to split: {pool.num_documents} documents, {format_size(total)} after cleaning",
             remedy=f"at least {format_size(MIN_CORPUS_BYTES)} of text are needed",
         )
     smallest = min(share for share in (valid_share, test_share) if share > 0)
-    largest = max(valid_share, test_share)
-    few = len(pool) < FEW_DOCUMENTS
-    cut = [
-        index
-        for index in pool
-        if (few or by is SplitBy.PIECES or entries[index].num_bytes > largest * total)
-        and by is not SplitBy.DOCUMENTS
-        and entries[index].num_chars * smallest >= _MIN_PIECE_CHARS
-    ]
-    cut_bytes = sum(entries[index].num_bytes for index in cut)
-    pieces_only = bool(cut) and (few or by is SplitBy.PIECES)
+    few = pool.num_documents < FEW_DOCUMENTS
+    pieces_only = few or by is SplitBy.PIECES
+    longest = 0 if pieces_only else max(valid_share, test_share) * total
+    long = [] if by is SplitBy.DOCUMENTS else pool.longer_than(longest)
+    cut = {entry.seq: entry.num_bytes for entry in long if entry.num_chars * smallest >= _MIN_PIECE_CHARS}
+    pieces_only = pieces_only and bool(cut)
     # Where the short documents all stay in train, the long ones give their part too.
-    scale = min(total / cut_bytes, 0.5 / (valid_share + test_share)) if pieces_only else 1.0
-    whole = dict.fromkeys((index for index in pool if index not in set(cut)), Split.TRAIN)
-    if not pieces_only and not (cut and len(whole) < FEW_DOCUMENTS):
-        whole = _by_hash(entries, list(whole), valid_share, test_share, seed)
+    most = 0.5 / (valid_share + test_share)
+    scale = max(1.0, min(total / sum(cut.values()), most)) if pieces_only else 1.0
+    held = {}
+    if not pieces_only and not (cut and pool.num_documents - len(cut) < FEW_DOCUMENTS):
+        held = _by_hash(pool, cut, valid_share, test_share, seed)
     how = f"held out pieces of {_documents(len(cut))} (too few or too long to hold out whole)"
     if not cut:
         how = "held out whole documents"
-    elif Split.VALID in whole.values() or Split.TEST in whole.values():
+    elif held:
         how += " and whole others"
-    shares = (max(1.0, scale) * valid_share, max(1.0, scale) * test_share)
-    return Division(whole=whole, cut=dict.fromkeys(cut, shares), how=how)
+    return Division(held=held, cut=dict.fromkeys(cut, (scale * valid_share, scale * test_share)), how=how)
 
 
 def _by_hash(
-    entries: Sequence[Entry], pool: Sequence[int], valid_share: float, test_share: float, seed: int
+    pool: Pool, cut: Mapping[int, int], valid_share: float, test_share: float, seed: int
 ) -> dict[int, Split]:
     """Fill test, then valid, to their share of the bytes, in the order of a hash; the rest trains."""
-    order = sorted(pool, key=lambda i: hashlib.sha256(f"{seed}:{entries[i].id}".encode()).digest())
-    total = sum(entries[index].num_bytes for index in pool)
+    total = pool.num_bytes - sum(cut.values())
     shares = ((Split.TEST, test_share), (Split.VALID, valid_share))
     wanted = [(split, share) for split, share in shares if share > 0]
-    if len(order) <= len(wanted):
+    groups = iter(pool.by_hash(seed, cut.keys()))
+    result: dict[int, Split] = {}
+    following = next(groups, None)
+    for split, share in wanted:
+        held = 0
+        # One group here at least, and one for what comes after.
+        while following is not None and not (held and held + following.num_bytes / 2 > share * total):
+            result[following.id] = split
+            held += following.num_bytes
+            following = next(groups, None)
+    if following is None:
+        return _few_by_hash(pool, cut, wanted, seed)
+    return result
+
+
+def _few_by_hash(
+    pool: Pool, cut: Mapping[int, int], wanted: Sequence[tuple[Split, float]], seed: int
+) -> dict[int, Split]:
+    """One group a split, where there are so few that their shares would leave nothing to train on."""
+    groups = list(pool.by_hash(seed, cut.keys()))
+    if len(groups) <= len(wanted):
         raise InputError(
-            f"too few documents to split: {len(order)}",
+            f"too few documents to split: {len(groups)}",
             remedy=f"at least {len(wanted) + 1} are needed, or one long one (--split pieces)",
         )
-    result: dict[int, Split] = {}
-    position = 0
-    for left, (split, share) in zip(range(len(wanted), 0, -1), wanted, strict=True):
-        held = 0
-        # At least one document here, and at least one for everything that comes after.
-        while position < len(order) - left:
-            num_bytes = entries[order[position]].num_bytes
-            if held and held + num_bytes / 2 > share * total:
-                break
-            result[order[position]] = split
-            held, position = held + num_bytes, position + 1
-    result.update(dict.fromkeys(order[position:], Split.TRAIN))
-    return result
+    return {group.id: split for group, (split, _) in zip(groups, wanted, strict=False)}
 
 
 def _documents(count: int) -> str:

@@ -1,7 +1,7 @@
 """Work on files spread over processes that may hang or die.
 
-A file that crashes the library that reads it, or keeps it busy without end, costs one process and is named; its
-task is given again without it. Processes end with the one that started them, whatever ended that.
+A file that crashes the library that reads it, or keeps it busy without end, costs one process and is
+named; its task is given again without it. Processes end with the one that started them, whatever ended that.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from yanmo.corpus.store import Corpus
 from yanmo.data.loader import Batches
 from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
+from yanmo.machine import usable_cores
 from yanmo.models.ngram.characters import quick_baseline, sample_texts
 from yanmo.planning.candidate import Candidate, CorpusFacts, Subject
 from yanmo.planning.cost import measure_step_s
 from yanmo.planning.plan import Plan, make_plan
-from yanmo.planning.probe import Machine, probe, usable_cores
+from yanmo.planning.probe import Machine, probe
 from yanmo.planning.shapes import build_model
 from yanmo.recipes.goal import GOALS, Goal, text_store
 from yanmo.recipes.settings import PretrainSettings

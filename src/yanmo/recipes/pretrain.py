@@ -19,9 +19,9 @@ from yanmo.corpus.store import Corpus
 from yanmo.data.token_store import TokenStore
 from yanmo.device import choose_device, compute_dtype, use_device
 from yanmo.energy import EnergyMeter
+from yanmo.machine import usable_cores
 from yanmo.planning.candidate import Candidate
 from yanmo.planning.plan import Plan, plan_table
-from yanmo.planning.probe import usable_cores
 from yanmo.planning.profile import profile_table
 from yanmo.recipes.assembly import assemble
 from yanmo.recipes.forgetting import Comparison

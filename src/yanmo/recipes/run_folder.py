@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,23 +85,13 @@ class RunFolder:
             raise artifact.disk_error(error, self.path) from error
         artifact.write_bytes(settings_path, to_toml(settings).encode())
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep a second process out of the run while this one works on it.
 
         Raises:
             InputError: another process is at work here.
         """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    "another process is working on this run", where=self.path, remedy="wait for it or stop it"
-                ) from None
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        return artifact.locked(self.path, "run")
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the run, or None where it is not there yet."""

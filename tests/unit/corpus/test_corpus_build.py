@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from yanmo import artifact
-from yanmo.corpus import store
+from yanmo.corpus import gather, staging
+from yanmo.corpus import part as part_module
 from yanmo.corpus.build import CorpusSettings, build_corpus, read_texts, survey
 from yanmo.corpus.split import SplitBy
 from yanmo.corpus.store import Corpus
@@ -73,7 +75,8 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     shards = [f"{split}-00000.parquet" for split in sorted(SPLITS)]
-    assert names == ["corpus.json", "rejected.parquet", "report.html", *shards, "yanmo.json"]
+    others = ["alignments.parquet", "corpus.json", "rejected.parquet", "report.html", "yanmo.json"]
+    assert names == sorted([*others, *shards])
     # The report and the manifest name the folder.
     for name in ("corpus.json", "rejected.parquet", *shards):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
@@ -157,7 +160,7 @@ def test_a_novel_is_cut_and_joins_again(tmp_path: Path, capsys: pytest.CaptureFi
 def test_shards_stay_below_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_source(tmp_path / "in")
     whole = build_corpus(source, tmp_path / "one")
-    monkeypatch.setattr(store, "SHARD_BYTES", 4000)
+    monkeypatch.setattr(gather, "SHARD_BYTES", 4000)
     many = build_corpus(source, tmp_path / "two")
     assert len(list((tmp_path / "two").glob("train-*.parquet"))) > 3
     assert many.sha256 == whole.sha256
@@ -235,3 +238,87 @@ def test_a_folder_written_whole_by_yanmo_is_a_source_like_any_other(tmp_path: Pa
             (folder / "deep" / "er" / f"{index}.txt").write_text(f"{index} ink and paper " * 20)
     summary = build_corpus(tmp_path / "source", tmp_path / "corpus")
     assert summary.num_documents == 30 and not summary.rejected
+
+
+def make_many(folder: Path) -> Path:
+    """Files of several parts, some of which become several chunks."""
+    folder.mkdir()
+    for index in range(12):
+        rows = [f"{index} {row} The stone, the water and the brush. 砚台、水和笔。" * 20 for row in range(60)]
+        (folder / f"{index:02d}.jsonl").write_text(
+            "".join(json.dumps({"text": text}) + "\n" for text in rows), encoding="utf-8"
+        )
+    (folder / "bad.bin").write_bytes(bytes(range(256)) * 20)
+    return folder
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_module, "PART_BYTES", 300_000)
+    monkeypatch.setattr(staging, "CHUNK_ROWS", 50)
+
+
+def bytes_of(corpus: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in corpus.iterdir()}
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path, small_parts: None) -> None:
+    source = make_many(tmp_path / "in")
+    for num_workers in (0, 1, 3):
+        build_corpus(source, tmp_path / str(num_workers) / "corpus", num_workers=num_workers)
+    alone = bytes_of(tmp_path / "0" / "corpus")
+    assert alone == bytes_of(tmp_path / "1" / "corpus") == bytes_of(tmp_path / "3" / "corpus")
+
+
+@pytest.mark.parametrize("num_files", [1, 5, 9, 14, 20])
+def test_work_that_stops_anywhere_goes_on_to_the_same_bytes(
+    tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, num_files: int
+) -> None:
+    source = make_many(tmp_path / "in")
+    build_corpus(source, tmp_path / "whole" / "out", num_workers=0)
+    written = 0
+    real = staging.copy_to
+
+    def stop_after(*args: Any) -> None:
+        nonlocal written
+        written += 1
+        if written > num_files:
+            raise KeyboardInterrupt
+        real(*args)
+
+    for module in (staging, gather):
+        monkeypatch.setattr(module, "copy_to", stop_after)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(source, out, num_workers=0)
+    assert [path.name for path in out.iterdir()] == [".partial"]
+    for module in (staging, gather):
+        monkeypatch.setattr(module, "copy_to", real)
+    build_corpus(source, out, num_workers=0)
+    assert bytes_of(out) == bytes_of(tmp_path / "whole" / "out")
+
+
+def test_other_files_begin_anew_where_work_was_stopped(tmp_path: Path, small_parts: None) -> None:
+    source = make_many(tmp_path / "in")
+    with artifact.partial_work(tmp_path / "out", kind="corpus", details={"sources": "others"}) as parts:
+        (parts / "documents-00000-000.parquet").write_bytes(b"of other files")
+        (parts / "chunk-00000-000.json").write_text('{"num_items": 9, "is_last": true, "tally": {}}')
+    build_corpus(source, tmp_path / "out", num_workers=0)
+    build_corpus(source, tmp_path / "whole" / "out", num_workers=0)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole" / "out")
+
+
+def test_wrong_input_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("too little")
+    with pytest.raises(InputError, match="too small to split"):
+        build_corpus(tmp_path / "a.txt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_commands_do_not_write_the_same_corpus(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "in")
+    with (
+        artifact.partial_work(tmp_path / "out", kind="corpus", details={}),
+        pytest.raises(InputError, match="another process is working on this corpus"),
+    ):
+        build_corpus(source, tmp_path / "out")

@@ -2,27 +2,84 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import pytest
 
-from yanmo.corpus.split import Division, Entry, Split, SplitBy, cut_text, divide, named_split
+from yanmo.corpus.split import Division, Entry, Group, Named, Split, SplitBy, cut_text, divide, named_split
 from yanmo.errors import InputError
 
 PROSE = "".join(f"Paragraph {n} says a thing. It says another!\nA line.\n\n" for n in range(400))
+NO_NAMES = Named()
 NOVEL = "".join(f"第{n}回说的是一件事。后来又说了一件！\n\n" for n in range(400))
 
 
-def entry(index: int, num_bytes: int, named: Split | None = None) -> Entry:
-    return Entry(id=f"{index:04d}", num_bytes=num_bytes, num_chars=num_bytes, named=named)
+@dataclass(frozen=True)
+class Made:
+    """A document of the tests."""
+
+    id: str
+    num_bytes: int
+    named: Split | None = None
 
 
-def run(entries: list[Entry], by: SplitBy = SplitBy.AUTO, seed: int = 0, test: float = 0.05) -> Division:
-    return divide(entries, by=by, valid_fraction=0.03, test_fraction=test, seed=seed)
+class Pool:
+    """Documents in memory, numbered in order."""
+
+    def __init__(self, documents: list[Made]) -> None:
+        self._documents = dict(enumerate(documents))
+
+    @property
+    def num_documents(self) -> int:
+        return len(self._documents)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(document.num_bytes for document in self._documents.values())
+
+    def longer_than(self, num_bytes: float) -> list[Entry]:
+        return [
+            Entry(seq=seq, num_bytes=document.num_bytes, num_chars=document.num_bytes)
+            for seq, document in self._documents.items()
+            if document.num_bytes > num_bytes
+        ]
+
+    def by_hash(self, seed: int, without: Collection[int]) -> list[Group]:
+        def key(seq: int) -> str:
+            return hashlib.sha256(f"{seed}:{self._documents[seq].id}".encode()).hexdigest()
+
+        seqs = sorted((seq for seq in self._documents if seq not in without), key=key)
+        return [Group(id=seq, num_bytes=self._documents[seq].num_bytes) for seq in seqs]
 
 
-def held(entries: list[Entry], division: Division, split: Split) -> int:
-    return sum(entries[i].num_bytes for i, s in division.whole.items() if s is split)
+def entry(index: int, num_bytes: int, named: Split | None = None) -> Made:
+    return Made(f"{index:04d}", num_bytes, named)
+
+
+def run(
+    documents: list[Made],
+    by: SplitBy = SplitBy.AUTO,
+    seed: int = 0,
+    test: float = 0.05,
+    named: Named = NO_NAMES,
+) -> Division:
+    return divide(Pool(documents), named, by=by, valid_fraction=0.03, test_fraction=test, seed=seed)
+
+
+def places(documents: list[Made], division: Division) -> dict[str, Split]:
+    """The split of each document that is not cut."""
+    return {
+        document.id: division.held.get(seq, Split.TRAIN)
+        for seq, document in enumerate(documents)
+        if seq not in division.cut
+    }
+
+
+def held(documents: list[Made], division: Division, split: Split) -> int:
+    return sum(documents[seq].num_bytes for seq, own in division.held.items() if own is split)
 
 
 @pytest.mark.parametrize(
@@ -53,22 +110,22 @@ def test_shares_are_of_bytes_not_of_documents() -> None:
     total = sum(e.num_bytes for e in entries)
     division = run(entries)
     assert not division.cut
-    assert len(division.whole) == len(entries)
     assert held(entries, division, Split.VALID) / total == pytest.approx(0.03, abs=0.003)
     assert held(entries, division, Split.TEST) / total == pytest.approx(0.05, abs=0.003)
 
 
 def test_the_order_of_documents_does_not_matter_and_the_seed_does() -> None:
     entries = [entry(n, 100 + n) for n in range(200)]
-    places = {entries[i].id: s for i, s in run(entries).whole.items()}
+    expected = places(entries, run(entries))
     shuffled = random.Random(1).sample(entries, len(entries))
-    assert {shuffled[i].id: s for i, s in run(shuffled).whole.items()} == places
-    assert {entries[i].id: s for i, s in run(entries, seed=1).whole.items()} != places
+    assert places(shuffled, run(shuffled)) == expected
+    assert places(entries, run(entries, seed=1)) != expected
 
 
 def test_a_new_document_moves_few_others() -> None:
     entries = [entry(n, 100) for n in range(1000)]
-    before, after = run(entries).whole, run([*entries, entry(5000, 100)]).whole
+    more = [*entries, entry(5000, 100)]
+    before, after = places(entries, run(entries)), places(more, run(more))
     assert sum(before[i] is not after[i] for i in before) <= 2
 
 
@@ -76,50 +133,59 @@ def test_a_few_long_documents_give_their_ends() -> None:
     entries = [entry(n, 100_000) for n in range(4)]
     division = run(entries)
     assert division.cut == dict.fromkeys(range(4), (0.03, 0.05))
-    assert division.whole == {}
+    assert division.held == {}
 
 
 def test_a_giant_among_many_is_cut_and_the_others_are_held_out_whole() -> None:
     entries = [entry(0, 1_000_000), *(entry(n, 1000) for n in range(1, 200))]
     division = run(entries)
     assert set(division.cut) == {0}
-    assert set(division.whole.values()) == set(Split)
+    assert set(places(entries, division).values()) == set(Split)
 
 
 def test_tiny_files_beside_a_novel_stay_in_train_and_the_novel_gives_their_part() -> None:
     entries = [entry(0, 10_000), entry(1, 300), entry(2, 300)]
     division = run(entries)
-    assert division.whole == {1: Split.TRAIN, 2: Split.TRAIN}
+    assert division.held == {}
     assert division.cut[0] == pytest.approx((0.03 * 1.06, 0.05 * 1.06))
 
 
 def test_a_few_short_documents_are_held_out_whole() -> None:
     division = run([entry(n, 300) for n in range(8)])
-    assert sorted(division.whole.values()).count(Split.TEST) == 1
-    assert sorted(division.whole.values()).count(Split.VALID) == 1
+    assert sorted(division.held.values()).count(Split.TEST) == 1
+    assert sorted(division.held.values()).count(Split.VALID) == 1
+
+
+def named(documents: list[Made]) -> tuple[list[Made], Named]:
+    """The documents that no name holds out, and what names do."""
+    own = {split: [d for d in documents if d.named is split] for split in (Split.VALID, Split.TEST)}
+    free = [d for d in documents if d.named in (None, Split.TRAIN)]
+    counts = {split: len(those) for split, those in own.items()}
+    return free, Named(
+        num_documents=counts,
+        num_bytes={split: sum(d.num_bytes for d in those) for split, those in own.items()},
+    )
 
 
 def test_names_decide_and_only_what_is_missing_is_cut_from_train() -> None:
-    named = [entry(n, 500, Split.TEST) for n in range(10)]
-    free = [entry(100 + n, 500) for n in range(100)]
-    entries = [*named, *free]
-    division = run(entries)
-    assert [i for i, s in division.whole.items() if s is Split.TEST] == list(range(10))
-    assert held(entries, division, Split.VALID) == pytest.approx(0.03 * 50_000, abs=500)
-    full = [*entries, *(entry(300 + n, 500, Split.VALID) for n in range(3))]
-    assert held(full, run(full), Split.VALID) == 1500
+    documents = [entry(n, 500, Split.TEST) for n in range(10)] + [entry(100 + n, 500) for n in range(100)]
+    free, names = named(documents)
+    division = run(free, named=names)
+    assert division.takes_names
+    assert Split.TEST not in division.held.values()
+    assert held(free, division, Split.VALID) == pytest.approx(0.03 * 50_000, abs=500)
+    free, names = named([*documents, *(entry(300 + n, 500, Split.VALID) for n in range(3))])
+    assert run(free, named=names) == Division(
+        takes_names=True,
+        how="split by the names of files and folders: valid has 3 documents, test has 10 documents",
+    )
 
 
 def test_a_file_named_so_by_chance_does_not_stand_for_the_valid_split() -> None:
-    entries = [entry(0, 40, Split.VALID), *(entry(n, 1000) for n in range(1, 200))]
-    division = run(entries)
-    assert division.whole[0] is Split.VALID
-    assert held(entries, division, Split.VALID) > 4000
-
-
-def test_only_test_named_files_are_split_as_any_others() -> None:
-    entries = [entry(n, 500, Split.TEST) for n in range(100)]
-    assert set(run(entries).whole.values()) == set(Split)
+    free, names = named([entry(0, 40, Split.VALID), *(entry(n, 1000) for n in range(1, 200))])
+    division = run(free, named=names)
+    assert division.takes_names
+    assert held(free, division, Split.VALID) > 4000
 
 
 def test_documents_mode_cuts_nothing_and_names_mode_wants_names() -> None:
@@ -131,7 +197,7 @@ def test_documents_mode_cuts_nothing_and_names_mode_wants_names() -> None:
 
 def test_no_test_share_leaves_no_test() -> None:
     entries = [entry(n, 500) for n in range(100)]
-    assert Split.TEST not in run(entries, test=0.0).whole.values()
+    assert Split.TEST not in run(entries, test=0.0).held.values()
     assert run([entry(0, 50_000)], test=0.0).cut == {0: (0.03, 0.0)}
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -14,17 +13,14 @@ import pytest
 import torch
 
 from yanmo.planning import doctor as doctor_module
-from yanmo.planning import probe as probe_module
 from yanmo.planning.doctor import doctor, problems_of
 from yanmo.planning.probe import (
     Machine,
     Work,
-    available_memory_bytes,
     choose_dtype,
     find_compiler,
     interleaved_speeds,
     probe,
-    usable_cores,
 )
 
 GIB = 2**30
@@ -51,13 +47,6 @@ HEALTHY = Machine(
 @pytest.fixture(scope="module")
 def machine() -> Machine:
     return probe()
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], cpus: set[int]) -> None:
-    """Put these files in the place of the kernel's."""
-    monkeypatch.setattr(probe_module, "_read", lambda path: files.get(str(path), ""))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: cpus, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
 
 
 def test_the_figures_are_possible(machine: Machine) -> None:
@@ -100,63 +89,6 @@ def test_works_take_turns() -> None:
 )
 def test_bfloat16_has_to_pay(bf16: float, dtype: str) -> None:
     assert choose_dtype(fp32=1.0, bf16=bf16) == dtype
-
-
-def test_hyper_threads_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    siblings = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-    files = {siblings.format(cpu): f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)}
-    pretend(monkeypatch, files, set(range(8)))
-    assert usable_cores() == 4
-    pretend(monkeypatch, files, {0, 4, 1})
-    assert usable_cores() == 2
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"/proc/self/cgroup": "0::/a/b", "/sys/fs/cgroup/a/cpu.max": "150000 100000"},
-        {
-            "/proc/self/cgroup": "3:cpu,cpuacct:/box",
-            "/sys/fs/cgroup/cpu/box/cpu.cfs_quota_us": "200000",
-            "/sys/fs/cgroup/cpu/box/cpu.cfs_period_us": "100000",
-        },
-    ],
-)
-def test_the_quota_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
-    pretend(monkeypatch, files, set(range(16)))
-    assert usable_cores() == 2
-
-
-def test_no_quota_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {
-        "/proc/self/cgroup": "0::/a\n1:cpu:/",
-        "/sys/fs/cgroup/a/cpu.max": "max 100000",
-        "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
-        "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
-    }
-    pretend(monkeypatch, files, set(range(16)))
-    assert usable_cores() == 16
-
-
-def test_memory_is_what_the_tightest_limit_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"/proc/meminfo": f"MemTotal: 1 kB\nMemAvailable:   {20 * 2**20} kB"}
-    pretend(monkeypatch, files, {0})
-    assert available_memory_bytes() == 20 * GIB
-    files |= {
-        "/proc/self/cgroup": "0::/a/b",
-        "/sys/fs/cgroup/a/b/memory.max": "max",
-        "/sys/fs/cgroup/a/b/memory.current": str(2 * GIB),
-        "/sys/fs/cgroup/a/memory.max": str(8 * GIB),
-        "/sys/fs/cgroup/a/memory.current": str(5 * GIB),
-        "/sys/fs/cgroup/a/memory.stat": f"anon 1\ninactive_file {GIB}",
-    }
-    assert available_memory_bytes() == 4 * GIB
-    files |= {
-        "/proc/self/cgroup": "4:memory:/box",
-        "/sys/fs/cgroup/memory/box/memory.limit_in_bytes": str(3 * GIB),
-        "/sys/fs/cgroup/memory/box/memory.usage_in_bytes": str(GIB),
-    }
-    assert available_memory_bytes() == 2 * GIB
 
 
 def test_the_compiler_is_the_one_torch_would_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from yanmo import runtime
+from yanmo import machine
 from yanmo.config import format_size
 from yanmo.errors import InputError
 
@@ -104,7 +104,7 @@ def require_memory(num_bytes: int, *, what: str, where: object) -> None:
     Raises:
         InputError: less is available, with both figures.
     """
-    available_bytes = runtime.available_memory_bytes()
+    available_bytes = machine.available_memory_bytes()
     if num_bytes > available_bytes:
         raise InputError(
             f"{what} needs {format_size(num_bytes)} of memory; {format_size(available_bytes)} is available",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from yanmo import runtime
+from yanmo import machine
 from yanmo.errors import InputError
 from yanmo.models.files.pickled import PickledWeights, has_pickled_weights
 from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
@@ -144,7 +144,7 @@ def test_an_old_file_that_does_not_fit_is_refused_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(some_weights(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    monkeypatch.setattr(runtime, "available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: 1000)
     with pytest.raises(InputError, match="1000 B is available"):
         PickledWeights(tmp_path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yanmo import runtime
+from yanmo import machine
 from yanmo.errors import InputError
 from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.files.weights import fill, require_memory
@@ -96,7 +96,7 @@ def test_fill_copies_in_pieces_and_converts(
 
 
 def test_require_memory_gives_both_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "available_memory_bytes", lambda: 3 * 2**30)
+    monkeypatch.setattr(machine, "available_memory_bytes", lambda: 3 * 2**30)
     require_memory(3 * 2**30, what="the model in float32", where="models/big")
     with pytest.raises(InputError) as refused:
         require_memory(5 * 2**30, what="the model in float32", where="models/big")

@@ -1,0 +1,106 @@
+"""The first pass: the files in parts, each read and refined by one process and kept as it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yanmo.corpus.document import Document, Reason, Rejected
+from yanmo.corpus.files import SourceFile
+from yanmo.corpus.reader import read_file
+from yanmo.corpus.refine import Counts, Refiner, RefineSettings
+from yanmo.corpus.staging import PartWriter, Refined
+from yanmo.corpus.workers import Report
+
+PART_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Neighbouring files that one process reads."""
+
+    number: int
+    files: tuple[SourceFile | Rejected, ...]
+
+
+def make_parts(files: Sequence[SourceFile | Rejected]) -> list[Part]:
+    """Files in parts of about ``PART_BYTES``; a larger file is a part of its own."""
+    parts: list[list[SourceFile | Rejected]] = []
+    num_bytes = 0
+    for file in files:
+        own = file.num_bytes if isinstance(file, SourceFile) else 0
+        if not parts or num_bytes + own > PART_BYTES:
+            parts.append([])
+            num_bytes = 0
+        parts[-1].append(file)
+        num_bytes += own
+    return [Part(number=number, files=tuple(own)) for number, own in enumerate(parts)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartWork:
+    """What a process does with a part; nothing where an earlier one has finished it."""
+
+    folder: Path
+    settings: RefineSettings
+    text_column: str | None
+
+    def __call__(self, part: Part, skipped: dict[str, Reason], report: Report) -> None:
+        """Read the part's files, refine their documents, write its chunks.
+
+        Args:
+            part: the files.
+            skipped: labels of files that ended a process before, with the reason.
+            report: hears of files, bytes and notes.
+
+        Raises:
+            YanmoError: the disk is full.
+        """
+        notes: list[str] = []
+        with PartWriter(folder=self.folder, part=part.number) as writer:
+            if writer.is_done:
+                return
+            refiner = Refiner(self.settings)
+            left = writer.num_done
+            for item in self._items(part, skipped, report, notes.append):
+                if left:
+                    left -= 1
+                    notes.clear()
+                    continue
+                outcome, counts = (item, {}) if isinstance(item, Rejected) else refiner.refine(item)
+                _put(writer, outcome, _with_notes(counts, notes))
+            writer.tally.add(_with_notes({}, notes))
+            writer.finish()
+
+    def _items(
+        self, part: Part, skipped: dict[str, Reason], report: Report, note: Callable[[str], None]
+    ) -> Iterator[Document | Rejected]:
+        def say(line: str) -> None:
+            note(line)
+            report.note(line)
+
+        for file in part.files:
+            if isinstance(file, Rejected):
+                yield file
+                continue
+            if file.label in skipped:
+                yield Rejected(source=file.label, reason=skipped[file.label])
+                continue
+            report.begin(file.label, file.num_bytes)
+            yield from read_file(file, text_column=self.text_column, note=say, meter=report.advance)
+
+
+def _put(writer: PartWriter, outcome: Refined | Rejected, counts: Counts) -> None:
+    if isinstance(outcome, Rejected):
+        writer.refuse(outcome, counts)
+    else:
+        writer.add(outcome, counts)
+
+
+def _with_notes(counts: Counts, notes: list[str]) -> Counts:
+    """The counts with the notes, which are counted too so that they outlive the process."""
+    if notes:
+        counts = {**counts, "notes": dict.fromkeys(notes, 1)}
+        notes.clear()
+    return counts
