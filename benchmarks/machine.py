@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 YANMO = (sys.executable, "-c", "from yanmo.cli.main import main; main()")
 
@@ -17,6 +20,14 @@ def data_folder(name: str) -> Path:
     if not root or not (Path(root) / name).is_dir():
         sys.exit(f"set YANMO_DATA to a folder that holds {name}/")
     return Path(root) / name
+
+
+def in_a_process(benchmark: str, *arguments: object) -> dict[str, Any]:
+    """The JSON that ``python -m benchmarks BENCHMARK --one ARGUMENTS`` ends with."""
+    command = [sys.executable, "-m", "benchmarks", benchmark, "--one", *map(str, arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def describe() -> str:

@@ -9,7 +9,6 @@ The runs are those of ``kept_runs``; the loss is that of the validation text, wh
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from benchmarks.kept_runs import TEXTS, train
 from benchmarks.machine import describe
@@ -34,7 +33,7 @@ def main() -> None:
             chosen = result["plan"]["chosen"]
             low, high = chosen["interval"]
             ratio = result["wall_s"] / parse_duration_s(budget)
-            actual = _end_of_training(result)
+            actual = result["valid_bits_per_byte"]
             in_time += 0.9 <= ratio <= 1.1
             inside += low <= actual <= high
             print(
@@ -47,12 +46,6 @@ def main() -> None:
     print(f"{in_time} of {number} within a tenth of the budget, {inside} of {number} inside the interval")
     if in_time < number or inside < number - 2:
         sys.exit(1)
-
-
-def _end_of_training(result: dict[str, Any]) -> float:
-    """Bits per byte of validation text of the model that was kept."""
-    bits: float = result["valid_bits_per_byte"]
-    return bits
 
 
 def _sweep(budget: str) -> None:
@@ -68,9 +61,9 @@ def _sweep(budget: str) -> None:
             if (layers, width) != size:
                 flags = ("--num-layers", str(layers), "--d-model", str(width))
                 found[layers, width] = train(text, budget, *flags, name=f"{text}-{budget}-{layers}x{width}")
-        best = min(_end_of_training(result) for result in found.values())
+        best = min(result["valid_bits_per_byte"] for result in found.values())
         for (layers, width), result in sorted(found.items()):
-            bits = _end_of_training(result)
+            bits = result["valid_bits_per_byte"]
             mark = " (chosen)" if (layers, width) == size else ""
             print(
                 f"| {text} | {layers} x {width}{mark} | {result['num_parameters'] / 1e6:.2f} M "

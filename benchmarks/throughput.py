@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, in_a_process
 
 # Layers, width, vocabulary, context, rows.
 SIZES = ((6, 384, 65, 256, 16), (8, 512, 8192, 512, 8))
@@ -45,7 +44,7 @@ def main() -> None:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in ("ours", *THEIRS)}
         for _ in range(num_rounds):
             for name, results in found.items():
-                results.append(_in_a_process(name, sizes))
+                results.append(in_a_process("throughput", name, *sizes))
         _print_rows(sizes, found)
 
 
@@ -63,13 +62,6 @@ def _print_rows(sizes: tuple[int, ...], found: dict[str, list[dict[str, float]]]
             f"{statistics.median(run['share'] for run in runs):.2f}" if name == "ours" else "",
         )
         print("| " + " | ".join(cells) + " |", flush=True)
-
-
-def _in_a_process(name: str, sizes: tuple[int, ...]) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks", "throughput", "--one", name, *map(str, sizes)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def _ours(name: str, layers: int, width: int, vocab_size: int, context: int, rows: int) -> dict[str, float]:
