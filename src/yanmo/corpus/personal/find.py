@@ -1,0 +1,101 @@
+"""Where personal data stands in a text.
+
+Each finder begins at something rare (a run of digits, an ``@``, a literal) and is linear in the text. What they
+find is put in order, of what overlaps the strongest kind is kept, and what is reserved or not asked for is left out.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator
+
+from yanmo.corpus.personal import accounts, credentials, national, network, numbers, phones, places
+from yanmo.corpus.personal.context import narrow
+from yanmo.corpus.personal.reserved import is_reserved
+from yanmo.corpus.personal.settings import STRENGTH, Found, Kind, PersonalSettings
+
+Entities = Callable[[str], list[Found]]
+"""A model's view of a text, for names and addresses."""
+
+_NUMBERS = (
+    Kind.RESIDENT_ID,
+    Kind.CREDIT_CODE,
+    Kind.CARD,
+    Kind.NATIONAL_ID,
+    Kind.SSN,
+    Kind.PASSPORT,
+    Kind.PHONE,
+)
+_FINDERS: tuple[tuple[frozenset[Kind], Callable[[str], Iterable[Found]]], ...] = (
+    (frozenset((*_NUMBERS, Kind.BANK_ACCOUNT)), numbers.find_numbers),
+    (frozenset({Kind.PHONE}), phones.find_international),
+    (frozenset({Kind.NATIONAL_ID}), national.find_lettered),
+    (frozenset({Kind.IBAN}), accounts.find_ibans),
+    (frozenset({Kind.CRYPTO}), accounts.find_crypto),
+    (frozenset({Kind.EMAIL}), network.find_emails),
+    (frozenset({Kind.IP, Kind.MAC}), network.find_addresses),
+    (frozenset({Kind.URL_CREDENTIALS}), network.find_url_secrets),
+    (frozenset({Kind.API_KEY, Kind.PRIVATE_KEY}), credentials.find_issued_keys),
+    (frozenset({Kind.PASSWORD, Kind.API_KEY}), credentials.find_assigned),
+    (frozenset({Kind.PLATE}), places.find_plates),
+    (frozenset({Kind.ADDRESS}), places.find_postal),
+    (frozenset({Kind.COORDINATES}), places.find_coordinates),
+    (frozenset({Kind.NAME}), places.find_names),
+)
+
+
+def find(text: str, settings: PersonalSettings, entities: Entities | None = None) -> list[Found]:
+    """What is personal in a text, in order and without overlaps.
+
+    Args:
+        text: any text.
+        settings: the kinds to look for.
+        entities: a model that names what rules cannot know.
+    """
+    plain, kinds = narrow(text), frozenset(settings.kinds)
+    candidates = [found for made, finder in _FINDERS if made & kinds for found in finder(plain)]
+    if entities is not None:
+        candidates += entities(text)
+    if not candidates:
+        return []
+    return [
+        found
+        for found in strongest(candidates)
+        if found.kind in kinds
+        and not is_reserved(
+            found.kind, plain[found.start : found.end], local_addresses=settings.local_addresses
+        )
+    ]
+
+
+def strongest(candidates: list[Found]) -> list[Found]:
+    """Of findings that overlap the strongest kind, then the longest, then the first; in order."""
+    starts: list[int] = []
+    kept: list[Found] = []
+    for cluster in _overlapping(candidates):
+        starts.clear()
+        chosen: list[Found] = []
+        for found in sorted(cluster, key=lambda f: (STRENGTH[f.kind], f.start - f.end, f.start)):
+            place = bisect(starts, found.start)
+            if (place and chosen[place - 1].end > found.start) or (
+                place < len(chosen) and chosen[place].start < found.end
+            ):
+                continue
+            starts.insert(place, found.start)
+            chosen.insert(place, found)
+        kept += chosen
+    return kept
+
+
+def _overlapping(candidates: list[Found]) -> Iterator[list[Found]]:
+    """Candidates in groups that touch no other group."""
+    group: list[Found] = []
+    end = -1
+    for found in sorted(set(candidates), key=lambda f: (f.start, f.end)):
+        if group and found.start >= end:
+            yield group
+            group = []
+        group.append(found)
+        end = max(end, found.end) if len(group) > 1 else found.end
+    if group:
+        yield group
