@@ -37,6 +37,8 @@ class Reason(enum.StrEnum):
     RAGGED = "ragged row"
     BROKEN_JSON = "broken JSON"
     NO_TEXT = "no text field"
+    TEXTLESS = "holds no text"
+    TOO_LARGE = "too large"
     TOO_SHORT = "too short"
     LANGUAGE = "another language"
     QUALITY = "poor quality"

@@ -1,68 +1,52 @@
 """Which encoding the bytes of a text are in, and whether they are a text at all.
 
-UTF-8 first; then byte order marks; then what the file declares (HTML); then GB18030 where the bytes
-look like Chinese and decode without one error; then Windows-1252 where what it gives looks like a
-European text; then UTF-8 with the few bad bytes replaced by U+FFFD; else the file is refused.
+UTF-8 first; then byte order marks; then UTF-16 and UTF-32 by their zeros; then what the file declares
+(HTML); then UTF-8 with a few bad bytes, which become U+FFFD; then the one of the older encodings whose
+decoded text looks most like a language (``formats/scripts.py``); else the file is refused. Where a second one
+looks about as good, the document's meta and a note say so.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
-from dataclasses import dataclass
 
 from yanmo.corpus.document import Note, Reason, RefusedError
-from yanmo.corpus.files import Blob
+from yanmo.corpus.files import REPAIRED, Blob, Encoding
+from yanmo.corpus.formats.scripts import CANDIDATES, likeness
 
-REPAIRED = ", invalid bytes replaced"
 _SAMPLE_BYTES = 1 << 18
+# The four bytes of UTF-32's mark begin with the two of UTF-16's.
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_MAGIC = {
-    b"%PDF-": "a PDF file",
-    b"PK\x03\x04": "a zip-based file (docx, xlsx, epub ...)",
-    b"\x1f\x8b": "gzip data under another name",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"\x7fELF": "a program",
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+# What declares one of these is as a rule in the larger set.
+_LARGER = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "iso-8859-1": "cp1252",
+    "latin-1": "cp1252",
+    "us-ascii": "cp1252",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "sjis": "cp932",
+    "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "utf-16": "utf-16-le",
+    "utf-32": "utf-32-le",
 }
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\b\x1b")) + b"\x7f"
-_HIGH = bytes(range(0x80, 0x100))
-_HANZI = re.compile(r"[\u4e00-\u9fff]")
-# Among the commonest characters of modern and classical Chinese, simplified and traditional: a
-# few in a hundred of any Chinese text, and almost absent when other bytes are taken for GB18030.
-_COMMON_HANZI = frozenset(
-    "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可"
-    "這來國個說們為時會過學對曰其而者所何天无無与與事心行日"
-)
-_EUROPEAN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüýßœÀÁÂÄÇÈÉÊËÍÎÑÓÔÖØÚÛÜŒ‘’“”–—…«»°·£€§©¿¡\xa0")
+# A text in a wrong encoding scores below this (scripts.likeness), one in the right one above.
+_LEAST_LIKENESS = 0.15
+# Two candidates this near to each other cannot be told apart.
+_UNCERTAIN = 0.12
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How to decode a blob."""
-
-    name: str
-    num_bad: int = 0
-    """Places where bytes are not valid and U+FFFD stands instead."""
-
-    @property
-    def errors(self) -> str:
-        """The ``errors`` argument of ``bytes.decode``."""
-        return "replace" if self.num_bad else "strict"
-
-    def meta(self, text: str) -> dict[str, str]:
-        """What a document keeps of it: the encoding if not UTF-8, and that bytes were replaced."""
-        repaired = self.num_bad > 0 and "\ufffd" in text
-        if repaired or not self.name.startswith("utf-8"):
-            return {"encoding": self.name + (REPAIRED if repaired else "")}
-        return {}
-
+__all__ = ["REPAIRED", "UTF_8", "Encoding", "announce", "decode", "detect"]
 
 UTF_8 = Encoding(name="utf-8")
 
@@ -79,25 +63,39 @@ def detect(blob: Blob, *, note: Note, declared: str | None = None) -> Encoding:
         RefusedError: it is empty, binary, damaged, or in no encoding known here.
     """
     encoding = _detect(blob, declared)
-    if encoding.num_bad:
-        note(f"{blob.label}: {encoding.num_bad} invalid sequences of {encoding.name} became U+FFFD")
-    elif not encoding.name.startswith("utf-8"):
-        note(f"{blob.label}: read as {encoding.name}")
+    announce(encoding, blob.label, note)
     return encoding
 
 
-def decode(blob: Blob, encoding: Encoding) -> str:
-    """The whole text of a blob."""
-    text = b"".join(blob.blocks()).decode(encoding.name, encoding.errors)
-    return text.removeprefix("\ufeff")
+def announce(encoding: Encoding, label: str, note: Note) -> None:
+    """Say which encoding a file was read in, if there is anything to say about it."""
+    if encoding.num_bad:
+        note(f"{label}: {encoding.num_bad} invalid sequences of {encoding.name} became U+FFFD")
+    elif not encoding.name.startswith("utf-8"):
+        doubt = f", which is uncertain: {encoding.rival} is about as likely" if encoding.rival else ""
+        note(f"{label}: read as {encoding.name}{doubt}")
+
+
+def decode(blob: Blob, encoding: Encoding, *, max_bytes: int) -> str:
+    """The whole text of a blob.
+
+    Raises:
+        RefusedError: it has more than ``max_bytes``.
+    """
+    parts, size = [], 0
+    for block in blob.blocks():
+        parts.append(block)
+        size += len(block)
+        if size > max_bytes:
+            raise RefusedError(Reason.TOO_LARGE, f"more than {max_bytes >> 20} MB in one piece")
+    return b"".join(parts).decode(encoding.name, encoding.errors).removeprefix("\ufeff")
 
 
 def _detect(blob: Blob, declared: str | None) -> Encoding:
     head, valid = b"", True
     decoder = codecs.getincrementaldecoder("utf-8")()
     for block in blob.blocks():
-        if blob.allowance is not None:
-            blob.allowance.spend(len(block))
+        blob.spend(len(block))
         head = head or block
         if valid:
             valid = _decodes(decoder, block)
@@ -107,9 +105,10 @@ def _detect(blob: Blob, declared: str | None) -> Encoding:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return Encoding(name=name, num_bad=0 if name == "utf-8-sig" and valid else _count_bad(blob, name))
-    wide = _utf16_without_mark(head)
-    if wide is not None and _strict(blob, wide):
-        return Encoding(name=wide)
+    if not valid or b"\0" in head:
+        for wide in _wide_without_mark(head):
+            if _strict(blob, wide):
+                return Encoding(name=wide)
     _refuse_binary(head, valid)
     if valid:
         return Encoding(name="utf-8")
@@ -118,7 +117,7 @@ def _detect(blob: Blob, declared: str | None) -> Encoding:
 
 def _not_utf8(blob: Blob, declared: str | None) -> Encoding:
     if declared is not None:
-        name = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252"}.get(declared, declared)
+        name = _LARGER.get(declared, declared)
         if _known(name) and _strict(blob, name):
             return Encoding(name=name)
     sample = _sample(blob)
@@ -128,15 +127,31 @@ def _not_utf8(blob: Blob, declared: str | None) -> Encoding:
     num_right = len(decoded) - len(decoded.encode("ascii", "ignore")) - num_wrong
     if num_right >= 4 * num_wrong:
         return Encoding(name="utf-8", num_bad=_count_bad(blob, "utf-8"))
-    if _looks_chinese(sample):
-        num_bad = _count_bad(blob, "gb18030")
-        if num_bad <= len(sample) // 200:
-            return Encoding(name="gb18030", num_bad=num_bad)
-    if _looks_european(sample) and _strict(blob, "cp1252"):
-        return Encoding(name="cp1252")
+    found = _likeliest(blob, sample)
+    if found is not None:
+        return found
     if num_wrong <= max(2, len(sample) // 50):
         return Encoding(name="utf-8", num_bad=_count_bad(blob, "utf-8"))
     raise RefusedError(Reason.ENCODING, "not UTF-8; save it as UTF-8")
+
+
+def _likeliest(blob: Blob, sample: bytes) -> Encoding | None:
+    """The older encoding whose text looks most like one; damaged places are allowed 1 in 200 bytes."""
+    scores = {}
+    for name in CANDIDATES:
+        text = sample.decode(name, "replace")
+        if text.count("\ufffd") <= len(sample) // 200:
+            scores[name] = likeness(text, name)
+    ranked = sorted(scores, key=lambda name: -scores[name])
+    while ranked and scores[ranked[0]] >= _LEAST_LIKENESS:
+        best = ranked.pop(0)
+        num_bad = 0 if _strict(blob, best) else _count_bad(blob, best)
+        if num_bad > len(sample) // 200:
+            continue
+        rival = ranked[0] if ranked and scores[ranked[0]] > scores[best] - _UNCERTAIN else ""
+        same = rival and sample.decode(best, "replace") == sample.decode(rival, "replace")
+        return Encoding(name=best, num_bad=num_bad, rival="" if same else rival)
+    return None
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = False) -> bool:
@@ -180,38 +195,28 @@ def _sample(blob: Blob) -> bytes:
     return b"".join(kept)
 
 
-def _looks_chinese(sample: bytes) -> bool:
-    num_high = len(sample) - len(sample.translate(None, _HIGH))
-    pairs = len(re.findall(rb"[\xa1-\xf7][\xa1-\xfe]", sample))
-    if num_high == 0 or 2 * pairs < 0.7 * num_high:
-        return False
-    hanzi = _HANZI.findall(sample.decode("gb18030", "replace"))
-    return sum(char in _COMMON_HANZI for char in hanzi) > 0.03 * len(hanzi)
+def _wide_without_mark(head: bytes) -> list[str]:
+    """UTF-32 and UTF-16 without a mark, the likelier first, where the bytes show one of them.
 
-
-def _looks_european(sample: bytes) -> bool:
-    high = [char for char in sample.decode("cp1252", "replace") if char > "\x7f"]
-    return len(high) < 0.3 * len(sample) and sum(char in _EUROPEAN for char in high) >= 0.9 * len(high)
-
-
-def _utf16_without_mark(head: bytes) -> str | None:
-    """UTF-16 of mostly ASCII characters shows as a zero in every second byte."""
+    UTF-32 has zeros in every character, and few bytes are valid in it. In UTF-16 the text must look like one.
+    """
     sample = head[: 1 << 16]
-    half = len(sample) // 2
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if half >= 8 and odd > 0.7 * half and even < 0.05 * half:
-        return "utf-16-le"
-    if half >= 8 and even > 0.7 * half and odd < 0.05 * half:
-        return "utf-16-be"
-    return None
+    found = []
+    for name in _WIDE:
+        width = 4 if "32" in name else 2
+        usable = sample[: len(sample) - len(sample) % width]
+        if len(usable) < 8 * width:
+            continue
+        text = usable.decode(name, "replace")
+        # A cut surrogate pair may stand at the end of the sample.
+        if text.count("\ufffd") > 1:
+            continue
+        if likeness(text, name) > 0.5:
+            found.append((likeness(text, name), name))
+    return [name for _, name in sorted(found, reverse=True)]
 
 
 def _refuse_binary(head: bytes, valid_utf8: bool) -> None:
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise RefusedError(Reason.BINARY, what)
-    if head[257:262] == b"ustar":
-        raise RefusedError(Reason.BINARY, "a tar archive; unpack it first")
     num_controls = len(head) - len(head.translate(None, _CONTROLS))
     # A stray control character in a text is cleaned away; compressed data is a tenth of them.
     if num_controls > 2 + 0.05 * len(head) or (not valid_utf8 and b"\0" in head):

@@ -1,18 +1,21 @@
-"""Files on disk and members of archives, as streams of bytes that can be opened again and again.
+"""Files on disk, and blobs: bytes of a file or an archive member that can be opened again and again.
 
-Nothing is unpacked to disk: members are read in memory, block by block, so a member's name can
-lead nowhere. Compressed input is held to a ratio, so a decompression bomb ends as one refused file.
+Compressed input is held to a ratio, so a decompression bomb ends as one refused file. What has to be
+searched back and forth is held in memory, or in an unnamed temporary file where it is large, so the name of
+an archive's member can lead nowhere.
 """
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import gzip
 import io
 import lzma
 import os
 import stat
+import struct
+import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,18 +36,65 @@ BLOCK_BYTES = 1 << 20
 # Text compresses 3 to 50 times; what passes both limits is no text worth reading.
 MAX_RATIO = 200
 MIN_ALLOWED_BYTES = 128 << 20
+_SPOOL_BYTES = 16 << 20
+# What the Hugging Face ``datasets`` library writes beside the rows, and what it only keeps for itself.
+_DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
+
+REPAIRED = ", invalid bytes replaced"
 
 Meter = Callable[[int], None]
+Opener = Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How to decode a blob."""
+
+    name: str
+    num_bad: int = 0
+    """Places where bytes are not valid and U+FFFD stands instead."""
+    rival: str = ""
+    """Another encoding that the text looks about as good in."""
+
+    @property
+    def is_ascii_compatible(self) -> bool:
+        """Whether ASCII bytes are ASCII characters, and line feeds nothing else."""
+        return not self.name.startswith(("utf-16", "utf-32"))
+
+    @property
+    def errors(self) -> str:
+        """The ``errors`` argument of ``bytes.decode``."""
+        return "replace" if self.num_bad else "strict"
+
+    def meta(self, text: str) -> dict[str, str]:
+        """What a document keeps of it: the encoding if not UTF-8, and that bytes were replaced."""
+        repaired = self.num_bad > 0 and "\ufffd" in text
+        if repaired or not self.name.startswith("utf-8"):
+            rival = f" or {self.rival}" if self.rival else ""
+            return {"encoding": self.name + rival + (REPAIRED if repaired else "")}
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The lines of a file that begin in a stretch of bytes."""
+
+    begin: int
+    end: int
+    encoding: Encoding
+    """Of the whole file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A regular file found below one of the sources."""
+    """A regular file found below one of the sources, or a slice of one."""
 
     path: Path
     label: str
     """Path relative to its source, with ``/``, always valid Unicode."""
     num_bytes: int
+    """Size of the whole file."""
+    slice: Slice | None = None
 
 
 class Allowance:
@@ -70,27 +120,79 @@ class Blob:
     """Lower-case suffix below the compression suffixes: ``.csv`` for ``a.csv.gz``."""
     path: Path | None
     """The file itself where it is neither compressed nor in an archive."""
-    opener: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+    opener: Opener
     allowance: Allowance | None = None
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Open for reading; damage of any layer is refused with its reason."""
-        try:
-            with self.opener() as stream:
-                yield stream
-        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
-            raise RefusedError(Reason.DAMAGED, f"compressed data: {error}") from None
-        except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise RefusedError(Reason.DAMAGED, f"zip: {error}") from None
-        except OSError as error:
-            raise RefusedError(Reason.UNREADABLE, error.strerror or str(error)) from None
+        with refusing_damage(), self.opener() as stream:
+            yield stream
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes in blocks of at most ``BLOCK_BYTES``."""
         with self.open() as stream:
             while block := stream.read(BLOCK_BYTES):
                 yield block
+
+    def head(self, num_bytes: int = 4096) -> bytes:
+        """The first bytes."""
+        with self.open() as stream:
+            return stream.read(num_bytes)
+
+    @contextlib.contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        """Open for reading back and forth."""
+        if self.path is not None:
+            with self.open() as stream:
+                yield stream
+            return
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as copy:
+            for block in self.blocks():
+                self.spend(len(block))
+                copy.write(block)
+            copy.seek(0)
+            with refusing_damage():
+                yield cast(BinaryIO, copy)
+
+    @contextlib.contextmanager
+    def on_disk(self, name: str) -> Iterator[Path]:
+        """A path that a library can open: the blob's own, or a temporary one that ends in ``name``."""
+        if self.path is not None and not any(char in str(self.path) for char in "*?["):
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
+            path = Path(folder) / name
+            if self.path is not None:
+                path.symlink_to(self.path.resolve())
+            else:
+                with path.open("wb") as file:
+                    for block in self.blocks():
+                        self.spend(len(block))
+                        file.write(block)
+            yield path
+
+    def spend(self, num_bytes: int) -> None:
+        """Take bytes off what the file may give; a blob is read more than once and spends only once."""
+        if self.allowance is not None:
+            self.allowance.spend(num_bytes)
+
+
+@contextlib.contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Turn what libraries raise for damaged layers into a refusal with its reason."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise RefusedError(Reason.DAMAGED, f"compressed data: {error}") from None
+    except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
+        raise RefusedError(Reason.DAMAGED, f"zip: {error}") from None
+    except tarfile.TarError as error:
+        raise RefusedError(Reason.DAMAGED, f"tar: {error}") from None
+    except OSError as error:
+        # bz2 says of damaged data that it is invalid, by an OSError without a number.
+        reason = Reason.UNREADABLE if error.errno else Reason.DAMAGED
+        raise RefusedError(reason, error.strerror or str(error)) from None
 
 
 def find_files(sources: Sequence[Path], *, exclude: Path | None = None) -> list[SourceFile | Rejected]:
@@ -110,7 +212,7 @@ def find_files(sources: Sequence[Path], *, exclude: Path | None = None) -> list[
     for source in sources:
         if not os.path.lexists(source):
             raise InputError("no such file or folder", where=source)
-        prefix = _printable(source.resolve().name) if len(sources) > 1 or not source.is_dir() else ""
+        prefix = printable(source.resolve().name) if len(sources) > 1 or not source.is_dir() else ""
         if source.is_dir():
             found.extend(_walk(source, prefix, _own_files(source), excluded, frozenset()))
         else:
@@ -131,31 +233,20 @@ def fingerprint(files: Iterable[SourceFile | Rejected]) -> str:
     return sha256_of_text(*parts)
 
 
-def open_file(file: SourceFile, *, meter: Meter | None = None) -> Iterator[Blob | Rejected]:
-    """The blobs of one file: itself, or the members of a zip archive.
-
-    Args:
-        file: the file.
-        meter: told the bytes read from disk, as they are read.
-    """
-    layers, suffix = _layers(file.label)
-    allowance = Allowance(file.num_bytes)
+def raw_opener(file: SourceFile, meter: Meter | None) -> Opener:
+    """Opens the bytes on disk; ``meter`` is told how many are read, as they are read."""
 
     @contextlib.contextmanager
     def raw() -> Iterator[BinaryIO]:
         with io.BufferedReader(_MeteredFile(file.path, meter)) as stream:
             yield cast(BinaryIO, stream)
 
-    if suffix == ".zip" and not layers:
-        yield from _zip_members(file, raw, allowance)
-        return
-    yield Blob(
-        label=file.label,
-        suffix=suffix,
-        path=None if layers else file.path,
-        opener=_stacked(raw, layers),
-        allowance=allowance if layers else None,
-    )
+    return raw
+
+
+def printable(name: str) -> str:
+    """The name of a file as valid Unicode."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _walk(
@@ -175,12 +266,17 @@ def _walk(
     if here in above:
         yield Rejected(source=prefix, reason=Reason.LINK_LOOP)
         return
+    is_dataset = "dataset_info.json" in names or "dataset_dict.json" in names
     for name in names:
-        path, label = folder / name, f"{prefix}/{_printable(name)}".lstrip("/")
+        path, label = folder / name, f"{prefix}/{printable(name)}".lstrip("/")
         if only is not None and name not in only:
             continue
         if name.startswith(".") or name == "__MACOSX":
             yield Rejected(source=label, reason=Reason.HIDDEN)
+        elif is_dataset and (
+            name in _DATASET_FILES or (name.startswith("cache-") and name.endswith(".arrow"))
+        ):
+            yield Rejected(source=label, reason=Reason.TEXTLESS, detail="describes or caches a dataset")
         elif not path.is_dir():
             yield _one(path, label)
         elif excluded is None or path.resolve() != excluded:
@@ -217,97 +313,6 @@ def _own_files(source: Path) -> frozenset[str] | None:
     return frozenset(n for n in names if n.endswith(".parquet") and n != "rejected.parquet")
 
 
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _layers(label: str) -> tuple[list[str], str]:
-    """Compression suffixes from the outside in, and the suffix below them."""
-    name, layers = PurePosixPath(label), []
-    while name.suffix.lower() in DECOMPRESSORS:
-        layers.append(name.suffix.lower())
-        name = name.with_suffix("")
-    return layers, name.suffix.lower()
-
-
-def _stacked(
-    raw: Callable[[], contextlib.AbstractContextManager[BinaryIO]], layers: Sequence[str]
-) -> Callable[[], contextlib.AbstractContextManager[BinaryIO]]:
-    @contextlib.contextmanager
-    def opened() -> Iterator[BinaryIO]:
-        with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(raw())
-            for layer in layers:
-                stream = stack.enter_context(DECOMPRESSORS[layer](stream))
-            yield stream
-
-    return opened
-
-
-def _zip_members(
-    file: SourceFile,
-    raw: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
-    allowance: Allowance,
-) -> Iterator[Blob | Rejected]:
-    try:
-        with raw() as stream, zipfile.ZipFile(stream) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        yield Rejected(source=file.label, reason=Reason.DAMAGED, detail=f"zip: {error}")
-        return
-    for member in members:
-        name = _member_name(member)
-        label = f"{file.label}/{name}"
-        layers, suffix = _layers(name)
-        reason = _refuse_member(member, name, suffix)
-        if reason is not None:
-            yield Rejected(source=label, reason=reason)
-            continue
-        yield Blob(
-            label=label,
-            suffix=suffix,
-            path=None,
-            opener=_stacked(_member_opener(raw, member), layers),
-            allowance=allowance,
-        )
-
-
-def _member_opener(
-    raw: Callable[[], contextlib.AbstractContextManager[BinaryIO]], member: zipfile.ZipInfo
-) -> Callable[[], contextlib.AbstractContextManager[BinaryIO]]:
-    @contextlib.contextmanager
-    def opened() -> Iterator[BinaryIO]:
-        with raw() as stream, zipfile.ZipFile(stream) as archive, archive.open(member) as inner:
-            yield cast(BinaryIO, inner)
-
-    return opened
-
-
-def _refuse_member(member: zipfile.ZipInfo, name: str, suffix: str) -> Reason | None:
-    parts = PurePosixPath(name).parts
-    if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts):
-        return Reason.HIDDEN
-    if member.flag_bits & 0x1:
-        return Reason.ENCRYPTED
-    if suffix == ".zip":
-        return Reason.NESTED
-    return Reason.EMPTY if member.file_size == 0 else None
-
-
-def _member_name(member: zipfile.ZipInfo) -> str:
-    """The name as its author saw it: zip programs in China write GBK without saying so."""
-    if member.flag_bits & 0x800:
-        return member.filename
-    try:
-        raw = member.filename.encode("cp437")
-    except UnicodeEncodeError:
-        return member.filename
-    for encoding in ("utf-8", "gb18030"):
-        with contextlib.suppress(UnicodeDecodeError):
-            return raw.decode(encoding)
-    return member.filename
-
-
 class _MeteredFile(io.FileIO):
     """A file that tells how many bytes were read from it."""
 
@@ -320,67 +325,3 @@ class _MeteredFile(io.FileIO):
         if self._meter is not None and count:
             self._meter(count)
         return count
-
-
-class _ZstdReader(io.RawIOBase):
-    """Decompressed Zstandard frames; unlike the library's reader it tells when the end is missing."""
-
-    # One compressed block can be 4 bytes for 128 KB: small reads bound what comes out at once.
-    _READ_BYTES = 4096
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._ready = stream, b""
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._inside = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        while not self._ready:
-            data = self._stream.read(self._READ_BYTES)
-            if not data:
-                if self._inside:
-                    raise EOFError("ends in the middle of a frame")
-                return 0
-            self._ready = self._decompress(data)
-        count = min(len(view), len(self._ready))
-        view[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def _decompress(self, data: bytes) -> bytes:
-        parts = []
-        while data:
-            self._inside = True
-            parts.append(self._frame.decompress(data))
-            if not self._frame.eof:
-                break
-            data = self._frame.unused_data
-            self._frame, self._inside = zstandard.ZstdDecompressor().decompressobj(), False
-        return b"".join(parts)
-
-
-def _open_gzip(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, gzip.GzipFile(fileobj=stream, mode="rb"))
-
-
-def _open_bz2(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, bz2.BZ2File(stream))
-
-
-def _open_xz(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, lzma.LZMAFile(stream))
-
-
-def _open_zstd(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_ZstdReader(stream), BLOCK_BYTES))
-
-
-DECOMPRESSORS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": _open_gzip,
-    ".bz2": _open_bz2,
-    ".xz": _open_xz,
-    ".zst": _open_zstd,
-}

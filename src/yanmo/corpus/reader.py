@@ -1,21 +1,39 @@
 """Files and folders to documents.
 
-``READERS`` names the reader of each suffix; everything else is looked into and read as plain text
-if it is one (source code, logs, TeX), refused as binary if not.
+What a file is, its content decides where it shows it, else the suffix of its name; ``READERS`` names the
+reader of each kind. Everything else is read as plain text if it is one (source code, logs, TeX), refused as
+binary if not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from yanmo.corpus.document import Document, Note, RefusedError, Rejected, make_document
-from yanmo.corpus.encoding import decode, detect
-from yanmo.corpus.files import Blob, Meter, SourceFile, find_files, open_file
-from yanmo.corpus.markup import declared_charset, html_text, strip_front_matter
-from yanmo.corpus.records import read_json, read_jsonl
+from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
+from yanmo.corpus.encoding import announce, detect
+from yanmo.corpus.files import Blob, Meter, Slice, SourceFile, find_files
+from yanmo.corpus.formats.archives import open_file
+from yanmo.corpus.formats.arrow import read_arrow
+from yanmo.corpus.formats.database import read_sqlite
+from yanmo.corpus.formats.docx import read_docx
+from yanmo.corpus.formats.epub import read_epub
+from yanmo.corpus.formats.kinds import kind_of
+from yanmo.corpus.formats.mail import read_eml, read_mbox
+from yanmo.corpus.formats.notebook import read_notebook
+from yanmo.corpus.formats.opendocument import read_ods, read_opendocument
+from yanmo.corpus.formats.pdf import read_pdf
+from yanmo.corpus.formats.plain import SECTION_BYTES, read_markdown, read_plain, read_plain_slice
+from yanmo.corpus.formats.pptx import read_pptx
+from yanmo.corpus.formats.rtf import read_rtf
+from yanmo.corpus.formats.web_page import read_html
+from yanmo.corpus.formats.xlsx import read_xlsx
+from yanmo.corpus.records import read_json, read_jsonl, read_jsonl_slice
 from yanmo.corpus.tables import read_csv, read_parquet, read_tsv
+
+SLICE_BYTES = 32 << 20
 
 
 class Reader(Protocol):
@@ -25,26 +43,8 @@ class Reader(Protocol):
         """Read ``blob``; ``text_column`` is the user's choice, ``note`` takes lines to be said."""
 
 
-def read_plain(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
-    """Read the whole blob as one text."""
-    encoding = detect(blob, note=note)
-    text = decode(blob, encoding)
-    yield make_document(text, blob.label, encoding.meta(text))
-
-
-def read_markdown(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
-    """Read the whole blob as one text, without front matter."""
-    encoding = detect(blob, note=note)
-    text = strip_front_matter(decode(blob, encoding))
-    yield make_document(text, blob.label, encoding.meta(text))
-
-
-def read_html(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
-    """Read the main text of a page; its title goes into the meta."""
-    head = next(blob.blocks(), b"")
-    encoding = detect(blob, note=note, declared=declared_charset(head))
-    text, title = html_text(decode(blob, encoding))
-    yield make_document(text, blob.label, encoding.meta(text) | ({"title": title} if title else {}))
+def _read_nested(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
+    raise RefusedError(Reason.NESTED)
 
 
 READERS: dict[str, Reader] = {
@@ -55,12 +55,28 @@ READERS: dict[str, Reader] = {
     ".html": read_html,
     ".htm": read_html,
     ".xhtml": read_html,
+    ".pdf": read_pdf,
+    ".docx": read_docx,
+    ".pptx": read_pptx,
+    ".xlsx": read_xlsx,
+    ".odt": read_opendocument,
+    ".odp": read_opendocument,
+    ".ods": read_ods,
+    ".epub": read_epub,
+    ".rtf": read_rtf,
+    ".eml": read_eml,
+    ".mbox": read_mbox,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".json": read_json,
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
+    ".ipynb": read_notebook,
     ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".sqlite": read_sqlite,
+    ".zip": _read_nested,
+    ".tar": _read_nested,
 }
 
 
@@ -82,13 +98,16 @@ def read_documents(
     """
     paths = [sources] if isinstance(sources, Path) else list(sources)
     for file in find_files(paths):
-        yield from read_file(file, text_column=text_column, note=note or (lambda line: None))
+        yield from read_file(file, text_column=text_column, note=note or _say_nothing)
 
 
 def read_file(
     file: SourceFile | Rejected, *, text_column: str | None, note: Note, meter: Meter | None = None
 ) -> Iterator[Document | Rejected]:
-    """Read one file that ``find_files`` found; ``meter`` is told the bytes as they are read."""
+    """Read one file that ``find_files`` found, or a slice of one that ``split_large`` made.
+
+    ``meter`` is told the bytes as they are read.
+    """
     if isinstance(file, Rejected):
         yield file
         return
@@ -97,6 +116,61 @@ def read_file(
             yield blob
             continue
         try:
-            yield from READERS.get(blob.suffix, read_plain)(blob, text_column=text_column, note=note)
+            kind = kind_of(blob, note=note if file.slice is None or file.slice.begin == 0 else _say_nothing)
+            if file.slice is not None:
+                yield from _read_slice(blob, file.slice, kind, text_column, note)
+            else:
+                yield from READERS.get(kind, read_plain)(blob, text_column=text_column, note=note)
         except RefusedError as refused:
             yield Rejected(source=blob.label, reason=refused.reason, detail=refused.detail)
+
+
+def split_large(file: SourceFile, slice_bytes: int = SLICE_BYTES) -> list[SourceFile]:
+    """Slices of a large file of lines, for several processes to read; the file itself where it is not cut.
+
+    JSON lines and plain text are cut where they are not compressed and a line feed is one byte. The
+    documents of slices are labelled by the bytes they begin at, and are the same for every ``slice_bytes``
+    below the size of the file.
+
+    Args:
+        file: a whole file; it is read once, to know its encoding.
+        slice_bytes: the size of a slice; of plain text rounded up to whole sections.
+    """
+    if file.num_bytes <= slice_bytes or file.slice is not None:
+        return [file]
+    try:
+        blob = next(open_file(file))
+        if isinstance(blob, Rejected) or blob.path is None:
+            return [file]
+        kind = kind_of(blob, note=_say_nothing)
+        if READERS.get(kind, read_plain) is read_plain:
+            if file.num_bytes <= 2 * SECTION_BYTES:
+                return [file]
+            slice_bytes = -(-slice_bytes // SECTION_BYTES) * SECTION_BYTES
+        elif READERS[kind] is not read_jsonl:
+            return [file]
+        encoding = detect(blob, note=_say_nothing)
+    except RefusedError:
+        # Said again, with its reason, when the file is read.
+        return [file]
+    if not encoding.is_ascii_compatible:
+        return [file]
+    begins = range(0, file.num_bytes, slice_bytes)
+    ends = (min(begin + slice_bytes, file.num_bytes) for begin in begins)
+    parts = (Slice(begin=b, end=e, encoding=encoding) for b, e in zip(begins, ends, strict=True))
+    return [replace(file, slice=part) for part in parts]
+
+
+def _read_slice(
+    blob: Blob, part: Slice, kind: str, text_column: str | None, note: Note
+) -> Iterator[Document | Rejected]:
+    said = note if part.begin == 0 else _say_nothing
+    announce(part.encoding, blob.label, said)
+    if READERS.get(kind, read_plain) is read_jsonl:
+        yield from read_jsonl_slice(blob, part, text_column=text_column, note=said)
+    else:
+        yield from read_plain_slice(blob, part)
+
+
+def _say_nothing(line: str) -> None:
+    """Takes notes that no one asked for."""

@@ -1,94 +1,166 @@
-"""JSON and JSON Lines: one document a record; a broken line is refused alone."""
+"""JSON and JSON Lines: one document a record; a broken line is refused alone.
+
+Neither is held whole: of a list the items are read one after another, of an object that holds a list of
+records as well. Only a record must fit into memory, and is held to a size.
+"""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
-from typing import Any
+from itertools import chain
+from typing import Any, BinaryIO
 
 from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Note, Reason, RefusedError, Rejected
-from yanmo.corpus.encoding import Encoding, decode, detect
-from yanmo.corpus.fields import SAMPLE_RECORDS, field_text
-from yanmo.corpus.files import Blob
-from yanmo.corpus.tables import pick_fields, record_document
+from yanmo.corpus.encoding import detect
+from yanmo.corpus.fields import field_text
+from yanmo.corpus.files import Blob, Encoding, Slice
+from yanmo.corpus.formats.json_stream import JsonStream, parse
+from yanmo.corpus.formats.plain import first_line_start
+from yanmo.corpus.tables import MAX_TEXT_CHARS, pick_fields, record_document, sample_of
 
-_Numbered = tuple[int, dict[str, Any] | Rejected]
+_MAX_LINE_BYTES = 4 * MAX_TEXT_CHARS
+_Located = tuple[str, "dict[str, Any] | Rejected"]
 
 
 def read_jsonl(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read one JSON value a line."""
     encoding = detect(blob, note=note)
     with blob.open() as stream:
-        lines = io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline="\n")
-        records = _parse_lines(lines, blob.label)
-        yield from _documents(records, blob.label, "line", text_column, note, encoding)
+        records = _numbered_lines(_text(stream, encoding, newline="\n"), blob.label)
+        first, fields = _choose(records, blob.label, text_column, note)
+        yield from _documents(chain(first, records), fields, encoding)
+
+
+def read_jsonl_slice(
+    blob: Blob, part: Slice, *, text_column: str | None, note: Note
+) -> Iterator[Document | Rejected]:
+    """The lines of a slice, labelled by the bytes they begin at; the fields are those of the whole file."""
+    encoding = part.encoding
+    with blob.open() as stream:
+        _, fields = _choose(
+            _placed_lines(stream, encoding, blob.label, 0, None), blob.label, text_column, note
+        )
+    with blob.open() as stream:
+        records = _placed_lines(stream, encoding, blob.label, part.begin, part.end)
+        yield from _documents(records, fields, encoding)
 
 
 def read_json(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read a list of objects or strings, one object, or an object that holds a list of objects."""
     encoding = detect(blob, note=note)
-    text = decode(blob, encoding).strip()
-    first_line = text.partition("\n")[0]
-    if first_line != text and _is_json(first_line) and not _is_json(text):
-        records, unit = _parse_lines(io.StringIO(text), blob.label), "line"
-    else:
-        records, unit = _parse_whole(text, blob.label), "item"
-    yield from _documents(records, blob.label, unit, text_column, note, encoding)
+    with blob.open() as stream:
+        head = _text(stream, encoding).read(MAX_TEXT_CHARS + 1).removeprefix("\ufeff")
+    is_whole = len(head) <= MAX_TEXT_CHARS
+    first_line, _, rest = head.lstrip().partition("\n")
+    with blob.open() as stream:
+        text = _text(stream, encoding)
+        if rest.strip() and _is_json(first_line):
+            records = _numbered_lines(text, blob.label)
+        elif head.lstrip().startswith("["):
+            records = _numbered(JsonStream(text.read).items(), blob.label)
+        elif is_whole:
+            records = _numbered(iter(_items(_whole(head))), blob.label)
+        else:
+            name = _records_name(blob, encoding)
+            records = _numbered(JsonStream(text.read).items_of(name), blob.label)
+        first, fields = _choose(records, blob.label, text_column, note)
+        yield from _documents(chain(first, records), fields, encoding)
+
+
+def _text(stream: BinaryIO, encoding: Encoding, newline: str | None = None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline=newline)
+
+
+def _choose(
+    records: Iterator[_Located], label: str, text_column: str | None, note: Note
+) -> tuple[list[_Located], tuple[str, ...]]:
+    """The first records, and the fields of the text by their sample."""
+    first = sample_of(records, lambda record: _size(record[1]))
+    sample = [record for _, record in first if not isinstance(record, Rejected)]
+    return first, pick_fields(sample, text_column, label, note) if sample else ()
+
+
+def _size(record: dict[str, Any] | Rejected) -> int:
+    if isinstance(record, Rejected):
+        return len(record.text)
+    return sum(len(value) if isinstance(value, str | list | dict) else 8 for value in record.values())
 
 
 def _documents(
-    records: Iterator[_Numbered],
-    label: str,
-    unit: str,
-    text_column: str | None,
-    note: Note,
-    encoding: Encoding,
+    records: Iterator[_Located], fields: tuple[str, ...], encoding: Encoding
 ) -> Iterator[Document | Rejected]:
-    first = list(islice(records, SAMPLE_RECORDS))
-    sample = [record for _, record in first if not isinstance(record, Rejected)]
-    fields = pick_fields(sample, text_column, label, note) if sample else ()
-    for number, record in chain(first, records):
+    for source, record in records:
         if isinstance(record, Rejected):
             yield record
         else:
-            yield from record_document(record, fields, f"{label}#{unit}={number}", encoding)
+            yield from record_document(record, fields, source, encoding)
 
 
-def _parse_lines(lines: Iterator[str], label: str) -> Iterator[_Numbered]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip("\ufeff \t\r\n"):
-            continue
-        try:
-            yield number, _record(json.loads(line.removeprefix("\ufeff")))
-        except (ValueError, RecursionError) as error:
-            yield number, _broken(f"{label}#line={number}", line, error)
-
-
-def _parse_whole(text: str, label: str) -> Iterator[_Numbered]:
-    """The items of one JSON value; those before the place where it breaks are kept."""
-    if not text.startswith("["):
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RefusedError(Reason.BROKEN_JSON, str(error)) from None
-        yield from enumerate((_record(item) for item in _items(value)), 1)
-        return
-    decoder, position, number = json.JSONDecoder(), _skip(text, 1), 1
-    while text[position : position + 1] != "]":
-        try:
-            value, end = decoder.raw_decode(text, position)
-            position = _skip(text, end)
-            if text[position : position + 1] not in (",", "]"):
-                raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
-        except (ValueError, RecursionError) as error:
-            yield number, _broken(f"{label}#item={number}", text[position:], error)
-            return
-        yield number, _record(value)
+def _numbered_lines(lines: io.TextIOWrapper, label: str) -> Iterator[_Located]:
+    number = 0
+    while line := lines.readline(MAX_TEXT_CHARS):
         number += 1
-        if text[position] == ",":
-            position = _skip(text, position + 1)
+        source, rest = f"{label}#line={number}", line
+        while len(rest) == MAX_TEXT_CHARS and not rest.endswith("\n"):
+            rest = lines.readline(MAX_TEXT_CHARS)
+        if rest is not line:
+            yield source, _too_long(source, line)
+        else:
+            yield from _line_record(line, source)
+
+
+def _placed_lines(
+    stream: BinaryIO, encoding: Encoding, label: str, begin: int, end: int | None
+) -> Iterator[_Located]:
+    place = first_line_start(stream, begin)
+    while end is None or place < end:
+        raw = stream.readline(_MAX_LINE_BYTES)
+        if not raw:
+            return
+        source, length, rest = f"{label}#byte={place}", len(raw), raw
+        while len(rest) == _MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = stream.readline(_MAX_LINE_BYTES)
+            length += len(rest)
+        line = raw[:_MAX_LINE_BYTES].decode(encoding.name, encoding.errors if rest is raw else "replace")
+        if rest is not raw or len(line) > MAX_TEXT_CHARS:
+            yield source, _too_long(source, line)
+        else:
+            yield from _line_record(line, source)
+        place += length
+
+
+def _line_record(line: str, source: str) -> Iterator[_Located]:
+    line = line.strip("\ufeff \t\r\n")
+    if line:
+        try:
+            yield source, _record(parse(line))
+        except RefusedError as refused:
+            yield source, _broken(source, line, refused)
+
+
+def _numbered(values: Iterator[Any], label: str) -> Iterator[_Located]:
+    """The records of values one after another; those before the place where they break are kept."""
+    number = 0
+    while True:
+        number += 1
+        try:
+            value = next(values, _number_end)
+        except RefusedError as refused:
+            source = f"{label}#item={number}"
+            yield source, _broken(source, "", refused)
+            return
+        if value is _number_end:
+            return
+        yield f"{label}#item={number}", _record(value)
+
+
+def _number_end() -> None:
+    """Stands for the end of values, none of which is a function."""
+
+
+def _whole(text: str) -> Any:
+    return parse(text.strip())
 
 
 def _items(value: Any) -> list[Any]:
@@ -101,25 +173,33 @@ def _items(value: Any) -> list[Any]:
     return [value]
 
 
+def _records_name(blob: Blob, encoding: Encoding) -> str:
+    """The key of the longest list of objects in an object that is too large to be held."""
+    with blob.open() as stream:
+        sizes = JsonStream(_text(stream, encoding).read).list_sizes()
+    if not sizes:
+        raise RefusedError(Reason.TOO_LARGE, f"a record of more than {MAX_TEXT_CHARS} characters")
+    return max(sizes, key=lambda name: sizes[name])
+
+
 def _record(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"text": value}
 
 
-def _broken(source: str, text: str, error: Exception) -> Rejected:
+def _too_long(source: str, line: str) -> Rejected:
+    detail = f"a line of more than {MAX_TEXT_CHARS} characters"
+    return Rejected(source=source, reason=Reason.TOO_LARGE, text=line[:MAX_REJECTED_CHARS], detail=detail)
+
+
+def _broken(source: str, text: str, refused: RefusedError) -> Rejected:
     return Rejected(
-        source=source, reason=Reason.BROKEN_JSON, text=text[:MAX_REJECTED_CHARS], detail=str(error)[:200]
+        source=source, reason=refused.reason, text=text[:MAX_REJECTED_CHARS], detail=refused.detail[:200]
     )
-
-
-def _skip(text: str, position: int) -> int:
-    while text[position : position + 1] in (" ", "\t", "\n", "\r"):
-        position += 1
-    return position
 
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        parse(text.strip())
+    except RefusedError:
         return False
     return True

@@ -6,17 +6,13 @@ swallow the rows after it: such a row is refused by its first line and reading g
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import re
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -33,11 +29,22 @@ from yanmo.corpus.encoding import UTF_8, Encoding, detect
 from yanmo.corpus.fields import SAMPLE_RECORDS, TEXT_NAMES, choose_fields, record_meta, record_text
 from yanmo.corpus.files import Blob
 
-_SAMPLE_LINES = 200
+MAX_TEXT_CHARS = 16 << 20
+"""A line, a cell or a record of more than this is refused."""
+MAX_COLUMNS = 4096
 _MAX_LINES_A_ROW = 100_000
-_FETCH_ROWS = 256
+_MAX_SAMPLE_CHARS = 4 << 20
+_FETCH_ROWS = 64
+_T = TypeVar("_T")
 _OTHER_NAMES = "id label title name url date author source category target src tgt en zh 标签 标题 类别"
 _HEADER_NAMES = frozenset([*TEXT_NAMES, *_OTHER_NAMES.split()])
+
+
+class _End:
+    """What no iterator yields."""
+
+
+_END = _End()
 
 
 def read_csv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
@@ -52,18 +59,66 @@ def read_tsv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Doc
 
 def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of a Parquet file."""
-    with _on_disk(blob) as path, duckdb.connect(":memory:", config={"threads": 1}) as connection:
+    limits = {"threads": 1, "memory_limit": "400MB", "max_temp_directory_size": "0KB"}
+    with blob.on_disk("rows.parquet") as path, duckdb.connect(":memory:", config=limits) as connection:
         try:
             cursor = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
             names = [column[0] for column in cursor.description or []]
-            rows = iter(lambda: cursor.fetchmany(_FETCH_ROWS), [])
-            numbered = enumerate((dict(zip(names, row, strict=True)) for batch in rows for row in batch), 1)
-            first = list(islice(numbered, SAMPLE_RECORDS))
-            fields = pick_fields([row for _, row in first], text_column, blob.label, note)
-            for number, row in chain(first, numbered):
-                yield from record_document(row, fields, f"{blob.label}#row={number}")
+            batches = iter(lambda: cursor.fetchmany(_FETCH_ROWS), [])
+            rows = enumerate((dict(zip(names, row, strict=True)) for batch in batches for row in batch), 1)
+            yield from row_documents(rows, f"{blob.label}#row=", text_column, note)
+        except duckdb.OutOfMemoryException:
+            raise RefusedError(Reason.TOO_LARGE, "parquet: a row group of more than 400 MB") from None
         except duckdb.Error as error:
-            raise RefusedError(Reason.DAMAGED, f"parquet: {str(error).splitlines()[0][:200]}") from None
+            detail = (str(error).splitlines() or [""])[0][:200]
+            raise RefusedError(Reason.DAMAGED, f"parquet: {detail}") from None
+
+
+def row_documents(
+    rows: Iterator[tuple[int, dict[str, Any]]], prefix: str, text_column: str | None, note: Note
+) -> Iterator[Document | Rejected]:
+    """The documents of numbered rows; their sources are ``prefix`` with the number.
+
+    Raises:
+        RefusedError: no column holds text.
+    """
+    first = sample_of(rows, lambda row: sum(len(v) for v in row[1].values() if isinstance(v, str | bytes)))
+    fields = pick_fields(
+        [row for _, row in first], text_column, prefix.removesuffix("row=").rstrip("#&"), note
+    )
+    for number, row in chain(first, rows):
+        yield from record_document(row, fields, f"{prefix}{number}")
+
+
+def sample_of(items: Iterator[_T], size: Callable[[_T], int], most: int = SAMPLE_RECORDS) -> list[_T]:
+    """The first items: at most so many, and few where they are large.
+
+    Args:
+        items: taken from.
+        size: of an item, in characters.
+        most: how many.
+    """
+    taken: list[_T] = []
+    num_chars = 0
+    while len(taken) < most and num_chars < _MAX_SAMPLE_CHARS:
+        item = next(items, _END)
+        if isinstance(item, _End):
+            break
+        taken.append(item)
+        num_chars += size(item)
+    return taken
+
+
+def bounded_lines(stream: io.TextIOBase) -> Iterator[str]:
+    """The lines of a stream.
+
+    Raises:
+        RefusedError: one is too long to be held.
+    """
+    while line := stream.readline(MAX_TEXT_CHARS):
+        if len(line) == MAX_TEXT_CHARS:
+            raise RefusedError(Reason.TOO_LARGE, f"a line of more than {MAX_TEXT_CHARS} characters")
+        yield line
 
 
 def pick_fields(
@@ -85,32 +140,46 @@ def record_document(
 ) -> Iterator[Document | Rejected]:
     """The document of one record, or its refusal."""
     text = record_text(record, fields)
-    if text is None:
-        yield Rejected(source=source, reason=Reason.NO_TEXT, text=str(record)[:MAX_REJECTED_CHARS])
+    if text is not None and len(text) > MAX_TEXT_CHARS:
+        yield Rejected(
+            source=source,
+            reason=Reason.TOO_LARGE,
+            text=text[:MAX_REJECTED_CHARS],
+            detail=f"a text of {len(text)} characters",
+        )
+    elif text is None:
+        yield Rejected(source=source, reason=Reason.NO_TEXT, text=_shown(record))
     else:
         language = record.get("language")
         meta = record_meta(record, fields) | encoding.meta(text)
         yield make_document(text, source, meta, language if isinstance(language, str) else "")
 
 
+def _shown(record: dict[str, Any]) -> str:
+    """The beginning of a record; a large value is not written out to be cut."""
+    cells = (
+        f"{name}: {value if isinstance(value, str) else repr(value)}"[:1000] for name, value in record.items()
+    )
+    return ", ".join(islice(cells, 20))[:MAX_REJECTED_CHARS]
+
+
 def _read_separated(
     blob: Blob, delimiters: str, text_column: str | None, note: Note
 ) -> Iterator[Document | Rejected]:
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(MAX_TEXT_CHARS)
     encoding = detect(blob, note=note)
     with blob.open() as stream:
-        lines: Iterator[str] = io.TextIOWrapper(
-            stream, encoding=encoding.name, errors=encoding.errors, newline=""
-        )
-        head = list(islice(lines, _SAMPLE_LINES))
+        wrapper = io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline="")
+        lines = bounded_lines(wrapper)
+        head = sample_of(lines, len)
         if head:
             head[0] = head[0].removeprefix("\ufeff")
         num_blank = next((index for index, line in enumerate(head) if line.strip()), len(head))
         head = head[num_blank:]
         delimiter = _delimiter(head, delimiters)
         rows = _Rows(chain(head, lines), delimiter, _is_quoted(head, delimiter))
-        first = list(islice(rows, SAMPLE_RECORDS))
-        names, skip = _header([row for row, _ in first])
+        first = sample_of(rows, lambda row: len(row[1]))
+        names, skip = find_header([row for row, _ in first])
         good = [dict(zip(names, row, strict=True)) for row, _ in first[skip:] if len(row) == len(names)]
         if not good:
             raise RefusedError(Reason.NO_TEXT, "no row below the header")
@@ -173,10 +242,13 @@ class _Rows:
         return csv.reader(self._feed(), delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
 
     def _feed(self) -> Iterator[str]:
-        lines, taken = self._lines, self._taken
+        lines, taken, num_chars = self._lines, self._taken, 0
         for line in lines:
+            if not taken:
+                num_chars = 0
             taken.append(line)
-            if len(taken) > _MAX_LINES_A_ROW:
+            num_chars += len(line)
+            if len(taken) > _MAX_LINES_A_ROW or (len(taken) > 1 and num_chars > MAX_TEXT_CHARS):
                 raise _TooManyLinesError
             yield line
 
@@ -202,10 +274,16 @@ def _is_quoted(head: Sequence[str], delimiter: str) -> bool:
     return bool(opened) and all(len(cell) > 1 and cell.endswith('"') for cell in opened)
 
 
-def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
-    """Names of the columns, and how many rows the header takes (0 or 1)."""
+def find_header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+    """Names of the columns, and how many rows the header takes (0 or 1).
+
+    Raises:
+        RefusedError: there are more columns than a table has.
+    """
     if not rows:
         return [], 0
+    if len(rows[0]) > MAX_COLUMNS:
+        raise RefusedError(Reason.TOO_LARGE, f"more than {MAX_COLUMNS} columns")
     first = [cell.strip() for cell in rows[0]]
     numbered = [f"column {index}" for index in range(1, len(first) + 1)]
     if any(cell.lower() in _HEADER_NAMES for cell in first):
@@ -217,22 +295,3 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
     if len(first) > 1 and plausible and len(set(first)) == len(first) and below and not repeated:
         return first, 1
     return numbered, 0
-
-
-@contextlib.contextmanager
-def _on_disk(blob: Blob) -> Iterator[Path]:
-    """A path DuckDB can open: a plain name, since it reads ``*``, ``?`` and ``[`` as patterns."""
-    if blob.path is not None and not any(char in str(blob.path) for char in "*?["):
-        yield blob.path
-        return
-    with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
-        path = Path(folder) / "rows.parquet"
-        if blob.path is not None:
-            path.symlink_to(blob.path.resolve())
-        else:
-            with path.open("wb") as file:
-                for block in blob.blocks():
-                    if blob.allowance is not None:
-                        blob.allowance.spend(len(block))
-                    file.write(block)
-        yield path

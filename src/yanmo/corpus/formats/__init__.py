@@ -1,0 +1,1 @@
+"""One short module a format: the bytes of a file to its documents."""
