@@ -123,7 +123,7 @@ def _prepare(
 
 
 def _write_hf(checkpoint: Checkpoint, model: Transformer, destination: Path, dtype: str | None) -> float:
-    stored = _HF_DTYPES[dtype] if dtype else _stored_dtype(checkpoint)
+    stored = _HF_DTYPES[dtype] if dtype else stored_dtype(checkpoint)
     with artifact.new_folder(destination, kind="model", details=_details(checkpoint, dtype)) as folder:
         weights = CheckpointWeights(model, checkpoint.model_type, dtype=stored, path=checkpoint.path)
         write_safetensors(folder, weights)
@@ -196,7 +196,7 @@ def _probe(model: Transformer, *, where: Path, remedy: str) -> Tensor:
     return given
 
 
-def _stored_dtype(checkpoint: Checkpoint) -> torch.dtype:
+def stored_dtype(checkpoint: Checkpoint) -> torch.dtype:
     """The type of most of the source's weights; float32 where those are quantised."""
     sizes: dict[torch.dtype, int] = {}
     for info in checkpoint.source(allow_pickle=True).tensors.values():

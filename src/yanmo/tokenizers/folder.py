@@ -41,7 +41,7 @@ _BERT_SETTINGS = {
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
 # Files of tokenizers that need other libraries, or whose rules only a class of transformers knows.
-_SLOW_FILES = (
+SLOW_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
@@ -229,7 +229,7 @@ def _build_content(folder: Path, files: Mapping[str, bytes], config: Mapping[str
         built = build_wordpiece(_text(files[VOCAB_FILE], folder / VOCAB_FILE), config, names=names)
         if built is not None:
             return built
-    slow = next((name for name in _SLOW_FILES if (folder / name).is_file()), None)
+    slow = next((name for name in SLOW_FILES if (folder / name).is_file()), None)
     if slow is None:
         raise InputError(f"has no {TOKENIZER_FILE}", where=folder, remedy="give a tokenizer or model folder")
     raise InputError(

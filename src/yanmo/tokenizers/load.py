@@ -105,7 +105,7 @@ class Tokenizer:
         # Special tokens are put around texts apart from encoding them.
         backend.post_processor = None
         self._backend = backend
-        self._encoder = TextEncoder(backend)
+        self.encoder = TextEncoder(backend)
         self._cleans_up = source is not None and source.cleans_up and type(backend.model).__name__ != "BPE"
         self._decoder = Decoder(flat(part_of(backend.decoder)), cleans_up=self._cleans_up)
         self._special_ids = {
@@ -209,6 +209,11 @@ class Tokenizer:
     def sha256(self) -> str:
         """Hex sha256 that names this tokenizer: the same for the same tokenizer.json."""
         return sha256_of_text(self._json)
+
+    @property
+    def content(self) -> str:
+        """Of tokenizer.json, with what the configs of its folder say beyond it."""
+        return self._json
 
     @property
     def eos_id(self) -> int:
@@ -326,17 +331,17 @@ class Tokenizer:
         Raises:
             InputError: the text is not valid Unicode (it holds a lone surrogate).
         """
-        return self._encoder.ids(text)
+        return self.encoder.ids(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Token ids of many texts, on all cores; the same ids as ``encode`` one by one."""
-        return self._encoder.ids_of_many(texts)
+        return self.encoder.ids_of_many(texts)
 
     def encode_batch_with_starts(
         self, texts: Sequence[str]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Of each text the ids of ``encode_batch``, and the character that each token begins with."""
-        return self._encoder.ids_and_starts_of_many(texts)
+        return self.encoder.ids_and_starts_of_many(texts)
 
     def encode_with_specials(
         self, text: str, pair: str | None = None, *, max_seq_len: int | None = None
@@ -373,8 +378,8 @@ class Tokenizer:
         frame = self._framer.begin(
             is_pair=pairs is not None, max_seq_len=max_seq_len, side=self._truncation_side
         )
-        seconds = [None] * len(texts) if pairs is None else self._encoder.encodings(pairs)
-        firsts = self._encoder.encodings(texts)
+        seconds = [None] * len(texts) if pairs is None else self.encoder.encodings(pairs)
+        firsts = self.encoder.encodings(texts)
         return [enclose(frame, first, second) for first, second in zip(firsts, seconds, strict=True)]
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
@@ -409,14 +414,14 @@ class Tokenizer:
         return self._bytes_by_id[token_id]
 
     @cached_property
-    def _tokens_by_id(self) -> list[str | None]:
-        """The token of each id; None for a special one, and where there is none."""
+    def tokens_by_id(self) -> list[str | None]:
+        """Each id's token as the vocabulary writes it; None for a special one, and where there is none."""
         tokens = map(self._backend.id_to_token, range(self.vocab_size))
         return [None if token in self._special_ids else token for token in tokens]
 
     @cached_property
     def _bytes_by_id(self) -> list[bytes]:
-        return [b"" if token is None else self._decoder.token_bytes(token) for token in self._tokens_by_id]
+        return [b"" if token is None else self._decoder.token_bytes(token) for token in self.tokens_by_id]
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder for ids that come one at a time; special tokens give no text.
@@ -426,7 +431,7 @@ class Tokenizer:
         Raises:
             InputError: the tokenizer's decoder needs all of a text at once (those of speech).
         """
-        return self._decoder.stream(self._tokens_by_id, self._bytes_by_id)
+        return self._decoder.stream(self.tokens_by_id, self._bytes_by_id)
 
     def render_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
@@ -465,7 +470,7 @@ class Tokenizer:
         )
         text = "".join(piece.text for piece in pieces_of_chat)
         wanted = [self._special_ids[piece.text] for piece in pieces_of_chat if piece.is_special]
-        ids = self._encoder.ids_finding_specials(text)
+        ids = self.encoder.ids_finding_specials(text)
         found = [token_id for token_id in ids if token_id in self._special_by_id]
         if _without(found, self.unk_id) == _without(wanted, self.unk_id):
             return ids

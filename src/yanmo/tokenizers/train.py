@@ -23,6 +23,7 @@ from yanmo.tokenizers.wordpiece import fit_wordpiece
 __all__ = [
     "KINDS",
     "TokenizerSummary",
+    "TrainingTexts",
     "bytes_per_token",
     "fit_bpe",
     "fit_tokenizer",
@@ -115,7 +116,7 @@ def fit_tokenizer(
     purpose: Purpose = Purpose.CAUSAL,
 ) -> Tokenizer:
     """The tokenizer of ``train_tokenizer``, without a folder."""
-    return KINDS[kind](_TrainingTexts(corpus, kind), vocab_size, purpose)
+    return KINDS[kind](TrainingTexts(corpus, _MAX_BYTES_OF_KIND.get(kind)), vocab_size, purpose)
 
 
 def survey_tokenizer(
@@ -138,7 +139,8 @@ def survey_tokenizer(
     corpus, out = _open(corpus), Path(out)
     details = _details(corpus, vocab_size, kind, purpose)
     is_done = claim(out, kind="tokenizer", details=details, force=force)
-    num_bytes = corpus.num_bytes("train") // _TrainingTexts(corpus, kind).stride
+    stride = TrainingTexts(corpus, _MAX_BYTES_OF_KIND.get(kind)).stride
+    num_bytes = corpus.num_bytes("train") // stride
     return {"is_done": is_done, "num_bytes": num_bytes, "path": str(out)}
 
 
@@ -151,15 +153,22 @@ def bytes_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float:
     return num_bytes / num_tokens if num_tokens else 0.0
 
 
-class _TrainingTexts:
-    """The texts to learn from, which can be read more than once."""
+class TrainingTexts:
+    """The texts to learn from, which can be read more than once; memory holds a part of one of them."""
 
-    def __init__(self, corpus: Corpus, kind: str = "bpe") -> None:
+    def __init__(self, corpus: Corpus, max_bytes: int | None = None) -> None:
+        """Nothing is read yet.
+
+        Args:
+            corpus: its training split is read.
+            max_bytes: of a larger corpus every n-th part is read, so that about so many bytes come.
+        """
         self._corpus = corpus
-        most = _MAX_BYTES_OF_KIND.get(kind, _MAX_TRAINING_BYTES)
+        most = max_bytes or _MAX_TRAINING_BYTES
         self.stride = max(1, math.ceil(corpus.num_bytes("train") / most))
 
     def __iter__(self) -> Iterator[str]:
+        """Parts of texts, the same each time."""
         parts = (
             text[start : start + _PART_CHARS]
             for text in self._corpus.texts("train")

@@ -30,6 +30,9 @@ _CONTINUES = "##"
 # BERT's own limit; a longer word is unknown.
 _MAX_WORD_CHARS = 100
 _MAX_PIECE_CHARS = 100_000
+# Of the places, so many at most go to single characters: in a small vocabulary of Chinese and English the
+# rarest thousand Chinese characters would leave none for English words.
+_ALPHABET_SHARE = 0.75
 
 
 def fit_wordpiece(
@@ -79,9 +82,10 @@ def _alphabet(counts: Counter[str], places: int) -> list[str]:
         if words in ([f"a{character}a"], ["a", character, "a"]):
             forms[character] = 2 if len(words) == 1 else 1
             kept[character] = count
-    covering = covering_characters(kept, places)
+    most = max(1, int(places * _ALPHABET_SHARE))
+    covering = covering_characters(kept, most)
     num_places = itertools.accumulate(forms[character] for character in covering)
-    chosen = sorted(itertools.compress(covering, (taken <= places for taken in num_places)))
+    chosen = sorted(itertools.compress(covering, (taken <= most for taken in num_places)))
     return [*chosen, *(_CONTINUES + character for character in chosen if forms[character] == 2)]
 
 

@@ -69,6 +69,11 @@ def continues(text: str) -> NDArray[np.bool_]:
     return inside
 
 
+def word_characters(text: str) -> NDArray[np.bool_]:
+    """Which characters stand in a word."""
+    return _kinds()[np.frombuffer(text.encode("utf-32-le"), np.uint32)] != _OTHER
+
+
 @cache
 def _kinds() -> NDArray[np.uint8]:
     kinds = np.zeros(_NUM_CODES, np.uint8)

@@ -95,5 +95,5 @@ def test_a_large_corpus_is_learned_from_in_part(
 ) -> None:
     opened = Corpus.open(corpus)
     monkeypatch.setattr(train, "_MAX_TRAINING_BYTES", opened.num_bytes("train") // 3 + 1)
-    texts = list(train._TrainingTexts(opened))
+    texts = list(train.TrainingTexts(opened))
     assert texts == list(opened.texts("train"))[::3]
