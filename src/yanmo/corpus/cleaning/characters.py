@@ -152,11 +152,15 @@ def _fixed(line: str, offset: int) -> list[Edit]:
 
 
 def _read_as_gbk(run: str) -> str:
-    """What the run was before its UTF-8 was read as GBK, if it was; a cut at either end is left as it is."""
-    for start, end in ((0, len(run)), (0, len(run) - 1), (1, len(run)), (1, len(run) - 1)):
+    """What the run was before its UTF-8 was read as GBK, if it was; a last character that is cut becomes U+FFFD."""
+    for start in (0, 1):
         try:
-            return run[:start] + run[start:end].encode("gbk").decode("utf-8") + run[end:]
-        except UnicodeError:
+            data = run[start:].encode("gbk")
+            return run[:start] + data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.end == len(data) and error.start >= len(data) - 3 and error.start >= 6:
+                return run[:start] + data.decode("utf-8", "replace")
+        except UnicodeEncodeError:
             continue
     return run
 

@@ -10,17 +10,19 @@ Lines of Chinese, Japanese and Thai break anywhere, up to a punctuation mark tha
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import sub
 
 _MIN_WIDTH, _MAX_WIDTH = 40, 160
 _MAX_WORD = 24
 _SAMPLE_CHARS, _SAMPLES = 1_500, 6
 _FEW = 12
+# Every sixth line of prose ends with a mark, every second of verse.
+_MAX_PAUSES = 0.4
 WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
 """Scripts written without spaces between words; Korean is not among them."""
@@ -33,7 +35,7 @@ _STRUCTURE = re.compile(
     r"|第[一二三四五六七八九十百零〇\d]{1,7}[章节節回条條款编編]|[A-Z][\w-]{0,20}:\s"
     r"|#|>|\||`{3}|~{3}|//|/\*|\*/|<[/!a-zA-Z]|[{}\[\]]|\$\s|\\|@\w|%|=|-{3}|_{3}|:\w)"
 )
-_NO_PROSE = re.compile(r"\t|\S[ ]{3,}\S|\.{4,}|…{3,}|(?:\. ){4}")
+_NO_PROSE = re.compile(r"\t|\S[ ]{3,}\S|\.{4,}|,[^\s,]+,[^\s,]+,|…{3,}|(?:\. ){4}")
 _NO_PROSE_END = re.compile(r"(?:[{};|\\]|[ ]{2,}|[^\S\n]\+|=)\Z")
 _FINAL = re.compile(r"[.!?。！？：:…][\"'”’)\]」』）》]*\s*\Z")
 _PAUSE = re.compile(r"[,，、；;。！？：:…”」』）》.!?—]\s*\Z")
@@ -41,53 +43,55 @@ _PAUSE = re.compile(r"[,，、；;。！？：:…”」』）》.!?—]\s*\Z")
 
 @dataclass(frozen=True)
 class Margin:
-    """The right margin of a text, in columns: a wide character takes two."""
+    """The right margin of a text."""
 
     width: int
+    """In columns: a wide character takes two."""
     slack: float
-    """Share of the width by which lines may miss it."""
+    """Share of the width by which lines may miss it; zero in fixed type."""
 
-    def is_met_by(self, low: int, high: int) -> bool:
-        """Whether a line that could end anywhere from ``low`` to ``high`` ends because of this margin."""
-        return low <= self.width * (1 + self.slack) and high >= self.width * (1 - self.slack)
+    def fills(self, line: str, following: str) -> bool:
+        """Whether the line may end because of this margin."""
+        low, high = reach(line, following, self.slack)
+        return low <= self.width <= high
 
 
 def find_margin(text: str, *, paged: bool) -> Margin | None:
     """The margin that the text is plainly broken at, if it is; judged on samples of a long text."""
-    needed = 0.5 if paged else 0.65
-    samples = [lines for lines in _samples(text) if _are_alike(lines, needed)]
+    slack, needed, least = (0.12, 0.5, 3) if paged else (0.0, 0.65, 5)
     intervals: list[tuple[int, int]] = []
-    chars = considered = opening = 0
-    for lines in samples:
+    chars = considered = opening = pauses = 0
+    for lines in _samples(text):
+        if not _are_alike(lines, needed):
+            continue
         chars += sum(map(len, lines))
         plain = [bool(line) and not line.isspace() and not is_structure(line) for line in lines]
         for (line, following), both in zip(pairwise(lines), pairwise(plain), strict=True):
-            considered += bool(line.strip() and following.strip())
-            if not all(both):
+            if not line.strip() or not following.strip() or indent(following) > indent(line) + 1:
                 continue
-            low, high = reach(line, following)
-            if high - low <= _MAX_WORD and _MIN_WIDTH / 2 <= low <= _MAX_WIDTH:
+            considered += 1
+            low, high = reach(line, following, slack)
+            if all(both) and high - low <= _MAX_WORD * (1 + slack) and _MIN_WIDTH / 2 <= low <= _MAX_WIDTH:
                 opening += goes_on(line, following)
+                pauses += _PAUSE.search(line, max(0, len(line) - 8)) is not None
                 intervals.append((low, high))
-    if len(intervals) < (3 if paged else 5) or opening < (0.4 if paged else 0.5) * len(intervals):
+    if len(intervals) < least or opening < needed * len(intervals) - 1 or pauses > _MAX_PAUSES * len(intervals):
         return None
     if considered < _FEW and not paged:
         needed = 0.8
-    margin = _shared_margin(intervals, slack=0.12 if paged else 0.0)
-    met = [low for low, high in intervals if margin.is_met_by(low, high)]
-    return margin if len(met) >= needed * considered and sum(met) >= 0.4 * chars else None
+    width = _shared_width(intervals)
+    met = [low for low, high in intervals if low <= width <= high]
+    return Margin(width, slack) if len(met) >= needed * considered and sum(met) >= 0.4 * chars else None
 
 
-def _shared_margin(intervals: list[tuple[int, int]], slack: float) -> Margin:
-    """The margin that most of the intervals contain."""
+def _shared_width(intervals: list[tuple[int, int]]) -> int:
+    """The width that most of the intervals contain."""
     changes = [0] * (_MAX_WIDTH + 2)
     for low, high in intervals:
-        first, last = math.ceil(low / (1 + slack)), int(high / (1 - slack))
-        changes[min(first, _MAX_WIDTH)] += 1
-        changes[min(last, _MAX_WIDTH) + 1] -= 1
+        changes[low] += 1
+        changes[min(high, _MAX_WIDTH) + 1] -= 1
     cover = list(accumulate(changes))
-    best = max(range(_MIN_WIDTH, _MAX_WIDTH + 1), key=lambda width: (cover[width], -width))
-    return Margin(best, slack)
+    return max(range(_MIN_WIDTH, _MAX_WIDTH + 1), key=lambda width: (cover[width], -width))
 
 
 def _are_alike(lines: list[str], needed: float) -> bool:
@@ -99,7 +103,7 @@ def _are_alike(lines: list[str], needed: float) -> bool:
         if length <= _MAX_WIDTH:
             counts[length] = count
     sums = [0, *accumulate(counts)]
-    most = max(sums[i + _MAX_WORD + 1] - sums[i] for i in range(len(sums) - _MAX_WORD - 1))
+    most = max(map(sub, sums[_MAX_WORD + 1 :], sums))
     return most > 0 and most >= needed * len(inner)
 
 
@@ -134,15 +138,18 @@ def columns(text: str) -> int:
     return len(text) if text.isascii() else len(text) + len(_WIDE.findall(text))
 
 
-def reach(line: str, following: str) -> tuple[int, int]:
+def reach(line: str, following: str, slack: float = 0.0) -> tuple[int, int]:
     """Least and greatest column of the margin, if it is what broke the line here."""
     low = columns(line.rstrip())
     start = following.lstrip()
     if _BEGINS_UNSPACED.match(start):
         # A mark that may not begin a line takes a character with it, or hangs over the margin.
-        return max(0, low - 2), low + 4
-    word = _FIRST_WORD.match(start)
-    return low, low + (columns(word[0]) if word else 0)
+        low, high = max(0, low - 2), low + 4
+        slack /= 3
+    else:
+        word = _FIRST_WORD.match(start)
+        high = low + (columns(word[0]) if word else 0)
+    return int(low * (1 - slack)), int(high * (1 + slack))
 
 
 def goes_on(line: str, following: str) -> bool:
@@ -150,4 +157,5 @@ def goes_on(line: str, following: str) -> bool:
     start = following.lstrip()
     if _BEGINS_UNSPACED.match(start):
         return _PAUSE.search(line, max(0, len(line) - 8)) is None
-    return not start[:1].isupper() and _FINAL.search(line, max(0, len(line) - 8)) is None
+    first = start[:1]
+    return first.isalpha() and not first.isupper() and _FINAL.search(line, max(0, len(line) - 8)) is None

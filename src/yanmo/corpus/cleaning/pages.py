@@ -66,7 +66,10 @@ def remove_running_lines(text: str) -> list[Edit]:
 
 
 def remove_page_breaks(text: str) -> list[Edit]:
-    """A form feed becomes a line end where the paragraph goes on over it, else a blank line."""
+    """A form feed becomes a line end where the paragraph goes on over it, else a blank line.
+
+    Blank lines before the first page and after the last go too.
+    """
     if "\f" not in text:
         return []
     spans, place = [], 0
@@ -79,13 +82,13 @@ def remove_page_breaks(text: str) -> list[Edit]:
         place += len(page) + 1
     if not spans:
         return [Edit(0, len(text), "")]
-    edits = [Edit(0, spans[0][0], "")] if "\f" in text[: spans[0][0]] else []
+    edits = [Edit(0, spans[0][0], "")] if spans[0][0] else []
     for (first, end), (start, last) in pairwise(spans):
         before = text[max(text.rfind("\n", first, end) + 1, end - _MAX_LINE_CHARS) : end]
         newline = text.find("\n", start, last)
         after = text[start : min(newline if newline >= 0 else last, start + _MAX_LINE_CHARS)]
         edits.append(Edit(end, start, "\n" if flows_on(before, after) else "\n\n"))
-    if "\f" in text[spans[-1][1] :]:
+    if spans[-1][1] < len(text):
         edits.append(Edit(spans[-1][1], len(text), ""))
     return edits
 

@@ -32,6 +32,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
 _MAX_PART_CHARS = 40
 _SOFT_HYPHENS = re.compile("\u00ad+(?:\n[^\\S\n]*(?=[^\\W\\d_]))?")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_UNSPACED_MARKS = "，。、；：？！）》」』】”’…"
 _DASHES = "-\u2010–—/"
 _FENCE = re.compile("\\s*(?:```|~~~)")
 
@@ -95,7 +96,7 @@ def _breaks(text: str, margin: Margin) -> Iterator[tuple[int, int]]:
 
 
 def _is_filled(line: str, following: str, margin: Margin) -> bool:
-    if indent(following) > indent(line) + 1 or not margin.is_met_by(*reach(line, following)):
+    if indent(following) > indent(line) + 1 or not margin.fills(line, following):
         return False
     # Roughly filled lines prove less: the sentence must go on too, or the line be nearly full.
     return not margin.slack or goes_on(line, following) or reach(line, following)[1] >= margin.width
@@ -106,7 +107,10 @@ def _join(text: str, start: int, end: int) -> Edit:
     if last == "\u00ad":
         return Edit(start - 1, end, "")
     dashed = last in _DASHES and not text[start - 2 : start - 1].isspace()
-    return Edit(start, end, "" if dashed or _UNSPACED.match(last) or _UNSPACED.match(first) else " ")
+    unspaced = (_UNSPACED.match(last) is not None) + (_UNSPACED.match(first) is not None)
+    # Beside a letter of another script no space is written, beside its punctuation one is.
+    bare = unspaced == 2 or (unspaced == 1 and (last.isalnum() or last in _UNSPACED_MARKS) and first.isalnum())
+    return Edit(start, end, "" if dashed or bare else " ")
 
 
 def _is_broken(last: str, first: str, known: Counter[str]) -> bool:
