@@ -1,0 +1,193 @@
+"""The verdict on a text: by rules, by its surprise to a language model, by a classifier of the user's.
+
+A document that is refused is refused with the first rule that it breaks, the value, and the threshold.
+Model and classifier come from above as plain functions of a text; of a text over 20,000 characters they
+see four windows.
+
+A perplexity filter in the manner of CCNet (Wenzek et al. 2020, arXiv 1911.00359, section 3.4), whose
+thresholds are quantiles by language; here in bits per byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from yanmo.corpus.quality.measures import Measures, sample_of
+from yanmo.corpus.quality.rules import RULE_SETS, RULES, Rule
+from yanmo.errors import InputError
+
+Score = Callable[[str], float]
+
+SURPRISE_RULE: Final = "surprise"
+WORTH_RULE: Final = "worth"
+SCORED_CHARS: Final = 20_000
+_SCORED_WINDOWS = 4
+_MIN_TEXTS_OF_LANGUAGE = 100
+
+
+class Refusal(NamedTuple):
+    """Why a text was refused."""
+
+    rule: str
+    value: float
+    threshold: float
+
+    def __str__(self) -> str:
+        """For people: ``gopher.stop_words.en 1, threshold 2``."""
+        return f"{self.rule} {self.value:.3g}, threshold {self.threshold:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualitySettings:
+    """Which texts are refused for their quality.
+
+    Attributes:
+        sets: names of ``RULE_SETS``, asked in this order; empty asks none.
+        thresholds: other thresholds, by the name of a rule in the chosen sets; an infinite one
+        turns a rule off.
+        max_surprise: bits per byte that a text may cost a language model, by ISO 639-1 code; ""
+        stands for all
+            languages without one of their own. Empty asks no model.
+        refuse_most_surprising: share of the documents of each language to refuse as the most
+        surprising, from 0
+            to 1; ``calibrate`` turns it into ``max_surprise``. 0 is none.
+        min_worth: what the user's classifier must give a text, from 0 to 1; 0 asks none.
+    """
+
+    sets: tuple[str, ...] = ("lenient",)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    max_surprise: dict[str, float] = field(default_factory=dict)
+    refuse_most_surprising: float = 0.0
+    min_worth: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse unknown sets and rules, and thresholds that are none."""
+        for name in self.sets:
+            if name not in RULE_SETS:
+                raise InputError(f"unknown set of rules {name!r}", remedy=f"known: {', '.join(RULE_SETS)}")
+        names = [rule.name for rule in self.rules]
+        for name, threshold in self.thresholds.items():
+            if name not in names:
+                chosen = f"the chosen sets have: {', '.join(names) or 'no rules'}"
+                what = "is not in the chosen sets" if name in RULES else "is unknown"
+                raise InputError(f"the rule {name!r} {what}", remedy=chosen)
+            if math.isnan(threshold):
+                raise InputError(f"the threshold of {name!r} is not a number")
+        for name in ("refuse_most_surprising", "min_worth"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 0 and less than 1, not {getattr(self, name)}")
+        if any(not limit > 0 for limit in self.max_surprise.values()):
+            raise InputError("max_surprise must be over 0 bits per byte")
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of the chosen sets."""
+        return tuple(rule for name in self.sets for rule in RULE_SETS[name])
+
+
+class Judge:
+    """Says of each text whether it is refused, and by what."""
+
+    def __init__(
+        self, settings: QualitySettings, *, surprise: Score | None = None, worth: Score | None = None
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            settings: with ``max_surprise`` already found if a share of the documents is to be refused.
+            surprise: bits per byte of a text, by a language model.
+            worth: how good a text is, from 0 to 1, by a classifier.
+
+        Raises:
+            InputError: the settings ask for a model or a classifier that is not given.
+        """
+        if settings.max_surprise and surprise is None:
+            raise InputError(
+                "max_surprise needs a language model", remedy="give one, or leave the setting out"
+            )
+        if settings.min_worth and worth is None:
+            raise InputError("min_worth needs a classifier", remedy="give one, or leave the setting out")
+        assert settings.max_surprise or not settings.refuse_most_surprising, "calibrate first"
+        self._settings, self._surprise, self._worth = settings, surprise, worth
+        self._rules = [(rule, settings.thresholds.get(rule.name, rule.threshold)) for rule in settings.rules]
+
+    def judge(self, text: str, language: str = "") -> Refusal | None:
+        """The first thing that a text is refused for, cheap ones first; None if it is kept.
+
+        Args:
+            text: a document's.
+            language: its ISO 639-1 code; "" if it is not known.
+        """
+        measures = Measures(text, language)
+        for rule, threshold in self._rules:
+            if rule.applies(measures.writing, language):
+                value = measures[rule.measure]
+                if rule.refuses_value(value, threshold):
+                    return Refusal(rule.name, value, threshold)
+        return self._by_scores(text, language)
+
+    def _by_scores(self, text: str, language: str) -> Refusal | None:
+        limits = self._settings.max_surprise
+        most = limits.get(language, limits.get("", math.inf))
+        if self._surprise is not None and most < math.inf:
+            value = self._surprise(scored_part(text))
+            if not value <= most:
+                return Refusal(SURPRISE_RULE, value, most)
+        least = self._settings.min_worth
+        if self._worth is not None and least:
+            value = self._worth(scored_part(text))
+            if not value >= least:
+                return Refusal(WORTH_RULE, value, least)
+        return None
+
+
+def measure(text: str, language: str = "") -> dict[str, float]:
+    """Every measure of a text, by name (``measures.MEASURES``)."""
+    return Measures(text, language).all()
+
+
+def scored_part(text: str) -> str:
+    """What a model or classifier is shown of a text."""
+    return sample_of(text, SCORED_CHARS, _SCORED_WINDOWS)
+
+
+def calibrate(
+    settings: QualitySettings, surprise: Score, sample: Iterable[tuple[str, str]]
+) -> QualitySettings:
+    """The settings with ``refuse_most_surprising`` turned into thresholds, found on a sample.
+
+    A language has a threshold of its own if a hundred texts of the sample are in it.
+
+    Args:
+        settings: with the share.
+        surprise: bits per byte of a text.
+        sample: texts with their languages.
+
+    Raises:
+        InputError: the sample is empty.
+    """
+    if not settings.refuse_most_surprising:
+        return settings
+    values: dict[str, list[float]] = {"": []}
+    for text, language in sample:
+        value = surprise(scored_part(text))
+        values[""].append(value)
+        if language:
+            values.setdefault(language, []).append(value)
+    if not values[""]:
+        raise InputError("no texts to find the threshold of the surprise on", remedy="give more text")
+    limits = {
+        language: _quantile(found, 1 - settings.refuse_most_surprising)
+        for language, found in sorted(values.items())
+        if not language or len(found) >= _MIN_TEXTS_OF_LANGUAGE
+    }
+    # Thresholds that were set by hand stay.
+    return replace(settings, max_surprise={**limits, **settings.max_surprise})
+
+
+def _quantile(values: list[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -1,0 +1,103 @@
+"""What repeats within a text: parts that were there before, and n-grams of units.
+
+Rae et al. 2021 (arXiv 2112.11446), appendix A.1.1, table A1: the share of a text's characters that lie in
+its most frequent 2-, 3- and 4-gram, and in 5- to 10-grams that were there before, characters of
+overlapping ones counted once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP_NGRAMS: Final = (2, 3, 4)
+REPEATED_NGRAMS: Final = (5, 6, 7, 8, 9, 10)
+NGRAM_SHARES: Final = tuple(
+    [f"top_{n}grams" for n in TOP_NGRAMS] + [f"repeated_{n}grams" for n in REPEATED_NGRAMS]
+)
+"""The names of the shares."""
+
+# Odd constants of Vigna's splitmix64 (2015), for hashes that no seed of the process changes.
+_STEP, _FIRST, _SECOND = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+)
+
+Hashes = NDArray[np.uint64]
+
+
+def mix(values: Hashes) -> Hashes:
+    """Every bit of the result depends on every bit of the value."""
+    values = (values ^ (values >> np.uint64(30))) * _FIRST
+    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    return values ^ (values >> np.uint64(31))
+
+
+def combine(values: Hashes, places: NDArray[np.int64], starts: NDArray[np.int64]) -> Hashes:
+    """A hash of each run of values: of what they are and of their places in the run.
+
+    Args:
+        values: hashes, or codes.
+        places: of each in its run.
+        starts: where each run begins.
+    """
+    if not len(starts):
+        return np.zeros(0, np.uint64)
+    return np.add.reduceat(mix(values + (places.astype(np.uint64) + np.uint64(1)) * _STEP), starts)
+
+
+def later_ones(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of them were there before."""
+    later = np.ones(len(hashes), bool)
+    later[np.unique(hashes, return_index=True)[1]] = False
+    return later
+
+
+def ngram_shares(hashes: Hashes, lengths: NDArray[np.int64], factor: int) -> dict[str, float]:
+    """``NGRAM_SHARES``.
+
+    An n-gram can only repeat where its first part does, so that ever fewer places are looked at.
+
+    Args:
+        hashes: of each unit.
+        lengths: visible characters of each unit.
+        factor: units for one of n: 2 where units are characters.
+    """
+    shares = dict.fromkeys(NGRAM_SHARES, 0.0)
+    total = max(1, int(lengths.sum()))
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    places, rolling, size = np.arange(len(hashes)), hashes, 1
+    for n in (*TOP_NGRAMS, *REPEATED_NGRAMS):
+        while size < n * factor:
+            rolling = mix(rolling[:-1] * _STEP + hashes[size:]) if len(rolling) > 1 else rolling[:0]
+            size += 1
+        places = places[places < len(rolling)]
+        if len(places) < 2:
+            break
+        _, first, inverse, counts = np.unique(
+            rolling[places], return_index=True, return_inverse=True, return_counts=True
+        )
+        if n in TOP_NGRAMS:
+            top = int(counts.argmax())
+            if counts[top] > 1:
+                at = int(places[first[top]])
+                chars = int(counts[top]) * int(ends[at + size] - ends[at])
+                # One that overlaps itself counts twice.
+                shares[f"top_{n}grams"] = min(1.0, chars / total)
+        else:
+            later = np.ones(len(places), bool)
+            later[first] = False
+            shares[f"repeated_{n}grams"] = _covered(places[later], size, lengths) / total
+        places = places[counts[inverse] > 1]
+    return shares
+
+
+def _covered(places: NDArray[np.int64], size: int, lengths: NDArray[np.int64]) -> int:
+    """Characters of all units that lie in a run of this size from one of the places."""
+    change = np.zeros(len(lengths) + 1, np.int64)
+    np.add.at(change, places, 1)
+    np.add.at(change, places + size, -1)
+    return int(lengths[np.cumsum(change[:-1]) > 0].sum())
