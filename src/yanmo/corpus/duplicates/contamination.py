@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yanmo.corpus.duplicates.units import Hashes, Places, Units, shingles, span_hashes, units_of
+from yanmo.corpus.duplicates.units import Hashes, Places, Units, shingles, slices, span_hashes, units_of
 from yanmo.corpus.edits import Edit
 from yanmo.errors import InputError
 
@@ -30,7 +30,7 @@ _PIECE_UNITS = 256
 _SHORTEST_SEED, _LONGEST_SEED = 3, 13
 _UNITS_A_HIT = 24
 _MOST_ITEMS = 32
-# Of one piece in one part of a text: one that is there a thousand times need not be counted.
+# Of one piece in one part of a text, those with the most hits: a thousand copies need not be counted.
 _MOST_WINDOWS = 64
 _TEXT_CHARS, _OVERLAP_CHARS = 1 << 18, 1 << 13
 _BITS = 22
@@ -79,19 +79,20 @@ class Contamination:
         self._num_units: dict[int, int] = {}
         ignored, seeds, passages = [], _Entries(), _Entries()
         for number, item in enumerate(items):
-            units = units_of([item])
-            if units.halves.sum(dtype=np.int64) < 2 * settings.min_words:
+            parts = [units_of([part]) for part in slices(item)]
+            if sum(part.halves.sum(dtype=np.int64) for part in parts) < 2 * settings.min_words:
                 ignored.append(number)
                 continue
-            self._num_units[number] = len(units)
-            for first, last in pairwise(_cuts(len(units))):
-                piece = _Piece.of(units.hashes[first:last], number, settings.share)
-                offsets = piece.seed_offsets()
-                seeds.add(shingles(piece.hashes, piece.seed)[offsets], len(self._pieces), offsets)
-                self._pieces.append(piece)
-            if self._words:
-                hashes, starts, _ = _passages(units, self._words)
-                passages.add(hashes, number, starts)
+            self._num_units[number] = sum(map(len, parts))
+            for units in parts:
+                for first, last in pairwise(_cuts(len(units))):
+                    piece = _Piece.of(units.hashes[first:last], number, settings.share)
+                    offsets = piece.seed_offsets()
+                    seeds.add(shingles(piece.hashes, piece.seed)[offsets], len(self._pieces), offsets)
+                    self._pieces.append(piece)
+                if self._words:
+                    hashes, starts, _ = _passages(units, self._words)
+                    passages.add(hashes, number, starts)
         self.ignored = tuple(ignored)
         """Numbers of the items that are too short to be looked for."""
         self._seed_sizes = sorted({piece.seed for piece in self._pieces})
@@ -117,7 +118,7 @@ class Contamination:
             piece = self._pieces[number]
             window = units.hashes[first:last]
             # Cheaper than the distance: are the words there at all?
-            if np.isin(piece.hashes, window).sum() < len(piece.hashes) - piece.edits:
+            if len(piece.words.intersection(window.tolist())) < len(piece.words) - piece.edits:
                 continue
             cost, begin, end = _align(piece.hashes, window)
             if cost <= piece.edits:
@@ -128,10 +129,11 @@ class Contamination:
 
     def _candidates(self, units: Units) -> Iterator[tuple[int, int, int]]:
         """Numbers of pieces with the stretch of units where enough of their seeds hit."""
-        found = [self._seeds.find(shingles(units.hashes, size)) for size in self._seed_sizes]
-        if not found:
+        grams = [shingles(units.hashes, size) for size in self._seed_sizes]
+        if not grams:
             return
-        places, entries = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        places, entries = self._seeds.find(np.concatenate(grams))
+        places = np.concatenate([np.arange(len(some)) for some in grams])[places]
         owners = self._seeds.owners[entries]
         shifts = places - self._seeds.offsets[entries]
         order = np.lexsort((shifts, owners))
@@ -174,6 +176,7 @@ class _Piece:
     """What is looked for at once: an item, or a part of a long one."""
 
     hashes: Hashes
+    words: frozenset[int]
     item: int
     edits: int
     seed: int
@@ -188,7 +191,16 @@ class _Piece:
         edits = max(0, min(edits, len(hashes) // _SHORTEST_SEED - 1 - more))
         num_seeds = edits + 1 + more
         size = min(len(hashes) // num_seeds, _LONGEST_SEED)
-        return cls(hashes=hashes, item=item, edits=edits, seed=size, num_seeds=num_seeds, need=more + 1)
+        words = frozenset(hashes.tolist())
+        return cls(
+            hashes=hashes,
+            words=words,
+            item=item,
+            edits=edits,
+            seed=size,
+            num_seeds=num_seeds,
+            need=more + 1,
+        )
 
     def seed_offsets(self) -> Places:
         """Where its seeds begin."""
@@ -240,16 +252,11 @@ class _Lookup:
 
 def _windows(shifts: Places, reach: int, need: int) -> Iterator[tuple[int, int]]:
     """First and last of the sorted numbers that stand together, at most ``reach`` apart, where enough do."""
-    ends = np.searchsorted(shifts, shifts + reach, "right")
-    enough = np.flatnonzero(ends - np.arange(len(shifts)) >= need)
-    done = 0
-    for _ in range(_MOST_WINDOWS):
-        at = int(np.searchsorted(enough, done))
-        if at == len(enough):
-            return
-        start = int(enough[at])
-        done = int(ends[start])
-        yield int(shifts[start]), int(shifts[done - 1])
+    counts = np.searchsorted(shifts, shifts + reach, "right") - np.arange(len(shifts))
+    # What is wholly in the window before it is not looked at again.
+    begins = np.flatnonzero((counts >= need) & (np.diff(counts, prepend=0) >= 0))
+    for start in begins[np.argsort(-counts[begins], kind="stable")][:_MOST_WINDOWS].tolist():
+        yield int(shifts[start]), int(shifts[start + counts[start] - 1])
 
 
 def _cuts(num_units: int) -> list[int]:

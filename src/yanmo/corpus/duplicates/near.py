@@ -42,9 +42,9 @@ _LEAST_CHANCE = 0.8
 _MOST_ROWS = 8
 _WINDOW = 8
 _ERRORS = 3
-_PAIRS_AT_ONCE, _TEXTS_AT_ONCE, _ROWS_AT_ONCE = 1 << 14, 1 << 12, 1 << 13
+_PAIRS_AT_ONCE, _TEXTS_AT_ONCE, _ROWS_AT_ONCE = 1 << 14, 1 << 11, 1 << 13
 _SAMPLE = 1 << 12
-_MOST_REMEMBERED = 1 << 20
+_MOST_REMEMBERED = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def find_near(
 
     Args:
         connection: the database.
-        texts: gives the texts to verify; asked for at most 4,096 at a time.
+        texts: gives the texts to verify; asked for at most 2,048 at a time.
         settings: those that made the signatures (``similarity`` may differ).
         signatures: table or view of ``seq`` BIGINT, ``signature`` BLOB (empty or null where the text is too
             short) and ``strictness`` INTEGER: of a cluster the strictest is kept, of these the one with the
@@ -117,51 +117,57 @@ def find_near(
 
 
 class _Index:
-    """Signatures in the order of preference, and their band keys, in mapped files."""
+    """Signatures in the order of preference, and their band keys, in files."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, table: str, folder: Path, settings: NearSettings
     ) -> None:
-        self.num_bands, self.rows = bands_for(settings.jaccard)
+        self._num_bands, self._rows = bands_for(settings.jaccard)
+        self._signatures, self._keys = folder / "signatures", folder / "keys"
         has_one = f"FROM {table} WHERE octet_length(signature) > 0"
         found = connection.execute(f"SELECT count(*) {has_one}").fetchone()
-        count = int(found[0]) if found else 0
-        self.seqs: Indices = np.zeros(count, np.int64)
-        # A mapped file cannot be empty.
-        self.signatures: Signatures = np.memmap(
-            folder / "signatures", np.uint16, mode="w+", shape=(max(count, 1), PLACES)
-        )
-        self._keys = np.memmap(folder / "keys", np.uint32, mode="w+", shape=(self.num_bands, max(count, 1)))
+        self.seqs: Indices = np.zeros(int(found[0]) if found else 0, np.int64)
         cursor = connection.execute(f"SELECT seq, signature {has_one} ORDER BY strictness DESC, seq")
         start = 0
-        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            end = start + len(rows)
-            self.seqs[start:end] = [seq for seq, _ in rows]
-            joined = np.frombuffer(b"".join(signature for _, signature in rows), "<u2")
-            self.signatures[start:end] = joined.reshape(-1, PLACES)
-            self._keys[:, start:end] = self._band_keys(self.signatures[start:end])
-            start = end
+        with self._signatures.open("wb") as signatures, self._keys.open("wb") as keys:
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                joined = b"".join(signature for _, signature in rows)
+                signatures.write(joined)
+                # The file of keys has all of the first band, then all of the second: each is read at once.
+                for band, some in enumerate(
+                    self._band_keys(np.frombuffer(joined, "<u2").reshape(-1, PLACES))
+                ):
+                    keys.seek((band * len(self.seqs) + start) * some.itemsize)
+                    keys.write(some.tobytes())
+                self.seqs[start : start + len(rows)] = [seq for seq, _ in rows]
+                start += len(rows)
 
     def _band_keys(self, signatures: Signatures) -> npt.NDArray[np.uint32]:
-        used = signatures[:, : self.num_bands * self.rows].astype(np.uint64)
-        places = used.reshape(-1, self.num_bands, self.rows)
+        used = signatures[:, : self._num_bands * self._rows].astype(np.uint64)
+        places = used.reshape(-1, self._num_bands, self._rows)
         keys: Hashes = places[:, :, 0].copy()
-        for row in range(1, self.rows):
+        for row in range(1, self._rows):
             keys = mix(keys) + places[:, :, row]
         return (mix(keys) >> np.uint64(32)).astype(np.uint32).T
 
+    def signatures(self) -> Signatures:
+        """All signatures, mapped anew: pages that were read for the last pairs do not stay in memory."""
+        return np.memmap(self._signatures, "<u2", mode="r", shape=(len(self.seqs), PLACES))
+
     def candidates(self, clusters: Clusters) -> Iterator[tuple[Indices, Indices]]:
         """Pairs that agree in a band and are not in a cluster yet, the lower index first, some at a time."""
-        if len(self.seqs) < 2:
+        count = len(self.seqs)
+        if count < 2:
             return
-        for band in range(self.num_bands):
-            order = np.argsort(self._keys[band], kind="stable")
-            keys = self._keys[band][order]
+        for band in range(self._num_bands):
+            keys = np.fromfile(self._keys, np.uint32, count, offset=4 * band * count)
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
             begins = np.concatenate([[True], keys[1:] != keys[:-1]])
-            heads = np.maximum.accumulate(np.where(begins, np.arange(len(keys)), 0))
-            far = np.flatnonzero(np.arange(len(keys)) - heads > _WINDOW)
+            heads = np.maximum.accumulate(np.where(begins, np.arange(count), 0))
+            far = np.flatnonzero(np.arange(count) - heads > _WINDOW)
             yield from _apart(clusters, order[heads[far]], order[far])
-            for lag in range(1, min(_WINDOW, len(keys) - 1) + 1):
+            for lag in range(1, min(_WINDOW, count - 1) + 1):
                 same = np.flatnonzero(keys[lag:] == keys[:-lag])
                 yield from _apart(clusters, order[same], order[same + lag])
 
@@ -187,7 +193,9 @@ class _Judge:
     def similarity(self, first: Indices, second: Indices) -> npt.NDArray[np.float64]:
         """Of the two of each pair; NaN where they are not near."""
         jaccard = np.empty(len(first))
-        signatures = self._index.signatures
+        if not len(first):
+            return jaccard
+        signatures = self._index.signatures()
         for start in range(0, len(first), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             jaccard[part] = (signatures[first[part]] == signatures[second[part]]).mean(axis=1)
@@ -209,6 +217,7 @@ class _Judge:
         by_seq = {int(self._index.seqs[number]): number for number in numbers}
         for seq, text in self._texts(list(by_seq)) if by_seq else ():
             samples[by_seq[seq]] = shingle_set(text, self._settings.shingle)[:_SAMPLE]
+        assert len(samples) == len(numbers), "a text to verify was not given"
         found = {pair: _jaccard(samples[pair[0]], samples[pair[1]]) for pair in new}
         known = [found[pair] if pair in found else self._read[pair] for pair in pairs]
         if len(self._read) < _MOST_REMEMBERED:

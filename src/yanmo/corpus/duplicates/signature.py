@@ -33,6 +33,7 @@ SIGNATURE_BYTES = 2 * PLACES
 Signatures = npt.NDArray[np.uint16]
 
 _BATCH_CHARS = 1 << 15
+_THROWS = 6 * PLACES
 _GOLDEN = 0x9E3779B97F4A7C15
 _EMPTY = np.uint64((1 << 64) - 1)
 _ROUND_BITS, _VALUE_BITS = np.uint64(48), np.uint64((1 << 48) - 1)
@@ -165,10 +166,11 @@ def sketch(values: Hashes, counts: Places) -> Hashes:
         no member.
     """
     table = np.full(len(counts) * PLACES, _EMPTY)
+    rows = table.reshape(-1, PLACES)
     firsts = np.cumsum(counts) - counts
     rounds = np.zeros(len(counts), np.int64)
     # So many rounds leave a place empty in about half of the sets: then the next ones are few.
-    step = np.ceil(PLACES * 6 / np.maximum(counts, 1)).astype(np.int64)
+    step = np.ceil(_THROWS / np.maximum(counts, 1)).astype(np.int64)
     todo = np.flatnonzero(counts)
     while len(todo):
         until = np.minimum(rounds[todo] + step[todo], np.where(rounds[todo] < PLACES, PLACES, 2 * PLACES))
@@ -178,8 +180,14 @@ def sketch(values: Hashes, counts: Places) -> Hashes:
         turns = np.arange(len(owners)) - np.repeat(np.cumsum(times) - times - rounds[todo], times)
         _throw(table, values, owners, turns, firsts[owners], counts[owners])
         rounds[todo] = until
-        todo = todo[(table.reshape(-1, PLACES)[todo] == _EMPTY).any(axis=1)]
-    return table.reshape(-1, PLACES)
+        todo = todo[(rows[todo] == _EMPTY).any(axis=1)]
+        # A large set that leaves a place empty has few different members ("no no no no").
+        for owner in todo[(counts[todo] > _THROWS) & (rounds[todo] == 1)]:
+            members = np.unique(values[firsts[owner] : firsts[owner] + counts[owner]])
+            if len(members) < counts[owner]:
+                rows[owner] = sketch(members, np.array([len(members)]))[0]
+                todo = todo[todo != owner]
+    return rows
 
 
 def _throw(
