@@ -14,7 +14,16 @@ NAMES = (
     "llama_cpp",
     "sentence_embeddings",
 )
-ONLY_BY_NAME = ("scaling", "road", "held_out", "planner", "masked", "duplicates", "decontamination")
+ONLY_BY_NAME = (
+    "scaling",
+    "road",
+    "held_out",
+    "planner",
+    "masked",
+    "duplicates",
+    "decontamination",
+    "hostile_files",
+)
 
 
 def main() -> None:

@@ -201,7 +201,8 @@ def pdf(pages: Sequence[str], *, title: str = "A title") -> bytes:
     table = "".join(f"{place:010d} 00000 n \n" for place in places)
     data_end = (
         f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-        f"trailer\n<</Size {len(objects) + 1}/Root 1 0 R/Info {len(objects)} 0 R>>\nstartxref\n{len(data)}\n%%EOF\n"
+        f"trailer\n<</Size {len(objects) + 1}/Root 1 0 R/Info {len(objects)} 0 R>>\n"
+        f"startxref\n{len(data)}\n%%EOF\n"
     )
     return data + data_end.encode("latin-1")
 

@@ -42,8 +42,8 @@ _LARGER = {
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\b\x1b")) + b"\x7f"
 # A text in a wrong encoding scores below this (scripts.likeness), one in the right one above.
 _LEAST_LIKENESS = 0.15
-# Two candidates this near to each other cannot be told apart.
-_UNCERTAIN = 0.12
+# Two candidates this near to each other cannot be told apart; of a few characters the score says little.
+_UNCERTAIN, _UNCERTAIN_CHARS = 0.1, 1.0
 
 
 __all__ = ["REPAIRED", "UTF_8", "Encoding", "announce", "decode", "detect"]
@@ -148,8 +148,10 @@ def _likeliest(blob: Blob, sample: bytes) -> Encoding | None:
         num_bad = 0 if _strict(blob, best) else _count_bad(blob, best)
         if num_bad > len(sample) // 200:
             continue
-        rival = ranked[0] if ranked and scores[ranked[0]] > scores[best] - _UNCERTAIN else ""
-        same = rival and sample.decode(best, "replace") == sample.decode(rival, "replace")
+        text = sample.decode(best, "replace")
+        margin = _UNCERTAIN + _UNCERTAIN_CHARS / max(1, sum(not char.isascii() for char in text))
+        rival = ranked[0] if ranked and scores[ranked[0]] > scores[best] - margin else ""
+        same = rival and text == sample.decode(rival, "replace")
         return Encoding(name=best, num_bad=num_bad, rival="" if same else rival)
     return None
 

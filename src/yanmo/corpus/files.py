@@ -212,7 +212,9 @@ def find_files(sources: Sequence[Path], *, exclude: Path | None = None) -> list[
     for source in sources:
         if not os.path.lexists(source):
             raise InputError("no such file or folder", where=source)
-        prefix = printable(source.resolve().name) if len(sources) > 1 or not source.is_dir() else ""
+        # Links may lead round in circles, which Path.resolve would not survive.
+        name = printable(Path(os.path.realpath(source)).name)
+        prefix = name if len(sources) > 1 or not source.is_dir() else ""
         if source.is_dir():
             found.extend(_walk(source, prefix, _own_files(source), excluded, frozenset()))
         else:

@@ -72,8 +72,9 @@ class JsonStream:
             try:
                 _refuse_many(self._buffer, self._at)
                 value, end = _DECODER.raw_decode(self._buffer, self._at)
-                # A number may go on beyond the buffer.
-                if end < len(self._buffer) or self._ended:
+                # A number may go on beyond the buffer, even where it could end: "-1." is held.
+                is_number = isinstance(value, int | float)
+                if self._ended or not is_number or self._buffer[end : end + 3].strip(".eE+-"):
                     self._at = end
                     return value
                 error = ValueError("ends in the middle of a value")

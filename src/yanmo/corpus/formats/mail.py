@@ -19,7 +19,7 @@ from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
 from yanmo.corpus.markup import html_text
 
-_MAX_MESSAGE_BYTES = 64 << 20
+_MAX_MESSAGE_BYTES, _MAX_LINE_BYTES = 48 << 20, 4 << 20
 _MAX_PARTS, _MAX_HEADER_CHARS = 1000, 1000
 _META = {"title": "Subject", "author": "From", "to": "To"}
 _BEGIN = re.compile(rb"From \S.* \d{4}\s*$|From .*\d\d:\d\d")
@@ -34,13 +34,13 @@ _LARGER = {
 
 def read_eml(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read one message."""
-    data = b""
-    for block in blob.blocks():
-        blob.spend(len(block))
-        data += block
-        if len(data) > _MAX_MESSAGE_BYTES:
+    lines, size = [], 0
+    for line in _lines(blob):
+        lines.append(line)
+        size += len(line)
+        if size > _MAX_MESSAGE_BYTES:
             raise RefusedError(Reason.TOO_LARGE, f"a message of more than {_MAX_MESSAGE_BYTES >> 20} MB")
-    yield from _message_documents(data, blob.label, note)
+    yield from _message_documents(b"".join(lines), blob.label, note)
 
 
 def read_mbox(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
@@ -60,22 +60,30 @@ def _messages(blob: Blob) -> Iterator[bytes | None]:
     """The messages one after another; None for one that is too large."""
     lines: list[bytes] = []
     size, begun, after_blank = 0, False, True
-    with blob.open() as stream:
-        while line := stream.readline(1 << 20):
-            blob.spend(len(line))
-            if after_blank and line.startswith(b"From ") and _BEGIN.match(line[:1000]):
-                if begun:
-                    yield b"".join(lines) if size <= _MAX_MESSAGE_BYTES else None
-                lines, size, begun = [], 0, True
-            else:
-                begun = True
-                size += len(line)
-                if size <= _MAX_MESSAGE_BYTES:
-                    # A line that begins with the mark of a message was quoted.
-                    lines.append(line[1:] if line.startswith(b">From ") else line)
-            after_blank = line in (b"\n", b"\r\n")
+    for line in _lines(blob):
+        if after_blank and line.startswith(b"From ") and _BEGIN.match(line[:1000]):
+            if begun:
+                yield b"".join(lines) if size <= _MAX_MESSAGE_BYTES else None
+            lines, size, begun = [], 0, True
+        else:
+            begun = True
+            size += len(line)
+            if size <= _MAX_MESSAGE_BYTES:
+                # A line that begins with the mark of a message was quoted.
+                lines.append(line[1:] if line.startswith(b">From ") else line)
+        after_blank = line in (b"\n", b"\r\n")
     if begun:
         yield b"".join(lines) if size <= _MAX_MESSAGE_BYTES else None
+
+
+def _lines(blob: Blob) -> Iterator[bytes]:
+    """The lines of mail, which are by rule of no more than 998 bytes."""
+    with blob.open() as stream:
+        while line := stream.readline(_MAX_LINE_BYTES):
+            blob.spend(len(line))
+            if len(line) == _MAX_LINE_BYTES:
+                raise RefusedError(Reason.TOO_LARGE, f"a line of more than {_MAX_LINE_BYTES >> 20} MB")
+            yield line
 
 
 def _message_documents(data: bytes, source: str, note: Note) -> Iterator[Document | Rejected]:

@@ -20,15 +20,18 @@ from yanmo.corpus.files import Allowance, Blob, refusing_damage
 from yanmo.corpus.formats.archives import open_zip
 
 _FEED_BYTES = 1 << 16
+# A tag of a real document takes more than half a byte in the file.
+_MIN_ALLOWED_TAGS, _MAX_TAGS_A_BYTE = 1_000_000, 2
 _MAX_META_CHARS = 500
 
 
 class Package:
     """The parts of one office document."""
 
-    def __init__(self, archive: zipfile.ZipFile, allowance: Allowance) -> None:
-        """Over an open zip file, which may give no more than its allowance."""
-        self._archive, self._allowance = archive, allowance
+    def __init__(self, archive: zipfile.ZipFile, num_bytes: int) -> None:
+        """Over an open zip file of ``num_bytes``, which holds what it may give to a ratio."""
+        self._archive, self._allowance = archive, Allowance(num_bytes)
+        self._tags = _MIN_ALLOWED_TAGS + _MAX_TAGS_A_BYTE * num_bytes
         self.names = frozenset(archive.namelist())
 
     @contextlib.contextmanager
@@ -50,6 +53,9 @@ class Package:
         with self.open(name) as stream:
             while block := stream.read(_FEED_BYTES):
                 self._allowance.spend(len(block))
+                self._tags -= block.count(b"<")
+                if self._tags < 0:
+                    raise RefusedError(Reason.BOMB, "holds far more tags than its size explains")
                 yield block
 
     def read(self, name: str, most: int) -> bytes:
@@ -97,8 +103,7 @@ class Package:
 def open_package(blob: Blob) -> Iterator[Package]:
     """Open a blob that is a zip file of parts."""
     with blob.seekable() as stream, open_zip(stream) as archive:
-        size = stream.seek(0, 2)
-        yield Package(archive, Allowance(size))
+        yield Package(archive, stream.seek(0, 2))
 
 
 def resolve(folder: str, target: str) -> str:

@@ -55,7 +55,9 @@ def cut(
         begin: sections from the first line that begins here or later.
         end: sections up to the first line that begins here or later.
     """
-    newline = "\n".encode(encoding.name)
+    # The codec that takes a mark away would give one to every line feed.
+    name = "utf-8" if encoding.name == "utf-8-sig" else encoding.name
+    newline = "\n".encode(name)
     place = first_line_start(stream, begin)
     data, in_line = bytearray(), False
     while end is None or place < end or in_line:
@@ -63,7 +65,7 @@ def cut(
         length, whole = _fill(stream, data, max(0, target - len(newline)), newline)
         if not data:
             return
-        decoder = codecs.getincrementaldecoder(encoding.name)(encoding.errors)
+        decoder = codecs.getincrementaldecoder(name)(encoding.errors)
         text = decoder.decode(bytes(data[:length]), whole)
         if not whole:
             length -= len(decoder.getstate()[0])
