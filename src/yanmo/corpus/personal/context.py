@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-_WIDE = re.compile("[０-９Ａ-Ｚａ-ｚ＠．－＿＋／：＝％＆？＃]+")
+_WIDE = re.compile("[０-９Ａ-Ｚａ-ｚ＠．－＿＋／＝％＆？＃]+")
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _WINDOW_CHARS = 40
 # As masks and tags are written, or the end of one that the window cuts.
 _MASK = re.compile(r"[\[〔](?:[^\W\d]|[ -]){1,32}(?:-[0-9a-f]{8})?[\]〕]|\A[^\s\[〔]{0,16}[\]〕]")
 
+_BREAK = re.compile("[\0。！？]|[0-9][0-9 ()./-]{4,}")
 _PHONE = re.compile(
-    r"\b(?:tele?phones?|tel|phones?|mobiles?|cell(?:phone)?|calls?|called|dial|fax|whatsapp|sms|hotline|telegram)\b"
+    r"\b(?:tele?phones?|tel|phones?|mobiles?|cell(?:phone|(?=[ :]))|calls?|called|dial|fax|whatsapp|sms|hotline|telegram)\b"
     r"|tel(?:efono|éfono|efon)?[:.]|手机|电话|联系方式|热线|传真|致电|拨打|座机|短信|電話|手機|聯絡|联系人?[:：]|phone|mobile",
     re.ASCII,
 )
@@ -19,7 +20,7 @@ _ORDER = re.compile(
     r"(?:isbn|issn|doi|arxiv|\border|invoice|serial|tracking|ticket|\bref|reference|\bitem|\bpart|\bsku\b|model|build"
     r"|commit|revision|\bno\b|\bid\b|barcode|\bean\b|\bupc\b|\blot\b|batch|case|docket|patent|version"
     r"|订单|单号|编号|序号|流水|批次|批号|型号|货号|运单|快递|发票|合同|案号|学号|工号|票号|条码|条形码|商品|专利"
-    r"|訂單|編號|單號|序號|備案|备案|期刊|书号|刊号|版本|qq)[^0-9\n]{0,12}$",
+    r"|訂單|編號|單號|序號|備案|备案|期刊|书号|刊号|版本|\bqq(?!\.))[^0-9\n]{0,12}$",
     re.ASCII,
 )
 _UNIT = re.compile(
@@ -40,8 +41,8 @@ def words_before(text: str, start: int, chars: int = _WINDOW_CHARS) -> str:
 
 
 def since_mask(before: str) -> str:
-    """The part of ``words_before`` that can announce a value: what stood before a mask announced that one."""
-    return before.rpartition("\0")[2]
+    """The part of ``words_before`` that can announce a value: not before another sentence, number or mask."""
+    return _BREAK.split(before)[-1]
 
 
 def speaks_of_phones(before: str) -> bool:

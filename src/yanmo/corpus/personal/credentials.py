@@ -12,89 +12,58 @@ from collections.abc import Iterator
 
 from yanmo.corpus.personal.context import is_word
 from yanmo.corpus.personal.network import is_placeholder
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
 _MAX_PEM_CHARS = 20_000
 _MIN_ENTROPY_BITS = 3.0
 _MIN_TOKEN_CHARS = 16
 
-_ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (literal, re.compile(re.escape(literal) + rest))
-    for literal, rest in (
-        ("AKIA", "[A-Z0-9]{16}"),
-        ("ASIA", "[A-Z0-9]{16}"),
-        ("LTAI", "[A-Za-z0-9]{12,30}+"),
-        ("AKID", "[A-Za-z0-9]{13,40}+"),
-        ("ghp_", "[A-Za-z0-9]{30,255}+"),
-        ("gho_", "[A-Za-z0-9]{30,255}+"),
-        ("ghs_", "[A-Za-z0-9]{30,255}+"),
-        ("ghu_", "[A-Za-z0-9]{30,255}+"),
-        ("ghr_", "[A-Za-z0-9]{30,255}+"),
-        ("github_pat_", "[A-Za-z0-9_]{22,255}+"),
-        ("glpat-", "[A-Za-z0-9_-]{20,64}+"),
-        ("xox", "[abeoprs]-[A-Za-z0-9-]{10,250}+"),
-        ("hooks.slack.com/services/", "[A-Za-z0-9_/]{20,100}+"),
-        ("_live_", "[A-Za-z0-9]{16,128}+"),
-        ("AIza", "[0-9A-Za-z_-]{35}"),
-        ("ya29.", "[0-9A-Za-z_-]{20,500}+"),
-        ("sk-", "(?:[a-z0-9]{2,10}-){0,2}+[A-Za-z0-9_-]{20,200}+"),
-        ("hf_", "[A-Za-z0-9]{30,64}+"),
-        ("npm_", "[A-Za-z0-9]{36}"),
-        ("pypi-", "[A-Za-z0-9_-]{50,300}+"),
-        ("SG.", r"[\w-]{20,24}\.[\w-]{39,50}"),
-        ("eyJ", r"(?<![A-Za-z0-9_-]eyJ)[\w-]{8,4000}+\.eyJ[\w-]{8,8000}+(?:\.[\w-]{0,2000}+)?"),
+_ISSUED = re.compile(
+    "(?<![A-Za-z0-9_])(?:"
+    + "|".join(
+        (
+            "(?:AKIA|ASIA)[A-Z0-9]{16}",
+            "LTAI[A-Za-z0-9]{12,30}+",
+            "AKID[A-Za-z0-9]{13,40}+",
+            "gh[opsur]_[A-Za-z0-9]{30,255}+",
+            "github_pat_[A-Za-z0-9_]{22,255}+",
+            "glpat-[A-Za-z0-9_-]{20,64}+",
+            "xox[abeoprs]-[A-Za-z0-9-]{10,250}+",
+            "hooks[.]slack[.]com/services/[A-Za-z0-9_/]{20,100}+",
+            "[prs]k_(?:live|test)_[A-Za-z0-9]{16,128}+",
+            "AIza[0-9A-Za-z_-]{35}",
+            "ya29[.][0-9A-Za-z_-]{20,500}+",
+            "sk-(?:[a-z0-9]{2,10}-){0,2}+[A-Za-z0-9_-]{20,200}+",
+            "hf_[A-Za-z0-9]{30,64}+",
+            "npm_[A-Za-z0-9]{36}",
+            "pypi-[A-Za-z0-9_-]{50,300}+",
+            "SG[.][A-Za-z0-9_-]{20,24}[.][A-Za-z0-9_-]{39,50}",
+            "eyJ[A-Za-z0-9_-]{8,4000}+[.]eyJ[A-Za-z0-9_-]{8,8000}+(?:[.][A-Za-z0-9_-]{0,2000}+)?",
+        )
     )
+    + ")"
 )
 _BEARER = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/-]{20,4000}+=?=?)")
 
-_PASSWORD_STARTS = (
-    "assword",
-    "ASSWORD",
-    "asswd",
-    "ASSWD",
-    "asscode",
-    "assphrase",
-    "pwd",
-    "PWD",
-    "密码",
-    "口令",
-    "密碼",
-)
-_TOKEN_STARTS = (
-    *("ecret", "ECRET", "oken", "OKEN", "pi_key", "pi-key", "piKey", "PI_KEY", "pikey", "pi key", "PI key"),
-    *(
-        "cess_key",
-        "cessKey",
-        "CESS_KEY",
-        "cess key",
-        "ivate_key",
-        "redential",
-        "密钥",
-        "秘钥",
-        "令牌",
-        "密鑰",
-    ),
-)
-_SIGN = r"""["'”’]?[ \t]{0,8}+(?:(?:=>|:=|[:=：＝]|是|为|為| is )[ \t]{0,8}+)+["'“‘「]?"""
-_PASSWORD_VALUE = re.compile(
-    rf"""[A-Za-z0-9_]{{0,12}}+{_SIGN}([^\s"'“”‘’「」,;，；。、<>(){{}}\[\]（）]{{4,128}}+)"""
-)
+_PASSWORD_STARTS = ("assw", "ASSW", "pwd", "PWD", "asscode", "assphrase")
+_TOKEN_STARTS = ("ecret", "ECRET", "oken", "OKEN", "redential", "key", "Key", "KEY")
+_KEYS = frozenset({"key", "Key", "KEY"})
+_BEFORE_KEY = re.compile(r"(?:api|access|private|secret|auth|app|master|encryption)[ _-]?\Z", re.IGNORECASE)
+_CHINESE_PASSWORD_STARTS = ("密码", "口令", "密碼")
+_CHINESE_TOKEN_STARTS = ("密钥", "秘钥", "令牌", "密鑰")
+_SIGN = r"""["'”’]?[ \t]{0,8}+(?:(?:=>|:=|[:=：＝]|是|为|為|is(?=[ \t]))[ \t]{0,8}+)+["'“‘「]?"""
+_PASSWORD_VALUE = re.compile(rf"[A-Za-z0-9_]{{0,12}}+{_SIGN}([!#-&*+./0-9:=?@A-Z\\^_`a-z|~-]{{4,128}}+)")
 _TOKEN_VALUE = re.compile(rf"""[A-Za-z0-9_]{{0,16}}+{_SIGN}([A-Za-z0-9_+/=.~-]{{{_MIN_TOKEN_CHARS},512}}+)""")
 
 
-def find_issued_keys(text: str) -> Iterator[Found]:
+def find_issued_keys(marks: Landmarks) -> Iterator[Found]:
     """Tokens that tell by their beginning who issued them, bearer tokens, and private keys."""
-    for literal, form in _ISSUED:
-        if literal not in text:
-            continue
-        for match in form.finditer(text):
-            start = match.start()
-            if literal == "_live_":
-                start -= 2
-                if text[max(0, start) : start + 2] not in ("sk", "rk", "pk"):
-                    continue
-            if not is_word(text[start - 1 : start]) and any(c.isdigit() for c in match[0]):
-                yield Found(Kind.API_KEY, start, match.end())
+    text = marks.text
+    for start, end in marks.tokens:
+        for match in _ISSUED.finditer(text, start, end):
+            if any(c.isdigit() for c in match[0]):
+                yield Found(Kind.API_KEY, *match.span())
     if "earer " in text:
         for match in _BEARER.finditer(text):
             if _is_random(match[1]):
@@ -119,18 +88,25 @@ def _private_keys(text: str) -> Iterator[Found]:
         place = text.find("-----BEGIN ", next_place)
 
 
-def find_assigned(text: str) -> Iterator[Found]:
+def find_assigned(marks: Landmarks) -> Iterator[Found]:
     """Values after a word for a secret and a sign of assignment: ``password = ...``, ``密码：...``."""
-    for words, form, kind in (
-        (_PASSWORD_STARTS, _PASSWORD_VALUE, Kind.PASSWORD),
-        (_TOKEN_STARTS, _TOKEN_VALUE, Kind.API_KEY),
+    text = marks.text
+    if not len(marks.digits):
+        return
+    for words, chinese, form, kind in (
+        (_PASSWORD_STARTS, _CHINESE_PASSWORD_STARTS, _PASSWORD_VALUE, Kind.PASSWORD),
+        (_TOKEN_STARTS, _CHINESE_TOKEN_STARTS, _TOKEN_VALUE, Kind.API_KEY),
     ):
-        for word in words:
+        for word in (*words, *chinese) if marks.has_cjk else words:
             place = text.find(word)
             while place >= 0:
                 end = place + len(word)
                 match = form.match(text, end)
-                if match is not None and _is_secret(kind, match, text):
+                if (
+                    match is not None
+                    and _is_secret(kind, match, text)
+                    and (word not in _KEYS or _BEFORE_KEY.search(text[max(0, place - 12) : place]))
+                ):
                     value = match[1].rstrip(".")
                     yield Found(kind, match.start(1), match.start(1) + len(value))
                 place = text.find(word, end)
@@ -145,9 +121,8 @@ def _is_secret(kind: Kind, match: re.Match[str], text: str) -> bool:
     if not any(c.isdigit() for c in value) or not value.isascii():
         return False
     # A number after a longer name is a setting (password_timeout = 3600), a call or an attribute is code.
-    named = is_word(text[match.start() : match.start() + 1])
     if value.isdecimal():
-        return not named
+        return "_" not in text[match.start() : match.start(1)]
     after = text[match.end() : match.end() + 1]
     return (
         after not in ("(", "[")

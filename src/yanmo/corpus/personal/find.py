@@ -10,7 +10,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 
 from yanmo.corpus.personal import accounts, credentials, national, network, numbers, phones, places
-from yanmo.corpus.personal.context import narrow
+from yanmo.corpus.personal.landmarks import Landmarks, survey
 from yanmo.corpus.personal.reserved import is_reserved
 from yanmo.corpus.personal.settings import STRENGTH, Found, Kind, PersonalSettings
 
@@ -26,7 +26,7 @@ _NUMBERS = (
     Kind.PASSPORT,
     Kind.PHONE,
 )
-_FINDERS: tuple[tuple[frozenset[Kind], Callable[[str], Iterable[Found]]], ...] = (
+_FINDERS: tuple[tuple[frozenset[Kind], Callable[[Landmarks], Iterable[Found]]], ...] = (
     (frozenset((*_NUMBERS, Kind.BANK_ACCOUNT)), numbers.find_numbers),
     (frozenset({Kind.PHONE}), phones.find_international),
     (frozenset({Kind.NATIONAL_ID}), national.find_lettered),
@@ -52,8 +52,8 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
         settings: the kinds to look for.
         entities: a model that names what rules cannot know.
     """
-    plain, kinds = narrow(text), frozenset(settings.kinds)
-    candidates = [found for made, finder in _FINDERS if made & kinds for found in finder(plain)]
+    marks, kinds = survey(text), frozenset(settings.kinds)
+    candidates = [found for made, finder in _FINDERS if made & kinds for found in finder(marks)]
     if entities is not None:
         candidates += entities(text)
     if not candidates:
@@ -63,7 +63,7 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
         for found in strongest(candidates)
         if found.kind in kinds
         and not is_reserved(
-            found.kind, plain[found.start : found.end], local_addresses=settings.local_addresses
+            found.kind, marks.text[found.start : found.end], local_addresses=settings.local_addresses
         )
     ]
 

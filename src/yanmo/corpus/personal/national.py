@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from yanmo.corpus.personal.checks import is_date, is_luhn
 from yanmo.corpus.personal.context import is_word, since_mask, words_before
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
 _VERHOEFF_TURN = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
@@ -139,9 +140,6 @@ SHAPES: dict[tuple[int, ...], Callable[[str], bool]] = {
 _IDENTITY = re.compile(
     r"\bid\b|identity|身分|身份|证号|證號|证件|hkid|\bdni\b|\bnie\b|\bnif\b|taiwan|hong kong"
 )
-_LETTERED = re.compile(
-    r"[A-Z](?<![A-Za-z0-9_][A-Z])(?=[0-9-]|[A-Z][0-9]|[A-Z]{5}[0-9])[0-9A-Z()-]{8,16}+(?![0-9A-Za-z])"
-)
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool], bool], ...] = (
     (re.compile(r"[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]"), is_codice_fiscale, True),
     (re.compile(r"[A-Z]{1,2}[0-9]{6}\([0-9A]\)"), is_hong_kong, True),
@@ -152,16 +150,22 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool], bool], ...] = (
 """Numbers with letters in them: form, check, and whether the form alone is enough."""
 
 
-def find_lettered(text: str) -> Iterator[Found]:
-    """National numbers that begin with a letter."""
-    for match in _LETTERED.finditer(text):
-        for form, check, distinct in _FORMS:
-            fitting = form.match(text, match.start())
-            if fitting is None or is_word(text[fitting.end() : fitting.end() + 1]):
+def find_lettered(marks: Landmarks) -> Iterator[Found]:
+    """National numbers that begin with letters."""
+    text = marks.text
+    for place in marks.after_letters:
+        start = place - 1
+        while start > place - 6 and text[start - 1 : start].isascii() and text[start - 1 : start].isupper():
+            start -= 1
+        if is_word(text[start - 1 : start]):
+            continue
+        for form, check, is_distinct in _FORMS:
+            match = form.match(text, start)
+            if match is None or is_word(text[match.end() : match.end() + 1]):
                 continue
-            value = re.sub("[^0-9A-Z]", "", fitting[0])
-            if check(value) and (distinct or _IDENTITY.search(since_mask(words_before(text, match.start())))):
-                yield Found(Kind.NATIONAL_ID, *fitting.span())
+            value = re.sub("[^0-9A-Z]", "", match[0])
+            if check(value) and (is_distinct or _IDENTITY.search(since_mask(words_before(text, start)))):
+                yield Found(Kind.NATIONAL_ID, *match.span())
                 break
 
 

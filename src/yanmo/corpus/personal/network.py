@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator
 
 from yanmo.corpus.personal.context import is_word, since_mask, words_before
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
 _LATIN = "A-Za-z0-9\u00c0-\u024f"
-_AT = re.compile(r"@|[\[({<（【〔](?i: ?(?:at|a|@) ?)[\])}>）】〕]")
+_BRACKETED_AT = re.compile(r"[\[({<（【〔](?i: ?(?:at|a|@) ?)[\])}>）】〕]")
+_BRACKETED_ENDS = ("at]", "AT]", "at)", "AT)", "at}", "at>", "@]", "@)")
+_WIDE_BRACKETED_ENDS = ("at）", "at】", "@）", "@】")
+_PLAIN_AT = re.compile("@(?=[A-Za-z0-9\u00c0-\u024f])")
 _SPOKEN_AT = re.compile(r" (?:at|AT|@) (?=[A-Za-z0-9])")
-_HASH_AT = re.compile(r"#(?=[A-Za-z0-9-]{1,63}+\.(?:com|cn|net|org)(?![A-Za-z0-9]))")
+_HASH_AT = re.compile(r"#(?=(?:[A-Za-z0-9-]{1,63}+\.){1,4}(?:com|cn|net|org)(?![A-Za-z0-9]))")
 _LOCAL_REVERSED = re.compile(rf"[{_LATIN}._%+-]{{1,65}}+")
 _DOT = r"(?:\.| ?[\[({<（【〔] ?(?:dot|DOT|Dot|\.|点) ?[\])}>）】〕] ?| (?:dot|DOT) )"
 _LABEL = rf"[{_LATIN}-]{{1,63}}+"
@@ -38,9 +42,9 @@ _NOT_PERSONS = frozenset({"git", "hg", "svn"})
 
 _FOUR = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9]|-[A-Za-z])")
 _VERSION = re.compile(
-    r"(?:version|\bver|\bv|release|\brev|build|section|\bsect?|chapter|§|clause|article|appendix|fig(?:ure)?|table|\boid"
-    r"|firmware|update|patch|step|item|版本|版|第|章|节|條|条|图|圖|表|附录|固件|补丁|编号|升级|步骤)[^0-9\n]{0,8}$"
-    r"|[a-z]/$|[a-z]-$"
+    r"(?:(?:\bver|\bv|\brev|version|release|build|section|\bsect?|chapter|§|clause|article|appendix|\bfig|figure|table"
+    r"|\boid|firmware|update|patch|\bstep|\bitem)s?[^0-9a-z\n]{0,4}(?:number|no|is|to|of)?[^0-9a-z\n]{0,3}"
+    r"|(?:版本|版|第|章|节|節|条|條|图|圖|表|附录|固件|补丁|编号|升级|步骤)[^0-9\n]{0,8}|[a-z][/-])$"
 )
 _HOST = re.compile(
     r"\bips?\b|ipv4|address|\baddr|host|server|from|client|ping|\bdns|gateway|login|proxy|地址|服务器|主机|网关|登录|来自|访问|"
@@ -53,7 +57,7 @@ _HEX_REVERSED = re.compile("[0-9A-Fa-f:]{0,40}+")
 _HEX = re.compile("[0-9A-Fa-f:]{1,45}+(?:(?:\\.[0-9]{1,3}){3})?")
 _MAC = re.compile("[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 _MAC_DASHED = re.compile("-[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z_-])")
-_MAC_DOTTED = re.compile(r"\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z_.])")
+_MAC_DOTTED = re.compile(r"\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?!\.?[0-9A-Za-z_])")
 _MAC_WORDS = re.compile(r"\bmac\b|physical|hardware|ether|物理地址|硬件|网卡")
 
 _URL = re.compile(r"""://[^\s"'<>，。；、）】》]{1,2048}""")
@@ -69,8 +73,9 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def find_emails(text: str) -> Iterator[Found]:
+def find_emails(marks: Landmarks) -> Iterator[Found]:
     """Mail addresses, also with words or brackets for their signs."""
+    text = marks.text
     for mark in _marks(text):
         start, end = mark.span()
         bare = end - start == 1 and text[start] in "@#"
@@ -88,7 +93,10 @@ def find_emails(text: str) -> Iterator[Found]:
 
 
 def _marks(text: str) -> Iterator[re.Match[str]]:
-    yield from _AT.finditer(text)
+    yield from _PLAIN_AT.finditer(text)
+    ends = _BRACKETED_ENDS if text.isascii() else (*_BRACKETED_ENDS, *_WIDE_BRACKETED_ENDS)
+    if any(end in text for end in ends):
+        yield from _BRACKETED_AT.finditer(text)
     if " @ " in text or " dot " in text or " DOT " in text:
         yield from (mark for mark in _SPOKEN_AT.finditer(text) if _is_spoken(text, mark))
     yield from _HASH_AT.finditer(text)
@@ -117,8 +125,9 @@ def _end_of_domain(text: str, domain: re.Match[str]) -> int:
     return 0
 
 
-def find_addresses(text: str) -> Iterator[Found]:
+def find_addresses(marks: Landmarks) -> Iterator[Found]:
     """IPv4, IPv6 and MAC addresses."""
+    text = marks.text
     for match in _FOUR.finditer(text):
         start = match.start()
         while start > match.start() - 3 and text[start - 1 : start].isdecimal() and text[start - 1].isascii():
@@ -193,8 +202,9 @@ def _is_ipv6(value: str) -> bool:
     return True
 
 
-def find_url_secrets(text: str) -> Iterator[Found]:
+def find_url_secrets(marks: Landmarks) -> Iterator[Found]:
     """Names with passwords before a host, and secrets among the parameters of a URL."""
+    text = marks.text
     for match in _URL.finditer(text):
         start, end = match.start() + 3, match.end()
         user = _USER.match(text, start, end)

@@ -21,9 +21,10 @@ from yanmo.corpus.personal.context import (
     stands_alone,
     words_before,
 )
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
-_CLUSTER = re.compile(rf"[0-9](?:[{phones.JOINERS}]{{0,3}}+[0-9]){{6,199}}+")
+_CLUSTER = re.compile(rf"[0-9](?:{phones.JOINER}[0-9]){{6,199}}+")
 _GROUP = re.compile("[0-9]+")
 _SPACED = re.compile(r"[\s\u00a0]")
 
@@ -75,10 +76,11 @@ class _Groups(NamedTuple):
     """Further groups follow or go before in the same manner, so that the shape may be chance."""
 
 
-def find_numbers(text: str) -> Iterator[Found]:
+def find_numbers(marks: Landmarks) -> Iterator[Found]:
     """Every kind of number that is told by its digits, their groups, and the words before."""
-    for cluster in _CLUSTER.finditer(text):
-        start, end = cluster.span()
+    text = marks.text
+    clusters = (c.span() for a, b in marks.clusters for c in _CLUSTER.finditer(text, a, b))
+    for start, end in clusters:
         spans = [group.span() for group in _GROUP.finditer(text, start, end)]
         named = False
         for groups in _known_shapes(text, spans):
@@ -119,8 +121,17 @@ def _groups(
     for joiner in outer:
         if _SPACED.search(joiner) is None and not (joiner == "/" and (lone or inner not in ("/", ""))):
             return None
+    if not _is_balanced(text, start, end):
+        return None
     digits = "".join(text[a:b] for a, b in spans[first : last + 1])
     return _Groups(start, end, sizes, digits, bool(inner) and inner in outer)
+
+
+def _is_balanced(text: str, start: int, end: int) -> bool:
+    """Whether each bracket has its other, the first perhaps just before: (021) 6888."""
+    written = text[start:end].replace("（", "(").replace("）", ")")
+    opened = text[start - 1 : start] in ("(", "（") and ")" in written
+    return written.count("(") + opened == written.count(")")
 
 
 def _judge(text: str, groups: _Groups) -> Found | None:
@@ -142,6 +153,8 @@ def _judge(text: str, groups: _Groups) -> Found | None:
         return Found(Kind.CARD, start, end)
     if sizes == _SSN_SHAPE and is_ssn(digits) and not is_crowded:
         return Found(Kind.SSN, start, end)
+    if _is_national(since_mask(before), digits):
+        return Found(Kind.NATIONAL_ID, start, end)
     if not is_crowded and phones.phone_by_form(sizes, digits, named=speaks_of_phones(before[-24:])):
         return _phone(text, start, end)
     return None
@@ -185,15 +198,11 @@ def _named_by_words(text: str, spans: list[tuple[int, int]]) -> Iterator[Found]:
         if match is not None and not text.startswith(RESERVED, start):
             yield Found(Kind.PASSPORT, *match.span())
             return
-    count, last = 0, -1
-    for place, (a, b) in enumerate(spans):
-        if count + b - a > _ACCOUNT_DIGITS[-1]:
-            break
-        count, last = count + b - a, place
-    if last < 0 or not stands_alone(text, start, spans[last][1]):
+    count = _one_number(text, spans)
+    if not count or not stands_alone(text, start, spans[count - 1][1]):
         return
-    end, sizes = spans[last][1], tuple(b - a for a, b in spans[: last + 1])
-    digits = "".join(text[a:b] for a, b in spans[: last + 1])
+    end, sizes = spans[count - 1][1], tuple(b - a for a, b in spans[:count])
+    digits = "".join(text[a:b] for a, b in spans[:count])
     kind = _kind_by_words(before, sizes, digits)
     if kind is Kind.PHONE:
         yield _phone(text, start, end)
@@ -201,12 +210,30 @@ def _named_by_words(text: str, spans: list[tuple[int, int]]) -> Iterator[Found]:
         yield Found(kind, start, end)
 
 
+def _one_number(text: str, spans: list[tuple[int, int]]) -> int:
+    """How many groups are one number: those with the same joiner, the first of which may close a bracket."""
+    count, size, usual = 0, 0, ""
+    for place, (start, end) in enumerate(spans):
+        size += end - start
+        joiner = text[spans[place - 1][1] : start].strip("()（） ") if place else ""
+        if size > _ACCOUNT_DIGITS[-1] or (place > 1 and joiner != usual):
+            break
+        count, usual = place + 1, joiner
+    return count
+
+
+def _is_national(before: str, digits: str) -> bool:
+    return any(
+        len(digits) == size and words.search(before) and check(digits)
+        for words, size, check in national.BY_WORD
+    )
+
+
 def _kind_by_words(before: str, sizes: tuple[int, ...], digits: str) -> Kind | None:
     if len(digits) == 9 and _SSN_WORDS.search(before) and is_ssn(digits):
         return Kind.SSN
-    for words, size, check in national.BY_WORD:
-        if len(digits) == size and words.search(before) and check(digits):
-            return Kind.NATIONAL_ID
+    if _is_national(before, digits):
+        return Kind.NATIONAL_ID
     if (
         sizes in _DATE_SHAPES
         or (sizes == (4, 4) and {digits[:2], digits[4:6]} <= {"18", "19", "20"})
@@ -215,7 +242,7 @@ def _kind_by_words(before: str, sizes: tuple[int, ...], digits: str) -> Kind | N
         return None
     if len(digits) in _PHONE_DIGITS and len(sizes) <= 5 and speaks_of_phones(before[-16:]):
         return Kind.PHONE
-    # What has the form of a card is a card by its checksum or nothing.
-    if len(digits) in _ACCOUNT_DIGITS and _ACCOUNT_WORDS.search(before[-24:]) and not has_issuer(digits):
-        return Kind.BANK_ACCOUNT
+    if len(digits) in _ACCOUNT_DIGITS and _ACCOUNT_WORDS.search(before[-24:]):
+        # What has the form of a card is a card by its checksum or nothing.
+        return None if len(digits) > 14 and has_issuer(digits) else Kind.BANK_ACCOUNT
     return None

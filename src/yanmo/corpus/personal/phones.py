@@ -9,10 +9,15 @@ import re
 from collections.abc import Iterator
 
 from yanmo.corpus.personal.context import is_word
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
-JOINERS = " .()\\-/\u00a0\u2002-\u200a\u2010-\u2015\u202f\u2212\u3000（）·"
-_PLUS = re.compile(rf"\+(?:[{JOINERS}]{{0,3}}+[0-9]){{7,30}}+")
+_SIGNS = " ()\\-/\u00a0\u2002-\u200a\u2010-\u2015\u202f\u2212\u3000（）·"
+JOINER = rf"(?:\.|[{_SIGNS}]{{1,3}}+)?+"
+"""What may stand between two digits of a number; a dot and a space end a sentence."""
+
+_PLUS = re.compile(rf"\+(?:{JOINER}[0-9]){{7,30}}+")
+_DIGITS = re.compile("[0-9]+")
 _EXTENSION = re.compile(r",? ?(?:ext\.?|x|转|轉|分机) ?[0-9]{1,5}(?![0-9])")
 _EXTENSION_AT_END = re.compile(_EXTENSION.pattern + r"\Z")
 _MOBILE = re.compile(r"1(?:3[0-9]|4[0-9]|5[0-35-9]|6[2567]|7[0-8]|8[0-9]|9[0-35-9])[0-9]{8}")
@@ -95,6 +100,25 @@ _THREE_DIGIT_BEGINNINGS = frozenset(
         "99",
     ]
 )
+_LONGEST = {
+    "7": 11,
+    "33": 11,
+    "34": 11,
+    "39": 13,
+    "44": 12,
+    "49": 14,
+    "61": 11,
+    "65": 10,
+    "81": 12,
+    "82": 12,
+} | {
+    "90": 12,
+    "91": 12,
+    "852": 11,
+    "853": 11,
+    "886": 12,
+}
+"""Digits with the code, where fewer than the 15 of E.164 are all there are."""
 
 CHINESE_SHAPES = frozenset(
     {
@@ -110,7 +134,7 @@ CHINESE_SHAPES = frozenset(
         (12,),
         (2, 3, 4, 4),
     }
-    | {(2, 11), (13,), (4, 3, 4, 4), (4, 11), (3, 7), (10,), (3, 4, 3), (3, 2, 3, 3), (5, 6), (2, 2, 4, 4)}
+    | {(2, 11), (13,), (4, 3, 4, 4), (4, 11), (3, 7), (10,), (3, 4, 3), (5, 6), (2, 2, 4, 4)}
 )
 AMERICAN_SHAPES = frozenset({(3, 3, 4), (1, 3, 3, 4)})
 BRITISH_SHAPES = frozenset({(5, 6), (5, 3, 3), (3, 4, 4), (4, 3, 4), (11,), (4, 7), (5, 5), (4, 6), (3, 8)})
@@ -129,7 +153,7 @@ def is_international(digits: str) -> bool:
     """Whether digits after a plus are a telephone number."""
     code = country_code(digits)
     national = digits[len(code) :]
-    if not code or not 6 <= len(national) <= 15 - len(code):
+    if not code or len(national) < 6 or len(digits) > _LONGEST.get(code, 15):
         return False
     if code == "1":
         return _AMERICAN.fullmatch(digits) is not None and len(digits) == 11
@@ -184,22 +208,28 @@ def phone_by_form(sizes: tuple[int, ...], digits: str, *, named: bool) -> bool:
     return named and len(sizes) == 1 and is_american(digits)
 
 
-def find_international(text: str) -> Iterator[Found]:
+def find_international(marks: Landmarks) -> Iterator[Found]:
     """Numbers with a plus."""
+    text = marks.text
     for match in _PLUS.finditer(text):
         start, end = match.span()
         before = text[start - 1] if start else " "
         if is_word(before) or is_word(text[end : end + 1]):
             continue
-        digits = "".join(filter(str.isdecimal, match[0]))
-        if len(digits) > 15:
-            continue
-        if "(0)" in match[0]:
-            # The zero of calls within the country: +49 (0)30.
-            digits = "".join(filter(str.isdecimal, match[0].replace("(0)", "", 1)))
-        if is_international(digits):
-            wrapped = before == "(" and ")" in match[0]
+        end = _end_of_international(text, start, end)
+        if end:
+            wrapped = before == "(" and ")" in text[start:end]
             yield Found(Kind.PHONE, start - wrapped, with_extension(text, end))
+
+
+def _end_of_international(text: str, start: int, end: int) -> int:
+    """Where the most groups of digits end that are a number together; 0 where none are."""
+    for group in reversed(list(_DIGITS.finditer(text, start, end))):
+        # The zero of calls within the country does not count: +49 (0)30.
+        digits = "".join(filter(str.isdecimal, text[start : group.end()].replace("(0)", "", 1)))
+        if is_international(digits):
+            return group.end()
+    return 0
 
 
 def with_extension(text: str, end: int) -> int:

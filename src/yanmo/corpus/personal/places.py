@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from yanmo.corpus.personal.context import since_mask, words_before
+from yanmo.corpus.personal.context import is_word, since_mask, words_before
+from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
 _PROVINCES = (
@@ -32,9 +33,7 @@ _ROOMS = re.compile(
     rf"(?:[{_CJK}]{{1,10}}?(?=[0-9A-Za-z一二三四五六七八九十]{{1,4}}(?:号楼|栋|幢|座|单元)))?"
     r"(?:[ ,，-]?[0-9A-Za-z一二三四五六七八九十甲乙丙丁]{1,5}(?:号楼|号院|栋|幢|座|单元|楼|层|室|房|户|号)){1,6}+"
 )
-_ADDRESS_WORDS = re.compile(
-    "地址|住址|住在|家住|寄到|送到|寄往|收货|收件|邮寄|住所|户籍|籍贯|通讯处|位于|开在"
-)
+_ADDRESS_WORDS = re.compile("地址|住址|住在|家住|寄到|送到|寄往|收货|收件|邮寄|住所|户籍|通讯处")
 
 _STREET = (
     "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Parkway|Pkwy"
@@ -43,13 +42,16 @@ _STREET = (
 _ENGLISH = re.compile(
     r"[0-9]{1,5}[A-Za-z]? (?:[NSEW]\.? |North |South |East |West )?(?:[A-Z][a-z']{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,3}?"
     rf"(?:{_STREET})(?![A-Za-z])\.?"
-    r"(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Rm|Room|#)\.? ?[A-Za-z0-9-]{1,6})?"
+    r"(,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Rm|Room|#)\.? ?[A-Za-z0-9-]{1,6})?"
     r"(?:,? [A-Z][A-Za-z.]{1,20}(?: [A-Z][a-z]{1,20}){0,2}(?=,? [A-Z]{1,2}[A-Z0-9]))?"
-    r"(?:,? (?:[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2})(?![0-9A-Za-z]))?"
+    r"(,? (?:[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2})(?![0-9A-Za-z]))?"
+)
+_HOME_WORDS = re.compile(
+    r"\baddress\b|\blives? at|\bliving at|\bresid(?:es?|ing) at|\bship(?:ped|ping)? to|\bmail(?:ed|ing)? to|\bdeliver(?:ed|y)? to|\bhome:"
 )
 _PLATE = re.compile(
     "[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]"
-    "[A-HJ-NP-Z][ ·•．.-]?(?:[DF][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[DF]|[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警])(?![0-9A-Za-z])"
+    "[A-HJ-NP-Z][ ·•．.-]?(?:[A-HJ-NP-Z0-9]{4}[挂学警]|[DF][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[DF]|[A-HJ-NP-Z0-9]{5})(?![0-9A-Za-z])"
 )
 _COORDINATES = re.compile(
     r"-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[NSns北南])?[,，; ]{1,3}-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[EWew东西])?(?![0-9.])"
@@ -70,13 +72,20 @@ _SURNAMES = (
 _ADDRESSED = re.compile(rf"[{_SURNAMES}][{_CJK}]{{0,2}}(?=先生|女士|小姐|老师|医生|教授|律师|经理|主任)")
 
 
-def find_postal(text: str) -> Iterator[Found]:
+def find_postal(marks: Landmarks) -> Iterator[Found]:
     """Postal addresses, English and Chinese."""
-    for match in _ENGLISH.finditer(text):
-        before = text[match.start() - 1 : match.start()]
-        if not before or before in " \n\t\"'(:,;|>" or not before.isascii():
-            yield Found(Kind.ADDRESS, match.start(), match.end())
-    if "号" in text:
+    text = marks.text
+    for start in marks.before_names:
+        match = _ENGLISH.match(text, start)
+        if (
+            match is None
+            or is_word(text[start - 1 : start])
+            or text[start - 1 : start] in (".", "-", "/", "$")
+        ):
+            continue
+        if match[1] or match[2] or _HOME_WORDS.search(since_mask(words_before(text, start))):
+            yield Found(Kind.ADDRESS, start, start + len(match[0].rstrip(".")))
+    if marks.has_cjk:
         yield from _chinese_addresses(text)
 
 
@@ -88,14 +97,14 @@ def _chinese_addresses(text: str) -> Iterator[Found]:
             continue
         back = _BACK.match(text[max(done, place - 60) : place][::-1])
         run = back[0][::-1] if back else ""
-        if _ROAD.search(run) is None:
+        if _ROAD.search(run[-20:]) is None:
             continue
         start = place - len(run)
         rooms = _ROOMS.match(text, match.end())
         end = rooms.end() if rooms else match.end()
         named = _ADDRESS_WORDS.search(since_mask(words_before(text, place, 60))) is not None
         largest = _PROVINCE.search(run) or _UNIT_OF_LAND.search(run)
-        if largest is None and not named and rooms is None:
+        if not named and rooms is None:
             continue
         if largest is not None:
             start += largest.start()
@@ -106,29 +115,31 @@ def _chinese_addresses(text: str) -> Iterator[Found]:
         yield Found(Kind.ADDRESS, start, end)
 
 
-def find_plates(text: str) -> Iterator[Found]:
+def find_plates(marks: Landmarks) -> Iterator[Found]:
     """Plates of vehicles in mainland China."""
-    if text.isascii():
+    if not marks.has_cjk or not len(marks.digits):
         return
-    for match in _PLATE.finditer(text):
+    for match in _PLATE.finditer(marks.text):
         if any(c.isdigit() for c in match[0]):
             yield Found(Kind.PLATE, *match.span())
 
 
-def find_coordinates(text: str) -> Iterator[Found]:
+def find_coordinates(marks: Landmarks) -> Iterator[Found]:
     """Latitude and longitude with four decimals or more."""
+    text = marks.text
     for match in _COORDINATES.finditer(text):
         first, second = (abs(float(number)) for number in re.findall(r"[0-9]+\.[0-9]+", match[0]))
         before = text[match.start() - 1 : match.start()]
-        if min(first, second) <= 90 and max(first, second) <= 180 and not before.isalnum() and before != ".":
+        if min(first, second) <= 90 and max(first, second) <= 180 and not is_word(before) and before != ".":
             yield Found(Kind.COORDINATES, *match.span())
 
 
-def find_names(text: str) -> Iterator[Found]:
+def find_names(marks: Landmarks) -> Iterator[Found]:
     """Names after or before a title, and after a label."""
+    text = marks.text
     for form in (_TITLED, _LABELLED, _CHINESE_LABELLED):
         for match in form.finditer(text):
             yield Found(Kind.NAME, *match.span(1))
-    if not text.isascii():
+    if marks.has_cjk:
         for match in _ADDRESSED.finditer(text):
             yield Found(Kind.NAME, *match.span())

@@ -112,7 +112,7 @@ def _mail(plain: str, draws: _Draws, key: bytes) -> str:
 
 
 def _written(plain: str, digits: str) -> str:
-    """New digits in the place of the old ones, in their width and with their separators; both counts agree."""
+    """New digits in the place of the old ones, with their separators; there are as many."""
     fresh = iter(digits)
     return "".join(next(fresh) if c.isdecimal() else c for c in plain)
 
@@ -140,16 +140,22 @@ def _national(code: str, national: str, draws: _Draws) -> str:
     size = len(national)
     if code in ("", "1") and size == 10 and phones.is_american(national):
         return f"{2 + draws.below(8)}{draws.below(9)}{draws.below(10)}55501{draws.digits(2)}"
-    if not code and phones.is_chinese(national) and national[0] == "0":
+    # Eleven digits from 07 are a British mobile's too.
+    if (
+        not code
+        and phones.is_chinese(national)
+        and national[0] == "0"
+        and not (size == 11 and national[1] == "7")
+    ):
         area = 3 if national[1] in "12" else 4
         return national[:area] + "0" + draws.digits(size - area - 1)
     at_home = "0" + national if code == "44" else national
-    if code in ("", "44") and phones.is_british(at_home):
+    if (code == "44" or (not code and not phones.is_chinese(national))) and phones.is_british(at_home):
         begin = {"07": DRAMA_MOBILE, "02": DRAMA_LONDON}.get(at_home[:2], DRAMA_ELSEWHERE)
         made = begin + draws.digits(len(at_home) - len(begin))
         return made[len(made) - size :]
     if phones.is_chinese_mobile(national):
-        return "12" + draws.digits(size - 2)
+        return "11" + draws.digits(size - 2)
     return (_BEFORE + draws.digits(size))[:size]
 
 
@@ -163,7 +169,9 @@ def _resident(plain: str, draws: _Draws, key: bytes) -> str:
 
 def _card(plain: str, draws: _Draws, key: bytes) -> str:
     digits = "".join(filter(str.isdecimal, plain))
-    return _written(plain, digits[0] + draws.digits(len(digits) - 1))
+    # Fourteen digits that fail Luhn may be an account's.
+    begin = digits[0] if len(digits) > 14 else _BEFORE
+    return _written(plain, begin + draws.digits(len(digits) - len(begin)))
 
 
 def _iban(plain: str, draws: _Draws, key: bytes) -> str:
