@@ -235,7 +235,7 @@ class _Planner:
         expected = LAW.predict(
             ngram=facts.ngram_bits_per_byte,
             num_parameters=in_blocks,
-            num_bytes=facts.num_train_bytes,
+            num_tokens=self._num_train_tokens,
             epochs=epochs,
         )
         expected *= context_penalty(sizes.max_seq_len * facts.bytes_per_token)

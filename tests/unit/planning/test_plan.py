@@ -240,6 +240,6 @@ def test_repeated_text_is_worth_less_and_less() -> None:
     assert effective_epochs(0.5, 6.0) == 0.5
     assert all(0 < later < earlier for earlier, later in itertools.pairwise(gains))
     once, often = (
-        LAW.predict(ngram=2.0, num_parameters=1e6, num_bytes=1e6, epochs=epochs) for epochs in (1, 4)
+        LAW.predict(ngram=2.0, num_parameters=1e6, num_tokens=4e5, epochs=epochs) for epochs in (1, 4)
     )
     assert often < once
