@@ -34,7 +34,7 @@ CLASSICAL = (
     "复行数十步，豁然开朗。土地平旷，屋舍俨然，有良田美池桑竹之属。\n"
 )
 CODE = (
-    "import math\n\n\ndef area(radius):\n    '''The area of a circle.'''\n    return math.pi * radius ** 2\n\n\n"
+    "import math\n\n\ndef area(radius):\n    '''Of a circle.'''\n    return math.pi * radius ** 2\n\n\n"
     "for number in range(10):\n    print(number, area(number))\n"
 )
 EVERYTHING = ("lenient", "gopher", "c4", "fineweb")
@@ -81,7 +81,7 @@ def _noise(kind: str) -> str:
         return "\n".join(" ".join(f"{rng.random():.4f}" for _ in range(8)) for _ in range(30))
     if kind == "minified":
         names = ["".join(rng.choices("abcdefgh", k=2)) for _ in range(400)]
-        return "".join(f"{a}=function({b}){{!{b}.{a}({b}[0])}};" for a, b in pairwise(names))
+        return "".join(f"function {a}({b}){{return {b}.{a}({b}[0])||{{}}}}" for a, b in pairwise(names))
     return {
         "line": "Click here to subscribe to our newsletter\n" * 40,
         "zh line": "版权所有，违者必究。\n" * 40,
@@ -95,7 +95,7 @@ def _noise(kind: str) -> str:
         ("base64", "lenient.unbroken"),
         ("hex", "lenient.hex"),
         ("numbers", "lenient.letters"),
-        ("minified", "lenient.unbroken"),
+        ("minified", "lenient.minified"),
         ("line", "lenient.repeated_lines"),
         ("zh line", "lenient.repeated_lines"),
         ("zh spam", "lenient.repeated_ngrams"),
@@ -137,10 +137,10 @@ def test_published_rules_refuse_by_name(text: str, language: str, name: str, rul
 
 def test_stop_words_are_asked_of_their_language_alone() -> None:
     text = (
-        "Am Morgen war der Hafen leer und nur ein paar Möwen standen auf der Mauer herum. Niemand öffnete den "
-        "Laden, bis der Junge mit seinem Schlüssel kam und die Körbe hinausstellte, einen nach dem anderen, "
-        "während draußen schon das erste Boot mit brennender Lampe einlief und die Männer lachend erzählten, "
-        "dass der Wind gedreht habe und morgen alles besser werde."
+        "Am Morgen war der Hafen leer und nur ein paar Möwen standen auf der Mauer herum. Niemand öffnete "
+        "den Laden, bis der Junge mit seinem Schlüssel kam und die Körbe hinausstellte, einen nach dem "
+        "anderen, während draußen schon das erste Boot mit brennender Lampe einlief und die Männer lachend "
+        "erzählten, dass der Wind gedreht habe und morgen alles besser werde."
     )
     assert judge(text, "de", "gopher") is None
     refusal = judge(text, "en", "gopher")

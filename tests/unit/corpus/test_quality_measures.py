@@ -134,6 +134,15 @@ def test_unbroken_and_hex() -> None:
     assert values("dead beef cafe babe face deed added faded")["hex"] == 0
 
 
+def test_minified_is_close_in_gigantic_lines() -> None:
+    row = "veryLongIdentifier(anotherOne) short "
+    assert values(row * 40)["minified"] == pytest.approx(30 / 35)
+    assert values((row + "\n") * 40)["minified"] == 0
+    assert values(ENGLISH.replace("\n", " ") * 40)["minified"] == 0
+    assert values(CHINESE.replace("\n", "") * 40)["minified"] == 0
+    assert values(row)["minified"] == 0
+
+
 def test_page_values() -> None:
     text = (
         "This is a sentence that counts. And here is one more!\nNo mark at the end of this line\nToo short.\n"
@@ -144,6 +153,8 @@ def test_page_values() -> None:
         "这是第一句话，说得很清楚。这是第二句！\n没有标点的一行\n太短。\n请先阅读我们的隐私政策再继续。\n"
     )
     assert values(chinese)["sentences"] == 2
+    assert values("这里用的是英文句点.后面还有一句话.最后一句!\n")["sentences"] == 3
+    assert values("Version 3.14 of the file a.txt is on example.com today.\n")["sentences"] == 1
     assert values("if (x) { y }")["curly_brackets"] == 1
     assert values("Lorem ipsum dolor")["lorem_ipsum"] == 1
 

@@ -183,7 +183,7 @@ def _by_script(counts: NDArray[np.int64]) -> list[Language]:
         if not all_letters:
             found.append(NOTHING)
         elif is_han:
-            found.append(_han_or_kana(*row[HAN:FIRST_SCRIPT].tolist(), part))
+            found.append(_han_or_kana(row[HAN:FIRST_SCRIPT].tolist(), part))
         else:
             found.append(_letters(SCRIPTS[script], int(row[FIRST_SCRIPT + script]), part, code))
     return found
@@ -196,11 +196,10 @@ def _letters(script: str, num_letters: int, share: float, is_code: bool) -> Lang
     return Language(_ONE_LANGUAGE.get(script, ""), round(share, 4), script)
 
 
-def _han_or_kana(
-    common: int, simplified: int, traditional: int, japanese: int, kana: int, share: float
-) -> Language:
-    """Chinese with its script, or Japanese."""
-    total = common + simplified + traditional + japanese + kana
+def _han_or_kana(counts: Sequence[int], share: float) -> Language:
+    """Chinese with its script, or Japanese; the counts are of the classes from ``HAN`` to ``KANA``."""
+    _, simplified, traditional, japanese, kana = counts
+    total = sum(counts)
     if total < _MIN_LETTERS_OTHER:
         return Language("", 0.0, "Hani")
     if (kana >= _MIN_KANA and kana >= _MIN_KANA_SHARE * total) or (

@@ -112,7 +112,8 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     begin = last = -1
     script = NO_SCRIPT
     lines = list(_lines(text, start, end))
-    kinds = main_scripts([text[a:b] for a, b in lines])
+    # Alone, a line has no other to differ from.
+    kinds = main_scripts([text[a:b] for a, b in lines]) if len(lines) > 1 else [NO_SCRIPT] * len(lines)
     for (a, b), kind in zip(lines, kinds, strict=True):
         long = b - a >= _LONG_LINE_CHARS
         changes = NO_SCRIPT not in (kind, script) and kind != script

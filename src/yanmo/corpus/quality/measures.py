@@ -32,12 +32,14 @@ _WINDOWS = 8
 BULLETS = "-*•‣⁃●○■□◆◇▪▫►▶·–—"
 TERMINAL = ".!?\"'。！？…”’」』．；"
 _ELLIPSES = ("...", "…")
-_UNBROKEN_CHARS = 60
+_NEWLINE = 10
+_UNBROKEN_CHARS, _CLOSE_CHARS, _GIGANTIC_LINE = 60, 15, 500
 # A dump of text has few letters among its digits, a table of numbers none.
 _MIN_HEX_LETTERS, _MIN_DIGITS = 0.02, 0.1
 _SHORT_LINE: Final = {"words": 30, "characters": 10}
 _SENTENCE_UNITS: Final = {"words": 5, "characters": 8}
-_SENTENCE_END = re.compile(r"[.!?]+(?=[\"'”’)\]]*(?:\s|$))|[。！？…．]+")
+# A full stop of ASCII ends a sentence before white, and after an ideograph anywhere.
+_SENTENCE_END = re.compile(r"(?<=[\u3040-\u9fff])[.!?]+|[.!?]+(?=[\"'”’)\]]*(?:\s|$))|[。！？…．]+")
 _POLICIES = (
     "terms of use",
     "privacy policy",
@@ -128,7 +130,7 @@ class Measures:
     @cached_property
     def _lines(self) -> Runs:
         units = self._units
-        line = np.cumsum(self._codes == 10)[units.start]
+        line = np.cumsum(self._codes == _NEWLINE)[units.start]
         return Runs(line, units.length, units.hashes)
 
     def _characters(self) -> dict[str, float]:
@@ -138,7 +140,18 @@ class Measures:
             "letters": float(units.letters.sum()) / visible,
             "unbroken": float(lengths[lengths >= _UNBROKEN_CHARS].sum()) / visible,
             "hex": self._hex_chars() / visible,
+            "minified": self._minified_chars() / visible,
         }
+
+    def _minified_chars(self) -> int:
+        """Characters of what stands close together in gigantic lines."""
+        units = self._units
+        close = np.flatnonzero(units.length >= _CLOSE_CHARS)
+        if units.visible < _GIGANTIC_LINE or not len(close):
+            return 0
+        line = np.cumsum(self._codes == _NEWLINE)[units.start]
+        sizes = np.bincount(line, weights=units.length)
+        return int(units.length[close][sizes[line[close]] >= _GIGANTIC_LINE].sum())
 
     def _hex_chars(self) -> int:
         units = self._units
@@ -187,9 +200,9 @@ class Measures:
         }
 
     def _repeated_parts(self) -> dict[str, float]:
-        lines = self._lines
-        if len(lines.first) < 2:
+        if "\n" not in self._text.strip():
             return dict.fromkeys(_REPEATED_PARTS, 0.0)
+        lines = self._lines
         paragraphs = Runs(
             np.cumsum(np.diff(lines.number, prepend=lines.number[:1]) > 1), lines.length, lines.hashes
         )
@@ -231,7 +244,7 @@ def _count_runs(text: str, character: str) -> int:
 
 
 _GROUPS: Final[tuple[tuple[Callable[[Measures], dict[str, float]], str], ...]] = (
-    (Measures._characters, "letters unbroken hex"),
+    (Measures._characters, "letters unbroken hex minified"),
     (Measures._unit_values, "units unit_length hash_marks ellipses lettered_units stop_words"),
     (Measures._line_values, "bullet_lines ellipsis_lines punctuated_lines short_lines"),
     (Measures._repeated_parts, " ".join(_REPEATED_PARTS)),

@@ -71,8 +71,10 @@ def ngram_shares(hashes: Hashes, lengths: NDArray[np.int64], factor: int) -> dic
     ends = np.concatenate(([0], np.cumsum(lengths)))
     places, rolling, size = np.arange(len(hashes)), hashes, 1
     for n in (*TOP_NGRAMS, *REPEATED_NGRAMS):
+        if len(hashes) <= n * factor:
+            break
         while size < n * factor:
-            rolling = mix(rolling[:-1] * _STEP + hashes[size:]) if len(rolling) > 1 else rolling[:0]
+            rolling = rolling[:-1] * _STEP + hashes[size:]
             size += 1
         places = places[places < len(rolling)]
         if len(places) < 2:

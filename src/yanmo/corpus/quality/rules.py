@@ -77,6 +77,7 @@ _LENIENT = (
     _rule("lenient.letters", "letters", "least", 0.2),
     _rule("lenient.unbroken", "unbroken", "most", 0.5),
     _rule("lenient.hex", "hex", "most", 0.4),
+    _rule("lenient.minified", "minified", "most", 0.4),
     _rule("lenient.repeated_lines", "repeated_lines_chars", "most", 0.8),
     _rule("lenient.repeated_ngrams", "repeated_10grams", "most", 0.85),
 )

@@ -1,0 +1,174 @@
+"""What the rules of quality refuse: the share of each kind of text by set of rules, and speed.
+
+    python -m benchmarks quality [DOCUMENTS]
+
+At most 300 documents of a kind if no number is given. Text to keep: encyclopedia, plays and contracts in
+English; novels, abstracts, answers and poems in Chinese; program code (Python's own library). Junk,
+planted in both languages with a fixed seed: one line repeated, menus, keywords strung together, hex
+dumps, base64, tables of numbers, minified code. Contracts' clauses, answers and poems are short: the
+published sets, made for pages of the web, refuse them for their length. In the encyclopedia's text
+punctuation stands between spaces, where Gopher counts it as words without letters.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+import re
+import sys
+import sysconfig
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.machine import data_folder, describe
+from yanmo.corpus.quality.judge import Judge, QualitySettings, measure
+from yanmo.corpus.quality.rules import RULE_SETS
+
+_PAGE_CHARS = 4_000
+_MENU = (
+    "Home About Contact Products Services Blog Login Register Cart Help Careers Press Events Gallery Store"
+)
+_MENU_ZH = "首页 关于我们 联系方式 产品中心 新闻动态 登录 注册 购物车 帮助 招聘 活动 图片 下载 论坛 返回顶部"
+_SPAM = "cheap best buy online casino loan insurance discount shoes watch replica free download crack bonus"
+_SPAM_ZH = "代开发票 贷款 办证 彩票 优惠 批发 刷单 兼职 网赚 加微信 点击 领红包 折扣 招商 加盟"
+
+Document = tuple[str, str]
+"""A text with its language."""
+
+
+def main() -> None:
+    """Print the tables."""
+    most = int(sys.argv[2]) if sys.argv[2:] else 300
+    kinds = {name: list(islice(texts, most)) for name, texts in _kinds()}
+    judges = {name: Judge(QualitySettings(sets=(name,))) for name in RULE_SETS}
+    print(f"{describe()}\n\nPercent refused, and the rule that refused most:\n")
+    print("| kind | documents | " + " | ".join(judges) + " |")
+    print("|---" * (len(judges) + 2) + "|")
+    for name, documents in kinds.items():
+        cells = [_refused(judge, documents) for judge in judges.values()]
+        print(f"| {name} | {len(documents)} | " + " | ".join(cells) + " |")
+    _print_speed(kinds, judges)
+
+
+def _refused(judge: Judge, documents: Sequence[Document]) -> str:
+    rules = Counter(
+        refusal.rule.partition(".")[2]
+        for refusal in (judge.judge(text, language) for text, language in documents)
+        if refusal is not None
+    )
+    share = 100 * rules.total() / max(1, len(documents))
+    return f"{share:.1f} ({rules.most_common(1)[0][0]})" if rules else "0"
+
+
+def _print_speed(kinds: Mapping[str, Sequence[Document]], judges: Mapping[str, Judge]) -> None:
+    print("\nSpeed, MB/s of a core (UTF-8):\n")
+    print("| text | bytes a document | " + " | ".join(judges) + " | all measures |")
+    print("|---" * (len(judges) + 3) + "|")
+    for name in ("encyclopedia (en)", "clauses (en)", "novels (zh)", "answers (zh)", "program code"):
+        documents = kinds[name]
+        num_bytes = sum(len(text.encode()) for text, _ in documents)
+        speeds = [_speed(judge.judge, documents, num_bytes) for judge in judges.values()]
+        speeds.append(_speed(measure, documents, num_bytes))
+        print(f"| {name} | {num_bytes // len(documents)} | " + " | ".join(speeds) + " |")
+
+
+def _speed(function: Callable[[str, str], object], documents: Sequence[Document], num_bytes: int) -> str:
+    start = time.process_time()
+    for text, language in documents:
+        function(text, language)
+    return f"{num_bytes / (time.process_time() - start) / 1e6:.1f}"
+
+
+def _kinds() -> Iterator[tuple[str, Iterator[Document]]]:
+    articles = re.split(r"\n (?== [^=]+ = \n)", _read("wikitext2", "test.raw.txt.gz"))
+    yield "encyclopedia (en)", _in("en", articles)
+    yield "plays (en)", _in("en", _pages(_read("tinyshakespeare", "input.txt")))
+    yield "clauses (en)", _in("en", _field("cuad_clauses", "clauses.dev.jsonl.gz", "text"))
+    yield "novels (zh)", _in("zh", _pages(_read("zh_novels", "hongloumeng.txt.gz")))
+    yield "abstracts (zh)", _in("zh", _field("csl_title", "dev.jsonl.gz", "abstract"))
+    yield "answers (zh)", _in("zh", _field("alpaca_zh", "dev.jsonl.gz", "output"))
+    yield "Tang poems (zh)", _in("zh", _field("tang_poems", "dev.jsonl.gz", "lines"))
+    library = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    yield "program code", _in("en", (path.read_text("utf-8") for path in library))
+    rng = random.Random(0)
+    yield "one line repeated (en, zh)", _many(lambda: _repeated_line(rng))
+    yield "menus (en)", _many(lambda: ("\n".join(rng.sample(_MENU.split(), 12)), "en"))
+    yield "menus (zh)", _many(lambda: ("\n".join(rng.sample(_MENU_ZH.split(), 12)), "zh"))
+    yield "keywords (en)", _many(lambda: (" ".join(rng.choices(_SPAM.split(), k=200)), "en"))
+    yield "keywords (zh)", _many(lambda: ("".join(rng.choices(_SPAM_ZH.split(), k=150)), "zh"))
+    yield "hex dumps", _many(lambda: (_hex_dump(rng), ""))
+    yield "base64", _many(lambda: (base64.encodebytes(rng.randbytes(2000)).decode(), ""))
+    yield "tables of numbers", _many(lambda: (_numbers(rng), ""))
+    yield "minified code", _many(lambda: (_minified(rng), ""))
+
+
+def _repeated_line(rng: random.Random) -> Document:
+    line, language = rng.choice(
+        [("Click here to subscribe to our newsletter", "en"), ("版权所有，违者必究。", "zh")]
+    )
+    return f"{line}\n" * rng.randint(20, 200), language
+
+
+def _hex_dump(rng: random.Random) -> str:
+    data = rng.choice([rng.randbytes(1600), (_MENU + _SPAM).encode() * 8])
+    rows = (data[place : place + 16] for place in range(0, len(data), 16))
+    return "\n".join(f"{16 * index:08x}  {row.hex(' ')}  |{_shown(row)}|" for index, row in enumerate(rows))
+
+
+def _shown(row: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+
+
+def _numbers(rng: random.Random) -> str:
+    return "\n".join(" ".join(f"{rng.gauss(0, 100):.2f}" for _ in range(8)) for _ in range(50))
+
+
+def _minified(rng: random.Random) -> str:
+    names = ["".join(rng.choices("abcdefghijk", k=2)) for _ in range(300)]
+    return "".join(
+        f"function {a}({b}){{var {b}={a}[{rng.randrange(9)}];return {b}?{a}({b}):{{{b}:{a}}}}}"
+        for a, b in zip(names[::2], names[1::2], strict=True)
+    )
+
+
+def _many(make: Callable[[], Document]) -> Iterator[Document]:
+    while True:
+        yield make()
+
+
+def _in(language: str, texts: Iterator[str] | Sequence[str]) -> Iterator[Document]:
+    return ((text, language) for text in texts if text.strip())
+
+
+def _pages(text: str) -> Iterator[str]:
+    """Whole lines of some four thousand characters together."""
+    page: list[str] = []
+    size = 0
+    for line in text.split("\n"):
+        page.append(line)
+        size += len(line)
+        if size >= _PAGE_CHARS:
+            yield "\n".join(page)
+            page, size = [], 0
+
+
+def _read(folder: str, name: str) -> str:
+    path = data_folder(folder) / name
+    with (gzip.open if name.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+        return file.read()
+
+
+def _field(folder: str, name: str, field: str) -> Iterator[str]:
+    for line in _read(folder, name).split("\n"):
+        if line:
+            value = json.loads(line)[field]
+            yield value if isinstance(value, str) else "\n".join(value)
+
+
+if __name__ == "__main__":
+    main()
