@@ -23,6 +23,7 @@ ONLY_BY_NAME = (
     "duplicates",
     "decontamination",
     "hostile_files",
+    "tokenizers",
 )
 
 

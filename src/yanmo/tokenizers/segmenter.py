@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
+from typing import Any
 
 from yanmo.errors import InputError
 
@@ -24,6 +25,19 @@ def chinese_words(run: str) -> list[str]:
     return _cut()(run)
 
 
+def tagged_words(text: str) -> list[tuple[str, str]]:
+    """The words of a Chinese text with their parts of speech; joined, the words are the text again.
+
+    Tags are those of the Peking University corpus (Yu et al. 2002): n noun, nr name of a person, ns of a
+    place, nt of an organisation, v verb, a adjective, d adverb, r pronoun, p preposition, c conjunction,
+    m number, q measure word, u particle ...; eng for Latin letters, x for everything else.
+
+    Raises:
+        InputError: the segmenter is not installed.
+    """
+    return _module().tag(text)
+
+
 def segmenter_version() -> str | None:
     """The segmenter with its version; None where there is none."""
     try:
@@ -32,14 +46,18 @@ def segmenter_version() -> str | None:
         return None
 
 
-@cache
-def _cut() -> Callable[[str], list[str]]:
+def _module() -> Any:
     try:
-        cut: Callable[[str], list[str]] = importlib.import_module(_SEGMENTER).cut
+        return importlib.import_module(_SEGMENTER)
     except ImportError:
         raise InputError(
             f"cutting Chinese into words needs the package {_SEGMENTER}",
             remedy="pip install yanmo[classical], or do without words (mask single tokens; take the "
             "analyser 'bigrams')",
         ) from None
+
+
+@cache
+def _cut() -> Callable[[str], list[str]]:
+    cut: Callable[[str], list[str]] = _module().cut
     return cut

@@ -69,6 +69,11 @@ def continues(text: str) -> NDArray[np.bool_]:
     return inside
 
 
+def chinese_characters(text: str) -> NDArray[np.bool_]:
+    """Which characters are Chinese."""
+    return _kinds()[np.frombuffer(text.encode("utf-32-le"), np.uint32)] == _CHINESE
+
+
 def word_characters(text: str) -> NDArray[np.bool_]:
     """Which characters stand in a word."""
     return _kinds()[np.frombuffer(text.encode("utf-32-le"), np.uint32)] != _OTHER

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from yanmo.errors import InputError
 from yanmo.models.features.base import FeatureConfig, not_fitted, read_features, save_features
+from yanmo.models.features.stop_words import STOP_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,18 @@ class TermConfig(FeatureConfig):
         max_ngram: also runs of neighbouring terms, up to this many.
         min_documents: texts that a term must be in.
         max_terms: only the most frequent; None is all.
+        drop_stop_words: leave out function words of English and Chinese (``stop_words``).
     """
 
     max_ngram: int = 1
     min_documents: int = 1
     max_terms: int | None = None
+    drop_stop_words: bool = False
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, in order; without stop words where these are dropped."""
+        words = self.analyser.terms(text)
+        return [word for word in words if word not in STOP_WORDS] if self.drop_stop_words else words
 
     def __post_init__(self) -> None:
         """Refuse what leaves no terms."""
@@ -105,8 +114,13 @@ class BagOfWords(_TermFeatures):
     def load(cls, folder: Path) -> Self:
         """Read a folder (``TextFeatures``)."""
         stored = read_features(folder, kind=cls.KIND, config_type=TermConfig, numbers={})
-        made = cls(stored.config)
-        made._take(stored.terms)
+        return cls.of_terms(stored.terms, stored.config)
+
+    @classmethod
+    def of_terms(cls, terms: list[str], config: TermConfig) -> Self:
+        """With terms that were chosen elsewhere."""
+        made = cls(config)
+        made._take(terms)
         return made
 
 
@@ -130,15 +144,20 @@ class TfIdf(_TermFeatures):
     def load(cls, folder: Path) -> Self:
         """Read a folder (``TextFeatures``)."""
         stored = read_features(folder, kind=cls.KIND, config_type=TfIdfConfig, numbers={"idf": 1})
-        made = cls(stored.config)
-        made._take(stored.terms)
-        made._vectoriser.idf_ = stored.numbers["idf"]
+        return cls.of_terms(stored.terms, stored.numbers["idf"], stored.config)
+
+    @classmethod
+    def of_terms(cls, terms: list[str], idf: NDArray[np.float32], config: TfIdfConfig) -> Self:
+        """With terms, and a weight for each, that were found elsewhere."""
+        made = cls(config)
+        made._take(terms)
+        made._vectoriser.idf_ = idf
         return made
 
 
 def _options(config: TermConfig) -> dict[str, object]:
     return {
-        "tokenizer": config.analyser.terms,
+        "tokenizer": config.words,
         "token_pattern": None,
         # The analyser does that.
         "lowercase": False,
