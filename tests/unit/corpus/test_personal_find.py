@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -262,7 +263,7 @@ def test_findings_are_in_order_and_apart(seed: int) -> None:
     text = "".join(draw.choice(pieces) + draw.choice(glue) for _ in range(60))
     found = find(text, ALL)
     assert len(found) > 20
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
     assert all(0 <= f.start < f.end <= len(text) for f in found)
 
 
@@ -286,11 +287,15 @@ def test_bad_settings_are_refused(field: str, value: dict[str, str]) -> None:
         PersonalSettings(**{field: value})  # type: ignore[arg-type]
 
 
+# fmt: off
 HOSTILE = (
-    "1", "1 ", "1-", "1.", "12.", "a", "@", "a@", "@a.", "a.", "a@b.", ".", ":", "a:", "::", ":1", "ab:", "-", "aa-", "+1", "+", "(1", "://", "x://a:b",
-    "://a?key=", "eyJ", "eyJa.", "sk-", "xox", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "password=", "password:a1", "token = ", "Bearer ", "key", "12号",
-    "路1号", "北京市", "1 Elm ", "Mr. A", "京A1", "1A", "A1", "GB82", "bc1", "\u0301", "😀1", "手机", "电话1", "[at]", "#a.", " dot ", " at a dot ", "1234567", "0x1a",
-)  # fmt: skip
+    "1", "1 ", "1-", "1.", "12.", "a", "@", "a@", "@a.", "a.", "a@b.", ".", ":", "a:", "::", ":1", "ab:",
+    "-", "aa-", "+1", "+", "(1", "://", "x://a:b", "://a?key=", "eyJ", "eyJa.", "sk-", "xox",
+    "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "password=", "password:a1", "token = ", "Bearer ",
+    "key", "12号", "路1号", "北京市", "1 Elm ", "Mr. A", "京A1", "1A", "A1", "GB82", "bc1", "\u0301",
+    "😀1", "手机", "电话1", "[at]", "#a.", " dot ", " at a dot ", "1234567", "0x1a",
+)
+# fmt: on
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
@@ -307,3 +312,19 @@ def test_time_is_linear_in_hostile_text(unit: str) -> None:
     second = seconds(large)
     assert second < 9 * first + 0.05
     assert second < 5
+
+
+def test_what_crosses_pieces_of_a_long_text_is_found_once() -> None:
+    piece = 1 << 20
+    text = ("研墨 and ink. " * (2 * piece // 13))[: 2 * piece]
+    for start in (piece - 6, 2 * piece - 12):
+        text = f"{text[:start]} 13812345678 {text[start:]}"
+    found = find(text, ALL)
+    assert [text[f.start : f.end] for f in found] == ["13812345678"] * 2
+
+
+@pytest.mark.parametrize("text", ["", "\0", "\ud800 13812345678 \udfff", "\0ann@acme.com\0", "﷽13812345678"])
+def test_odd_characters_move_nothing(text: str) -> None:
+    for kind, start, end in find(text, ALL):
+        assert text[start:end] == {Kind.PHONE: "13812345678", Kind.EMAIL: "ann@acme.com"}[kind]
+    assert len(find(text, ALL)) == (len(text) > 2)

@@ -203,7 +203,7 @@ def is_date(year: int, month: str, day: str) -> bool:
 
 
 def is_resident_id(value: str) -> bool:
-    """GB 11643-1999: 18 characters with region, date of birth and check character; or the 15 digits of before."""
+    """GB 11643-1999: region, date of birth, order, check character; or the 15 digits of before."""
     if value[:2] not in _PROVINCES or value[2:6] == "0000":
         return False
     if len(value) == 15:

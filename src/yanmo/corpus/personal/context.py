@@ -12,15 +12,16 @@ _MASK = re.compile(r"[\[〔](?:[^\W\d]|[ -]){1,32}(?:-[0-9a-f]{8})?[\]〕]|\A[^\
 
 _BREAK = re.compile("[\0。！？]|[0-9][0-9 ()./-]{4,}")
 _PHONE = re.compile(
-    r"\b(?:tele?phones?|tel|phones?|mobiles?|cell(?:phone|(?=[ :]))|calls?|called|dial|fax|whatsapp|sms|hotline|telegram)\b"
-    r"|tel(?:efono|éfono|efon)?[:.]|手机|电话|联系方式|热线|传真|致电|拨打|座机|短信|電話|手機|聯絡|联系人?[:：]|phone|mobile",
+    r"\b(?:tel|cell(?=:)|calls?|called|dial|fax|whatsapp|sms|hotline|telegram)\b"
+    r"|phone|mobile|tel(?:efono|éfono|efon)?[:.]"
+    r"|手机|电话|联系方式|热线|传真|致电|拨打|座机|短信|電話|手機|聯絡|联系人?[:：]",
     re.ASCII,
 )
 _ORDER = re.compile(
     r"(?:isbn|issn|doi|arxiv|\border|invoice|serial|tracking|ticket|\bref|reference|\bitem|\bpart|\bsku\b|model|build"
     r"|commit|revision|\bno\b|\bid\b|barcode|\bean\b|\bupc\b|\blot\b|batch|case|docket|patent|version"
     r"|订单|单号|编号|序号|流水|批次|批号|型号|货号|运单|快递|发票|合同|案号|学号|工号|票号|条码|条形码|商品|专利"
-    r"|訂單|編號|單號|序號|備案|备案|期刊|书号|刊号|版本|\bqq(?!\.))[^0-9\n]{0,12}$",
+    r"|訂單|編號|單號|序號|備案|备案|期刊|书号|刊号|版本|\bqq(?!\.))[^0-9\n。]{0,12}$",
     re.ASCII,
 )
 _UNIT = re.compile(
@@ -51,7 +52,7 @@ def speaks_of_phones(before: str) -> bool:
 
 
 def speaks_of_orders(before: str) -> bool:
-    """Whether the words just before a number call it an order's, a book's, a part's; a telephone's comes first."""
+    """Whether the words just before a number call it an order's, a book's, a part's, and no telephone's."""
     return _ORDER.search(before[-24:]) is not None and not speaks_of_phones(before[-14:])
 
 

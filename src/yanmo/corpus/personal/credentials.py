@@ -1,6 +1,7 @@
-"""Keys and tokens by the forms of those who issue them, private keys, and what is assigned to a word for a secret.
+"""Keys and tokens by the forms of those who issue them, private keys, and what is assigned to a name.
 
-Each form begins with a literal that ``str.find`` looks for, so that text without it costs next to nothing.
+Issued keys are long words with digits, which the survey of a text has found already; words for a secret are
+literals that ``str.find`` looks for. Text without either costs next to nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from yanmo.corpus.personal.context import is_word
-from yanmo.corpus.personal.network import is_placeholder
 from yanmo.corpus.personal.landmarks import Landmarks
+from yanmo.corpus.personal.network import is_placeholder
 from yanmo.corpus.personal.settings import Found, Kind
 
 _MAX_PEM_CHARS = 20_000

@@ -1,7 +1,8 @@
 """Where personal data stands in a text.
 
-Each finder begins at something rare (a run of digits, an ``@``, a literal) and is linear in the text. What they
-find is put in order, of what overlaps the strongest kind is kept, and what is reserved or not asked for is left out.
+Each finder begins at something rare (a run of digits, an ``@``, a literal) and is linear in the text. What
+they find is put in order; of what overlaps the strongest kind is kept; what is reserved or not asked for is
+left out.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 
 from yanmo.corpus.personal import accounts, credentials, national, network, numbers, phones, places
+from yanmo.corpus.personal.context import narrow
 from yanmo.corpus.personal.landmarks import Landmarks, survey
 from yanmo.corpus.personal.reserved import is_reserved
 from yanmo.corpus.personal.settings import STRENGTH, Found, Kind, PersonalSettings
 
 Entities = Callable[[str], list[Found]]
 """A model's view of a text, for names and addresses."""
+
+_PIECE_CHARS = 1 << 20
+# More than any finder looks back, and than the longest finding.
+_BEFORE_CHARS, _AFTER_CHARS = 256, 1 << 15
 
 _NUMBERS = (
     Kind.RESIDENT_ID,
@@ -26,7 +32,8 @@ _NUMBERS = (
     Kind.PASSPORT,
     Kind.PHONE,
 )
-_FINDERS: tuple[tuple[frozenset[Kind], Callable[[Landmarks], Iterable[Found]]], ...] = (
+Finder = Callable[[Landmarks], Iterable[Found]]
+_FINDERS: tuple[tuple[frozenset[Kind], Finder], ...] = (
     (frozenset((*_NUMBERS, Kind.BANK_ACCOUNT)), numbers.find_numbers),
     (frozenset({Kind.PHONE}), phones.find_international),
     (frozenset({Kind.NATIONAL_ID}), national.find_lettered),
@@ -52,20 +59,32 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
         settings: the kinds to look for.
         entities: a model that names what rules cannot know.
     """
-    marks, kinds = survey(text), frozenset(settings.kinds)
-    candidates = [found for made, finder in _FINDERS if made & kinds for found in finder(marks)]
+    kinds = frozenset(settings.kinds)
+    finders = [finder for made, finder in _FINDERS if made & kinds]
+    candidates = list(_candidates(text, finders))
     if entities is not None:
         candidates += entities(text)
-    if not candidates:
-        return []
     return [
         found
         for found in strongest(candidates)
-        if found.kind in kinds
-        and not is_reserved(
-            found.kind, marks.text[found.start : found.end], local_addresses=settings.local_addresses
-        )
+        if found.kind in kinds and not _is_nobodys(text, found, local_addresses=settings.local_addresses)
     ]
+
+
+def _candidates(text: str, finders: list[Finder]) -> Iterator[Found]:
+    """What the finders say, a piece of the text at a time: memory does not grow with the text."""
+    for start in range(0, len(text), _PIECE_CHARS):
+        begin, end = max(0, start - _BEFORE_CHARS), start + _PIECE_CHARS
+        marks = survey(text[begin : end + _AFTER_CHARS])
+        for finder in finders:
+            for found in finder(marks):
+                # What begins in the margins is found with the piece before or after.
+                if start <= found.start + begin < end:
+                    yield Found(found.kind, found.start + begin, found.end + begin)
+
+
+def _is_nobodys(text: str, found: Found, *, local_addresses: bool) -> bool:
+    return is_reserved(found.kind, narrow(text[found.start : found.end]), local_addresses=local_addresses)
 
 
 def strongest(candidates: list[Found]) -> list[Found]:

@@ -1,8 +1,8 @@
 """One quick look over a text for the places where something personal can begin.
 
-Nearly every kind holds digits, so that a pass of array operations over the characters' codes says where to look:
-clusters of seven digits, long words with digits in them, digits after capital letters, house numbers. Text
-that has none of them costs this pass and a few searches for literals.
+Nearly every kind holds digits, so that a few array operations on the characters' codes say where to look:
+clusters of seven digits, long words with digits in them, digits after letters, house numbers. Text that has
+none of them costs these and some searches for literals.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Landmarks:
 
     @cached_property
     def before_names(self) -> list[int]:
-        """Where numbers begin that a space and a capital letter or digit follow, as a house's: 12 Elm, 12a Elm."""
+        """Where numbers begin that a capital letter or digit follows, as a house's: 12 Elm, 12a Elm."""
         starts, last = self.runs
         one, two, three = (self.classes[last + place] for place in (2, 3, 4))
         spaced = self.spaces[last + 2] & ((two & (_UPPER | _DIGIT)) != 0)

@@ -1,7 +1,7 @@
-"""Addresses of networks: e-mail (also as people hide it from robots), IPv4, IPv6, MAC, URLs with credentials.
+"""Addresses of networks: e-mail (also as people hide it from robots), IPv4, IPv6, MAC, secrets in URLs.
 
-RFC 5322 (the common part of the local part), RFC 4291 (IPv6), RFC 3986 (userinfo and query). A mail's search begins
-at its sign, an address's at a dot or colon, so that text without them costs one scan each.
+RFC 5322 (the common part of the local part), RFC 4291 (IPv6), RFC 3986 (userinfo and query). A mail's search
+begins at its sign, an address's at a dot or colon, so that text without them costs one scan each.
 """
 
 from __future__ import annotations
@@ -26,17 +26,38 @@ _DOT = r"(?:\.| ?[\[({<（【〔] ?(?:dot|DOT|Dot|\.|点) ?[\])}>）】〕] ?| (
 _LABEL = rf"[{_LATIN}-]{{1,63}}+"
 _DOMAIN = re.compile(rf"{_LABEL}(?:{_DOT}{_LABEL}){{1,8}}+")
 _DOTS = re.compile(_DOT)
-_TOP_LEVELS = frozenset(
-    "com org net edu gov mil int info biz name pro io ai app dev xyz online site shop store tech cloud blog wiki top "
-    "club vip work live email mail group team space website digital agency global network systems solutions services "
-    "company center today news media design studio world life love fun link click asia mobi tel travel jobs museum "
-    "aero coop cat post arpa law bank finance health care clinic school academy university college art music games "
-    "community foundation international ltd gmbh inc llc berlin london paris tokyo nyc wien koeln hamburg swiss "
-    "consulting engineering science software technology computer zone chat social support example test invalid local "
-    "localhost internal corp lan home intranet onion".split()
-)
+_TOP_LEVEL_WORDS = """
+    com org net edu gov mil int info biz name pro io ai app dev xyz online site shop store tech cloud
+    blog wiki top club vip work live email mail group team space website digital agency global network
+    systems solutions services company center today news media design studio world life love fun link
+    click asia mobi tel travel jobs museum aero coop cat post arpa law bank finance health care clinic
+    school academy university college art music games community foundation international ltd gmbh inc
+    llc berlin london paris tokyo nyc wien koeln hamburg swiss consulting engineering science software
+    technology computer zone chat social support example test invalid local localhost internal corp lan
+    home intranet onion
+"""
+_TOP_LEVELS = frozenset(_TOP_LEVEL_WORDS.split())
 _NOT_TOP_LEVELS = frozenset(
-    "js py md sh rs so pl ps cc png jpg jpeg gif svg webp html htm css json txt pdf".split()
+    (
+        "js",
+        "py",
+        "md",
+        "sh",
+        "rs",
+        "so",
+        "pl",
+        "ps",
+        "cc",
+        "png",
+        "jpg",
+        "gif",
+        "svg",
+        "webp",
+        "htm",
+        "css",
+        "txt",
+        "pdf",
+    )
 )
 _NOT_PERSONS = frozenset({"git", "hg", "svn"})
 
@@ -47,8 +68,8 @@ _VERSION = re.compile(
     r"|(?:版本|版|第|章|节|節|条|條|图|圖|表|附录|固件|补丁|编号|升级|步骤)[^0-9\n]{0,8}|[a-z][/-])$"
 )
 _HOST = re.compile(
-    r"\bips?\b|ipv4|address|\baddr|host|server|from|client|ping|\bdns|gateway|login|proxy|地址|服务器|主机|网关|登录|来自|访问|"
-    r"://$|@$|代理|节点"
+    r"\bips?\b|ipv4|address|\baddr|host|server|from|client|ping|\bdns|gateway|login|proxy|://$|@$"
+    r"|地址|服务器|主机|网关|登录|来自|访问|代理|节点"
 )
 _SMALL_OCTET = 32
 
@@ -63,12 +84,13 @@ _MAC_WORDS = re.compile(r"\bmac\b|physical|hardware|ether|物理地址|硬件|�
 _URL = re.compile(r"""://[^\s"'<>，。；、）】》]{1,2048}""")
 _USER = re.compile(r"[^\s/?#@:]{0,64}:[^\s/?#@]{1,128}(?=@)")
 _QUERY = re.compile(
-    r"[?&#;](?:[a-z0-9-]{0,12}[_-])?(?:access_?token|auth_?token|token|api_?key|apikey|appkey|key|sig|sign|signature|secret|passw(?:or)?d|pwd"
-    r"|session_?id|sessionid|sid|credential|ticket|auth|jwt)=([^&#;\s]{8,})",
+    r"[?&#;](?:[a-z0-9-]{0,12}[_-])?(?:access_?token|auth_?token|token|api_?key|appkey|key|sig|sign|signature"
+    r"|secret|passw(?:or)?d|pwd|session_?id|sid|credential|ticket|auth|jwt)=([^&#;\s]{8,})",
     re.I,
 )
 _PLACEHOLDER = re.compile(
-    r"[\[<{$*%〔]|x{3,}|\.{3}|(?:your|my|some|the)?[-_]?(?:pass(?:word|wd)?|pwd|secret|token|key|user(?:name)?|example|test|changeme)$",
+    r"[\[<{$*%〔]|x{3,}|\.{3}|(?:your|my|some|the)?[-_]?"
+    r"(?:pass(?:word|wd)?|pwd|secret|token|key|user(?:name)?|example|test|changeme)$",
     re.I,
 )
 

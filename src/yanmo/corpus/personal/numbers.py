@@ -211,7 +211,7 @@ def _named_by_words(text: str, spans: list[tuple[int, int]]) -> Iterator[Found]:
 
 
 def _one_number(text: str, spans: list[tuple[int, int]]) -> int:
-    """How many groups are one number: those with the same joiner, the first of which may close a bracket."""
+    """How many groups are one number: those with the same joiner after the first."""
     count, size, usual = 0, 0, ""
     for place, (start, end) in enumerate(spans):
         size += end - start

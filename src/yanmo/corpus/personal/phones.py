@@ -1,6 +1,8 @@
-"""Telephone numbers: international with a plus, Chinese, North American, British; others after words that name them.
+"""Telephone numbers: international with a plus, Chinese, North American, British; others by the words before.
 
-ITU-T E.164 (country codes, 15 digits at most), China's and North America's numbering plans, Ofcom's for Britain.
+ITU-T E.164 (country codes, 15 digits at most), the numbering plans of China, North America and Britain. These
+few rules are in place of a library of every country's plan: they are quick, and what they let pass without a
+plus, the words before must name.
 """
 
 from __future__ import annotations

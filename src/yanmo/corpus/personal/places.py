@@ -1,8 +1,10 @@
-"""Postal addresses and vehicle plates by their parts, coordinates of places, names by the words about them.
+"""Postal addresses and vehicle plates by their parts, coordinates, names by the words about them.
 
-Chinese addresses grow from the 号 of a road backwards to the largest unit and forwards to the room; English ones go from
-the house's number to the street's kind and on to a unit, a town and a code. No list of places is used but China's
-provinces. A token-classification model knows more: its findings are handed to ``find``.
+Chinese addresses grow from the 号 of a road backwards to the largest unit and forwards to the room; English
+ones go from the house's number to the street's kind and on to a unit, a town and a code. A building that
+anyone may name is not personal: a room, a postal code or words about living, sending or addresses must say so. No
+places are listed but China's provinces; a token-classification model knows more, and its findings are handed
+to ``find``.
 """
 
 from __future__ import annotations
@@ -14,60 +16,68 @@ from yanmo.corpus.personal.context import is_word, since_mask, words_before
 from yanmo.corpus.personal.landmarks import Landmarks
 from yanmo.corpus.personal.settings import Found, Kind
 
-_PROVINCES = (
-    "北京 天津 上海 重庆 河北 山西 辽宁 吉林 黑龙江 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 海南 四川 贵州 云南 "
-    "陕西 甘肃 青海 台湾 内蒙古 广西 西藏 宁夏 新疆 香港 澳门"
-).split()
-_PROVINCE = re.compile("|".join(_PROVINCES))
+_PROVINCE = re.compile(
+    "北京|天津|上海|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南"
+    "|四川|贵州|云南|陕西|甘肃|青海|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门"
+)
 _CJK = "\u4e00-\u9fff"
 _NUMBERED = re.compile(
     r"号(?<=[0-9一二三四五六七八九十百甲乙]号)(?!线|文|令|召|称|码|機|机组|元素|染色|文件|字)"
 )
 _BACK = re.compile(rf"[{_CJK}0-9A-Za-z、·\-]{{1,60}}+")
 _ROAD = re.compile(
-    r"(?:路|街|大道|道|巷|弄|胡同|里|村|镇|园|区|苑|坊|段)(?:[东西南北中]?[一二三四五六七八九十]?段)?[0-9一二三四五六七八九十百甲乙]{1,6}(?:弄[0-9]{1,5})?(?:[之\-][0-9]{1,3})?$"
+    r"[路街道巷弄同里村镇园区苑坊段](?:[东西南北中]?[一二三四五六七八九十]?段)?"
+    r"[0-9一二三四五六七八九十百甲乙]{1,6}(?:弄[0-9]{1,5})?(?:[之\-][0-9]{1,3})?$"
 )
 _UNIT_OF_LAND = re.compile(f"[{_CJK}]{{2,3}}?[省市县州盟旗]|[{_CJK}]{{2}}区")
 _LEADING = re.compile("^.{0,6}(?:地址|住址|住在|位于|家住|寄到|送到|寄往|在|是|为|到|于|从|至|住)")
 _ROOMS = re.compile(
     rf"(?:[{_CJK}]{{1,10}}?(?=[0-9A-Za-z一二三四五六七八九十]{{1,4}}(?:号楼|栋|幢|座|单元)))?"
-    r"(?:[ ,，-]?[0-9A-Za-z一二三四五六七八九十甲乙丙丁]{1,5}(?:号楼|号院|栋|幢|座|单元|楼|层|室|房|户|号)){1,6}+"
+    r"(?:[ ,，-]?[0-9A-Za-z一二三四五六七八九十甲乙丙丁]{1,5}"
+    r"(?:号楼|号院|栋|幢|座|单元|楼|层|室|房|户|号)){1,6}+"
 )
 _ADDRESS_WORDS = re.compile("地址|住址|住在|家住|寄到|送到|寄往|收货|收件|邮寄|住所|户籍|通讯处")
 
 _STREET = (
-    "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way|Parkway|Pkwy"
-    "|Highway|Hwy|Close|Crescent|Circle|Cir|Gardens|Grove|Mews"
+    "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Ter|Way"
+    "|Parkway|Pkwy|Highway|Hwy|Close|Crescent|Circle|Cir|Gardens|Grove|Mews"
 )
 _ENGLISH = re.compile(
-    r"[0-9]{1,5}[A-Za-z]? (?:[NSEW]\.? |North |South |East |West )?(?:[A-Z][a-z']{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,3}?"
+    r"[0-9]{1,5}[A-Za-z]? (?:[NSEW]\.? |North |South |East |West )?"
+    r"(?:[A-Z][a-z']{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,3}?"
     rf"(?:{_STREET})(?![A-Za-z])\.?"
     r"(,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Rm|Room|#)\.? ?[A-Za-z0-9-]{1,6})?"
     r"(?:,? [A-Z][A-Za-z.]{1,20}(?: [A-Z][a-z]{1,20}){0,2}(?=,? [A-Z]{1,2}[A-Z0-9]))?"
     r"(,? (?:[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2})(?![0-9A-Za-z]))?"
 )
 _HOME_WORDS = re.compile(
-    r"\baddress\b|\blives? at|\bliving at|\bresid(?:es?|ing) at|\bship(?:ped|ping)? to|\bmail(?:ed|ing)? to|\bdeliver(?:ed|y)? to|\bhome:"
+    r"\baddress\b|\b(?:lives?|living|resides?|residing) at|\bhome:"
+    r"|\b(?:ship(?:ped|ping)?|mail(?:ed|ing)?|deliver(?:ed|y)?) to"
 )
 _PLATE = re.compile(
     "[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]"
-    "[A-HJ-NP-Z][ ·•．.-]?(?:[A-HJ-NP-Z0-9]{4}[挂学警]|[DF][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[DF]|[A-HJ-NP-Z0-9]{5})(?![0-9A-Za-z])"
+    "[A-HJ-NP-Z][ ·•．.-]?(?:[A-HJ-NP-Z0-9]{4}[挂学警]|[DF][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[DF]"
+    "|[A-HJ-NP-Z0-9]{5})(?![0-9A-Za-z])"
 )
 _COORDINATES = re.compile(
-    r"-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[NSns北南])?[,，; ]{1,3}-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[EWew东西])?(?![0-9.])"
+    r"-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[NSns北南])?[,，; ]{1,3}"
+    r"-?[0-9]{1,3}\.[0-9]{4,10}°?(?: ?[EWew东西])?(?![0-9.])"
 )
 _TITLED = re.compile(
-    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? (?=[A-Z])((?:[A-Z][a-z'-]{1,20}|[A-Z]\.)(?: (?:[A-Z][a-z'-]{1,20}|[A-Z]\.)){0,2})"
+    r"(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? "
+    r"((?:[A-Z][a-z'-]{1,20}|[A-Z]\.)(?: (?:[A-Z][a-z'-]{1,20}|[A-Z]\.)){0,2})"
 )
 _LABELLED = re.compile(
-    r"(?:Name|name|NAME|Signed|Contact)[\"']?\s{0,3}[:=]\s{0,3}[\"']?([A-Z][a-z'-]{1,20}(?: [A-Z][a-z'.-]{0,20}){1,2})"
+    r"(?:Name|name|NAME|Signed|Contact)[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
+    r"([A-Z][a-z'-]{1,20}(?: [A-Z][a-z'.-]{0,20}){1,2})"
 )
 _CHINESE_LABELLED = re.compile(
-    rf"(?:姓名|联系人|收件人|收货人|患者|申请人|法定代表人|经办人|负责人)[\"”]?\s{{0,3}}[:：为是]\s{{0,3}}[\"“]?([{_CJK}·]{{2,4}})"
+    r"(?:姓名|联系人|收件人|收货人|患者|申请人|法定代表人|经办人|负责人)"
+    rf"[\"”]?\s{{0,3}}[:：为是]\s{{0,3}}[\"“]?([{_CJK}·]{{2,4}})"
 )
 _SURNAMES = (
-    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆"
-    "汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余"
+    "杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
 )
 _ADDRESSED = re.compile(rf"[{_SURNAMES}][{_CJK}]{{0,2}}(?=先生|女士|小姐|老师|医生|教授|律师|经理|主任)")
 

@@ -1,9 +1,10 @@
 """Values that stand for others: of the same form, the same for the same value, and nobody's.
 
-HMAC-SHA256 (RFC 2104) of the kind and the normalised value under a secret key gives the numbers that a pseudonym is made
-of: without the key it can be neither reversed nor recomputed from a guess. Where ranges are reserved for
-examples, it is taken from them; otherwise its checksum is wrong on purpose. Several values may meet in one pseudonym
-where a reserved range is small (British telephones: 1,000). What has no form (keys, addresses) gets a tag.
+HMAC-SHA256 (RFC 2104) of the kind and the normalised value under a secret key gives the numbers that a
+pseudonym is made of: without the key it can be neither reversed nor recomputed from a guess. Where ranges are
+reserved for examples, it is taken from them; otherwise its checksum is wrong on purpose. Several values may
+meet in one pseudonym where a reserved range is small (British telephones: 1,000). What has no form (keys,
+addresses) gets a tag.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _iban(plain: str, draws: _Draws, key: bytes) -> str:
 
 
 def _reshaped(plain: str, draws: _Draws, key: bytes) -> str:
-    """Digits for digits, letters for letters; ``pseudonym`` draws again while the checksum happens to be right."""
+    """Digits for digits, letters for letters; drawn again while the checksum happens to be right."""
     made = []
     for character in plain:
         if character.isdecimal():

@@ -1,7 +1,7 @@
 """What looks personal and is not: reserved for examples and private networks, or a pseudonym of ours.
 
-RFC 2606 and 6761 (names), RFC 5737, 3849, 1918 and 4193 (addresses), the North American 555-01XX, Ofcom's numbers for
-drama. Pseudonyms are taken from here wherever a range exists, so that they are never found again.
+RFC 2606 and 6761 (names), RFC 5737, 3849, 1918 and 4193 (addresses), the North American 555-01XX, Ofcom's
+numbers for drama. Pseudonyms are taken from here wherever a range exists, so that they are never found again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def is_reserved(kind: Kind, value: str, *, local_addresses: bool) -> bool:
     if kind is Kind.EMAIL:
         return _is_reserved_mail(value)
     if kind is Kind.IP:
-        return not local_addresses and not ipaddress.ip_address(value).is_global
+        address = ipaddress.ip_address(value)
+        return not local_addresses and (address.is_multicast or not address.is_global)
     if kind is Kind.MAC:
         digits = re.sub("[^0-9a-f]", "", value.lower())
         return digits.startswith((MAC_BEGINNING, "00005e0053")) or len(set(digits)) == 1

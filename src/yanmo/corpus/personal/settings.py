@@ -70,7 +70,7 @@ def _usual_kinds() -> tuple[Kind, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalSettings:
-    """Which kinds are looked for and what becomes of each. The key of pseudonyms is no setting: it stays secret."""
+    """Which kinds are looked for, and what becomes of each; the key of pseudonyms is secret, no setting."""
 
     kinds: tuple[Kind, ...] = field(default_factory=_usual_kinds)
     action: Action = Action.MASK
