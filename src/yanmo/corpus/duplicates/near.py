@@ -97,7 +97,7 @@ def find_near(
             member; near duplicates of near duplicates are in one), ``representative`` (the ``seq`` of the
             document that is kept for this one: itself where it is kept) and ``similarity`` of the two.
             Documents without near duplicates are not in it.
-        scratch: folder for temporary files, 850 bytes a document.
+        scratch: folder for temporary files, 850 bytes a document at the default similarity.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         index = _Index(connection, signatures, Path(folder), settings)
