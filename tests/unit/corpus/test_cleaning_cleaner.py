@@ -41,7 +41,9 @@ PIECES = [
 ]
 
 
-@pytest.mark.parametrize("settings", [CleaningSettings(flags=False), EVERYTHING], ids=["default", "everything"])
+@pytest.mark.parametrize(
+    "settings", [CleaningSettings(flags=False), EVERYTHING], ids=["default", "everything"]
+)
 @pytest.mark.parametrize("paged", [False, True])
 def test_a_clean_text_is_clean_and_leads_back_to_its_source(settings: CleaningSettings, paged: bool) -> None:
     rng = random.Random(7)
@@ -85,7 +87,8 @@ def test_steps_that_are_off_stay_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("width", "half"), ("script", "zh"), ("spelling", "yes"), ("boilerplate", ("adverts",))]
+    ("name", "value"),
+    [("width", "half"), ("script", "zh"), ("spelling", "yes"), ("boilerplate", ("adverts",))],
 )
 def test_an_unknown_choice_is_refused_with_the_choices(name: str, value: object) -> None:
     with pytest.raises(InputError, match=f"^{name}: .*any of|^{name}: .*one of"):

@@ -11,7 +11,10 @@ from yanmo.corpus.cleaning.pages import remove_page_breaks, remove_running_lines
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.edits import apply_edits
 
-ENGLISH = [f"Sentence {word} stands on a page by itself." for word in "one two three four five six seven".split()]
+ENGLISH = [
+    f"Sentence {word} stands on a page by itself."
+    for word in ["one", "two", "three", "four", "five", "six", "seven"]
+]
 CHINESE = [f"第{word}段话独自站在一页上。" for word in "甲乙丙丁戊己庚"]
 HAN = "零一二三四五六七八九十"
 
@@ -92,7 +95,13 @@ def test_page_numbers_that_count_on_go_without_page_ends(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Page 3\nPage 9\nPage 1\n", "see\nPage 1\nand\nPage 2\n", "第 1 页开始\n第 2 页是\n第 3 页完\n", "1\n2\n3\n4\n"]
+    "text",
+    [
+        "Page 3\nPage 9\nPage 1\n",
+        "see\nPage 1\nand\nPage 2\n",
+        "第 1 页开始\n第 2 页是\n第 3 页完\n",
+        "1\n2\n3\n4\n",
+    ],
 )
 def test_numbers_that_do_not_count_pages_stay(text: str) -> None:
     assert remove_running_lines(text) == []

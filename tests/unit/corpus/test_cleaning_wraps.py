@@ -14,16 +14,25 @@ from yanmo.corpus.edits import apply_edits
 
 CLEANER = Cleaner(CleaningSettings(flags=False))
 ENGLISH = [
-    "The museum keeps a long row of glass cases in which the instruments of the old observatory lie, each with a "
-    "label that a careful hand wrote more than a century ago, when the building was new and the sky above it dark.",
-    "Visitors walk past them on their way to the garden, and only now and then does somebody stop, read one of the "
-    "labels, and wonder how so small a thing of brass and glass could have measured the distance of a star from us. "
-    "The keeper, who has answered that question more often than he can count, is always glad to hear it once more.",
-    "He opens the case, takes the instrument out, and shows how it was held against the light of a winter night.",
+    "The museum keeps a long row of glass cases in which the instruments of the old observatory lie, "
+    "each with a "
+    "label that a careful hand wrote more than a century ago, when the building was new and the sky "
+    "above it dark.",
+    "Visitors walk past them on their way to the garden, and only now and then does somebody stop, "
+    "read one of the "
+    "labels, and wonder how so small a thing of brass and glass could have measured the distance of "
+    "a star from us. "
+    "The keeper, who has answered that question more often than he can count, is always glad to hear "
+    "it once more.",
+    "He opens the case, takes the instrument out, and shows how it was held against the light of a "
+    "winter night.",
 ]
 CHINESE = [
-    "博物馆里有一长排玻璃柜，里面放着旧天文台的各种仪器，每一件旁边都有一张标签，那是一百多年以前一位细心的人写下的，当时这座建筑还很新，它上面的天空也还很暗。",
-    "参观的人走过这些柜子到花园里去，偶尔才有人停下来读一读标签，并且想知道这样小小的黄铜和玻璃怎么能量出一颗恒星离我们有多远。看守的人回答这个问题的次数已经数不清了，可是他总是很高兴再听人问一遍。",
+    "博物馆里有一长排玻璃柜，里面放着旧天文台的各种仪器，每一件旁边都有一张标签，"
+    "那是一百多年以前一位细心的人写下的，当时这座建筑还很新，它上面的天空也还很暗。",
+    "参观的人走过这些柜子到花园里去，偶尔才有人停下来读一读标签，"
+    "并且想知道这样小小的黄铜和玻璃怎么能量出一颗恒星离我们有多远。"
+    "看守的人回答这个问题的次数已经数不清了，可是他总是很高兴再听人问一遍。",
     "他打开柜子，取出那件仪器，演示当年的人在冬天的夜里怎样把它举向星光，怎样读出上面的刻度。",
 ]
 
@@ -81,7 +90,9 @@ I watched them from the window of the mill
 until the light was gone, and you, and we
 were left to listen to the water, still
 """
-REGULATED = "\n".join(["空山新雨后天气晚来秋，明月松间照清泉石上流。", "竹喧归浣女莲动下渔舟，随意春芳歇王孙自可留。"] * 6)
+REGULATED = "\n".join(
+    ["空山新雨后天气晚来秋，明月松间照清泉石上流。", "竹喧归浣女莲动下渔舟，随意春芳歇王孙自可留。"] * 6
+)
 CODE = '''\
 def area(width, height):
     """The area of a rectangle, in square units."""
@@ -134,7 +145,7 @@ some code that stands in a fence and has lines of a width
 @pytest.mark.parametrize(
     "text",
     [POEM, REGULATED, CODE, LIST, TABLE, CSV, TITLES, SENTENCES, MARKDOWN],
-    ids="poem regulated code list table csv titles sentences markdown".split(),
+    ids=["poem", "regulated", "code", "list", "table", "csv", "titles", "sentences", "markdown"],
 )
 @pytest.mark.parametrize("paged", [False, True])
 def test_lines_that_mean_something_stay(text: str, paged: bool) -> None:
@@ -181,7 +192,9 @@ def test_a_hyphen_at_a_line_end_is_judged_by_the_text_then_by_the_dictionary(
     lines = textwrap.fill(ENGLISH[0], 72).split("\n")
     head, tail = broken.split("|")
     filler = "x" * (72 - len(head) - 4)
-    raw = "\n".join([*lines, f"yes {filler[:-1]} {head}"[-72:], f"{tail} and {elsewhere} it goes on in small letters", ""])
+    raw = "\n".join(
+        [*lines, f"yes {filler[:-1]} {head}"[-72:], f"{tail} and {elsewhere} it goes on in small letters", ""]
+    )
     raw = f"{raw}\n{textwrap.fill(ENGLISH[1], 72)}\n"
     assert f" {whole} and" in CLEANER.clean(raw).text
 

@@ -1,1 +1,3 @@
-"""Text repaired, freed of what is no text, and rewritten as its user wishes: every change counted and traceable."""
+"""Text repaired, freed of what is no text, and rewritten as its user wishes: every change counted and
+traceable.
+"""

@@ -1,9 +1,10 @@
 """Steps that repair single characters: what encodings, terminals, and operating systems did to a text.
 
-Mojibake is repaired by ftfy (Speer 2019), line by line and only where its own test finds some: most text has
-none, and the test costs more than all other steps together. ftfy's tastes (curly quotes made straight,
-full-width punctuation made narrow) are left out: they would damage Chinese and good typography. What ftfy does not
-know is Chinese in UTF-8 that was read as GBK (锛 and 銆 in place of full-width punctuation).
+Mojibake is repaired by ftfy (Speer 2019), line by line and only where its own test finds some: most text
+has none, and the test costs more than all other steps together. ftfy's tastes (curly quotes made
+straight, full-width punctuation made narrow) are left out: they would damage Chinese and good typography.
+What ftfy does not know is Chinese in UTF-8 that was read as GBK (锛 and 銆 in place of full-width
+punctuation).
 """
 
 from __future__ import annotations
@@ -19,17 +20,15 @@ _MAX_PIECE_CHARS = 10_000
 _CONTEXT_CHARS = 5
 _ORDINARY_BYTES = bytes(range(0x20, 0x7F)) + b"\t\n"
 _ASCII_TO_SPACE = bytes(0x20 if code < 0x80 else code for code in range(256))
-# All that ftfy takes for traces of mojibake lies outside ASCII, CJK and Hangul; and but for a few characters, it takes two
-# neighbours to be one, not both of them good typography.
+# All that ftfy takes for traces of mojibake lies outside ASCII, CJK and Hangul; and but for a few
+# characters, it takes two neighbours to be one, not both of them good typography.
 _TYPOGRAPHY = "\xa0·•–—―‘’“”…"
 _SUSPECT_CHARS = "\x80-\u2fff\ua000-\uabff\ud7b0-\ufeff\ufff0-\uffff"
 _SUSPECT = re.compile(f"(?![{_TYPOGRAPHY}]{{2}})[{_SUSPECT_CHARS}]{{2}}|[\x80-\x9fŒœÂÃ]")
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]")
 _ESCAPES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 _LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u206a-\u206f\ufeff\ufff9-\ufffc\ufffe\uffff]+"
-)
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u206a-\u206f\ufeff\ufff9-\ufffc\ufffe\uffff]+")
 # Each match starts where nothing before it can be composed with it: at ASCII or at an ideograph.
 _COMPOSABLE = re.compile("[\x00-\x7f\u3400-\u9fff]?[^\x00-\x7f\u3400-\u9fff]+")
 # The first characters that full-width punctuation and the commonest characters turn into, rare by themselves.
@@ -99,7 +98,11 @@ def _has_any(text: str, characters: str) -> bool:
 
 def _unusual(text: str) -> str:
     """All but the ordinary characters of ASCII: quick to make, and short to search in most texts."""
-    return text.encode("utf-8", "surrogatepass").translate(None, _ORDINARY_BYTES).decode("utf-8", "surrogatepass")
+    return (
+        text.encode("utf-8", "surrogatepass")
+        .translate(None, _ORDINARY_BYTES)
+        .decode("utf-8", "surrogatepass")
+    )
 
 
 def _unusual_runs(text: str) -> str:
@@ -152,7 +155,7 @@ def _fixed(line: str, offset: int) -> list[Edit]:
 
 
 def _read_as_gbk(run: str) -> str:
-    """What the run was before its UTF-8 was read as GBK, if it was; a last character that is cut becomes U+FFFD."""
+    """What the run was before its UTF-8 was read as GBK, if it was; a character cut off becomes U+FFFD."""
     for start in (0, 1):
         try:
             data = run[start:].encode("gbk")

@@ -1,7 +1,7 @@
 """A text through every step that is asked for, each counted, with the place of every character in the source.
 
-The steps go round until none finds anything, so that a cleaned text is clean: what one step uncovers (a control
-character between the halves of a broken letter) another can still repair.
+The steps go round until none finds anything, so that a cleaned text is clean: what one step uncovers (a
+control character between the halves of a broken letter) another can still repair.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Cleaned:
     """A clean text and what was done to it."""
 
     text: str
-    alignment: Alignment = Alignment()
+    alignment: Alignment = field(default_factory=Alignment)
     """From the text to the raw one."""
     changed: dict[str, int] = field(default_factory=dict)
     """Names of the steps that changed something, with the number of their edits."""
@@ -54,9 +54,13 @@ STEPS: dict[str, Step] = {
     "line ends unified": lambda text, job: characters.unify_line_ends(text, paged=_has_pages(text, job)),
     "control characters removed": lambda text, job: characters.remove_controls(text),
     "composed to NFC": lambda text, job: characters.compose(text),
-    "headers and footers removed": lambda text, job: pages.remove_running_lines(text) if job.settings.pages else [],
+    "headers and footers removed": lambda text, job: (
+        pages.remove_running_lines(text) if job.settings.pages else []
+    ),
     "page breaks removed": lambda text, job: pages.remove_page_breaks(text) if job.settings.pages else [],
-    "hyphenation mended": lambda text, job: wraps.mend_hyphenation(text, paged=job.paged) if job.settings.wraps else [],
+    "hyphenation mended": lambda text, job: (
+        wraps.mend_hyphenation(text, paged=job.paged) if job.settings.wraps else []
+    ),
     "lines joined": lambda text, job: wraps.join_lines(text, paged=job.paged) if job.settings.wraps else [],
     "soft hyphens removed": lambda text, job: wraps.remove_soft_hyphens(text),
     **{f"{kind} lines removed": partial(_boilerplate, kind=kind) for kind in BOILERPLATE},

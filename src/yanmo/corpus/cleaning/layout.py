@@ -1,9 +1,10 @@
 """Whether a text is broken at a fixed width, and which of its line ends are no more than that.
 
-A writer that fills lines greedily breaks where the next word would not have fitted. Each line end within a paragraph
-therefore says between which widths the right margin lies: from the line's own width to that with the next
-word. In a text broken at one width nearly all of these intervals share a point; in poems, lists, code and tables they
-do not. Pages set in proportional type share it only roughly, so for these the intervals are widened.
+A writer that fills lines greedily breaks where the next word would not have fitted. Each line end within
+a paragraph therefore says between which widths the right margin lies: from the line's own width to that
+with the next word. In a text broken at one width nearly all of these intervals share a point; in poems,
+lists, code and tables they do not. Pages set in proportional type share it only roughly, so for these the
+intervals are widened.
 
 Lines of Chinese, Japanese and Thai break anywhere, up to a punctuation mark that may not begin a line.
 """
@@ -24,14 +25,17 @@ _FEW = 12
 # Every sixth line of prose ends with a mark, every second of verse.
 _MAX_PAUSES = 0.4
 WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
+)
 """Scripts written without spaces between words; Korean is not among them."""
 _WIDE = re.compile(f"[{WIDE}“”‘’…—]")
 _BEGINS_UNSPACED = re.compile(f"[“‘]?[{UNSPACED}]")
 _FIRST_WORD = re.compile(rf"[^\s{UNSPACED}]{{1,{_MAX_WORD + 1}}}")
 _STRUCTURE = re.compile(
     r"[ \t\u3000]*(?:[-*+•·◦▪▸‣●○■□►※☆★§]\s|\d{1,3}(?:\.\d{1,3}){0,4}(?:[.)、．:：]|\.?[ ]{2})|[a-zA-Z][.)]\s"
-    r"|[(（\[【](?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5}|[一二三四五六七八九十]{1,3})[)）\]】]|[一二三四五六七八九十]{1,3}、"
+    r"|[(（\[【](?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5}|[一二三四五六七八九十]{1,3})[)）\]】]"
+    r"|[一二三四五六七八九十]{1,3}、"
     r"|第[一二三四五六七八九十百零〇\d]{1,7}[章节節回条條款编編]|[A-Z][\w-]{0,20}:\s"
     r"|#|>|\||`{3}|~{3}|//|/\*|\*/|<[/!a-zA-Z]|[{}\[\]]|\$\s|\\|@\w|%|=|-{3}|_{3}|:\w)"
 )
@@ -75,7 +79,11 @@ def find_margin(text: str, *, paged: bool) -> Margin | None:
                 opening += goes_on(line, following)
                 pauses += _PAUSE.search(line, max(0, len(line) - 8)) is not None
                 intervals.append((low, high))
-    if len(intervals) < least or opening < needed * len(intervals) - 1 or pauses > _MAX_PAUSES * len(intervals):
+    if (
+        len(intervals) < least
+        or opening < needed * len(intervals) - 1
+        or pauses > _MAX_PAUSES * len(intervals)
+    ):
         return None
     if considered < _FEW and not paged:
         needed = 0.8
@@ -95,7 +103,7 @@ def _shared_width(intervals: list[tuple[int, int]]) -> int:
 
 
 def _are_alike(lines: list[str], needed: float) -> bool:
-    """Whether the lines before others may end near one column: a quick look that spares most texts the long one."""
+    """Whether lines may end near one column: a quick look that spares most texts the long one."""
     lengths = list(map(len, lines))
     inner = [first for first, second in pairwise(lengths) if first and second]
     counts = [0] * (_MAX_WIDTH + 1)
@@ -118,7 +126,7 @@ def _samples(text: str) -> Iterator[list[str]]:
 
 
 def is_structure(line: str) -> bool:
-    """Whether a line is, or may be, an item, a heading, a row, code, a quotation: anything but plain prose."""
+    """Whether a line may be an item, a heading, a row, code, a quotation: anything but plain prose."""
     return (
         _STRUCTURE.match(line) is not None
         or _NO_PROSE.search(line, 0, 400) is not None

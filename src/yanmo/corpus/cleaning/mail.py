@@ -10,26 +10,30 @@ _MAX_SIGNATURE_LINES = 12
 _MAX_SIGNATURE_CHARS = 1_000
 # Who wrote what is quoted next, on one line or broken over two.
 _ATTRIBUTION = re.compile(
-    r"^(?:On [^\n]{6,200}(?:\n[^\n>]{1,100})?[ ]wrote:|(?:Am|Le|El) [^\n]{6,200}(?:schrieb|a écrit|escribió)[^\n]{0,80}:"
+    r"^(?:On [^\n]{6,200}(?:\n(?!>)[^\n]{1,100})?[ ]wrote:|(?:Am|Le|El) [^\n]{6,200}(?:schrieb|a "
+    r"écrit|escribió)[^\n]{0,80}:"
     r"|(?:在 ?)?[^\n]{0,120}\d[^\n]{0,120}(?:写道|寫道|编写|來信說)[ ]?[:：])[ \t]*\n+(?=[ \t]*>)",
     re.MULTILINE,
 )
 _QUOTED = re.compile(r"^[ \t]*>[^\n]*(?:\n|\Z)", re.MULTILINE)
 _ORIGINAL = re.compile(
-    r"^[ \t>]*-{2,}[ ]?(?:Original Message|Forwarded message|原始邮件|原始郵件|转发邮件|轉寄郵件|原邮件|邮件原件)[ ]?-{2,}[ \t]*\n"
+    r"^[ \t>]*-{2,}[ ]?(?:Original Message|Forwarded message|原始邮件|原始郵件|转发邮件|轉寄郵件"
+    r"|原邮件|邮件原件)[ ]?-{2,}[ \t]*\n"
     r"(?=(?:[^\n]*\n){0,2}[ \t]*(?:From|Von|发件人|寄件者|寄件人)[ ]?[:：])",
     re.MULTILINE,
 )
 _DELIMITER = re.compile(r"^--[ ]?\n", re.MULTILINE)
 _SENT_FROM = re.compile(
-    r"^[ \t]*(?:Sent from (?:my [^\n]{1,40}|Mail for Windows[^\n]{0,20}|Outlook[^\n]{0,20}|Yahoo[^\n]{0,20})|Get Outlook for [^\n]{1,20}"
-    r"|发自(?:我的|网易)[^\n]{1,20}|[从從]我的[ ]?[^\n]{1,20}[ ]?(?:发送|傳送)|發自我的[^\n]{1,20})[ \t]*(?:\n|\Z)",
+    r"^[ \t]*(?:Sent from (?:my [^\n]{1,40}|Mail for Windows[^\n]{0,20}|Outlook[^\n]{0,20}"
+    r"|Yahoo[^\n]{0,20})|Get Outlook for [^\n]{1,20}"
+    r"|发自(?:我的|网易)[^\n]{1,20}|[从從]我的[ ]?[^\n]{1,20}[ ]?(?:发送|傳送)"
+    r"|發自我的[^\n]{1,20})[ \t]*(?:\n|\Z)",
     re.MULTILINE,
 )
 
 
 def remove_quotations(text: str) -> list[Edit]:
-    """Drop what a mail quotes: lines after ``>`` below the line that says whose they are, and the original below an answer."""
+    """Drop the lines after ``>`` below one that says whose they are, and the original below an answer."""
     original = _ORIGINAL.search(text)
     end = original.start() if original else len(text)
     edits = []

@@ -1,13 +1,17 @@
-"""How much of a text is noise: shares that tell a scan read badly, a wrong decoding, a text that is no language.
+"""How much of a text is noise: shares that tell a scan read badly, a wrong decoding, a text that is no
+language.
 
 Nothing is changed and nothing refused here. The shares are estimates from windows spread over the text.
 
-* ``unknown words``: of the English words in lower case, those that no dictionary explains. Only of English texts.
-* ``broken words``: of the words with Latin, Greek or Cyrillic letters, those that optical character recognition makes and people
-  do not: digits within letters (rec0gnition, c1ean), capitals within small letters where no name is made
-  so (thE), letters of two scripts, single letters that are no word, symbols within (tlie^y, w|th).
-* ``rare characters``: of the ideographs, those that are neither of the 3,755 common ones of GB 2312 nor of the
-  5,401 of Big5. Wrong decodings and bad scans of Chinese show here; so does classical Chinese, mildly.
+* ``unknown words``: of the English words in lower case, those that no dictionary explains. Only of
+  English texts.
+* ``broken words``: of the words with Latin, Greek or Cyrillic letters, those that optical character
+  recognition makes and people do not: digits within letters (rec0gnition, c1ean), capitals within small
+  letters where no name is made so (thE), letters of two scripts, single letters that are no word, symbols
+  within (tlie^y, w|th).
+* ``rare characters``: of the ideographs, those that are neither of the 3,755 common ones of GB 2312 nor
+  of the 5,401 of Big5. Wrong decodings and bad scans of Chinese show here; so does classical Chinese,
+  mildly.
 * ``spaced characters``: of the ideographs, those with a space on both sides.
 * ``replaced characters``: of all characters, U+FFFD and private ones: what could not be decoded.
 
@@ -33,12 +37,15 @@ _TRIM = "\"'“”‘’«»()[]{}<>.,;:!?…—–-*_/\\"
 _LOWER = re.compile(r"[a-z]{3,}")
 # No word of prose: addresses, names in code, numbers with units, ordinals, model names, formulas.
 _NO_WORD = re.compile(
-    r".*[@/\\_=#&%$€£+~]|.*\w[.:]\w|\d.*|[A-Za-z]{1,4}-?\d+[A-Za-z]?|[A-Z0-9-]+|.*[\u2070-\u209f²³¹]", re.DOTALL
+    r".*[@/\\_=#&%$€£+~].*|.*\w[.:]\w.*|(?![01][a-z]{3})\d.*|[A-Z][A-Za-z]{0,3}-?\d+[A-Za-z]?|[a-z]{1,3}\d+"
+    r"|[A-Z0-9-]+|.*[\u2070-\u209f²³¹].*"
 )
 _BROKEN = re.compile(
-    r"[a-zA-Z]+[01|][a-z]+|[a-z]+[A-Z][a-z]?|.*[a-z][\^|~!¦§¬°•■□»«<>{}]+[a-z]|[^\W\d_]*[a-z][015|][a-z]*|[a-z]+[0-9]+[a-z]+"
+    r"(?=.*[a-z])[01|]?[A-Za-z]+(?:[0135|]{1,2}[A-Za-z]+)+|[01|][a-z]{3,}|[a-z]+[A-Z][a-z]?"
+    r"|.*[a-z][\^|~!¦§¬°•■□»«<>{}]+[a-z].*"
 )
-_SINGLE = frozenset("aAiIoOuUyYeEàÀéêôóòèáíÓÉÈУуВвСсКкОоИиЯяАаЖжЮюЄєІіЇїηἡὁὦὰοΟ")
+# Words of one small letter in European languages, and what is left of contractions.
+_SINGLE = frozenset("aioueyàéêôóòèáístmdvwсвкоиуяажюєії")
 _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _SPACED = re.compile("(?<=[\u4e00-\u9fff][ \u3000])[\u4e00-\u9fff](?=[ \u3000][\u4e00-\u9fff])")
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]")
@@ -76,7 +83,9 @@ def _sample(text: str) -> str:
         return text
     step = len(text) // _WINDOWS
     windows = [text[start : start + _WINDOW_CHARS] for start in range(0, step * _WINDOWS, step)]
-    return "\n".join(window[window.find(" ", 0, 40) + 1 : max(0, window.rfind(" ", -40)) or None] for window in windows)
+    return "\n".join(
+        window[window.find(" ", 0, 40) + 1 : max(0, window.rfind(" ", -40)) or None] for window in windows
+    )
 
 
 def _ideographs(sample: str) -> dict[str, float]:
@@ -97,15 +106,17 @@ def _common_ideographs() -> frozenset[str]:
     gb = (bytes((high, low)) for high in range(0xB0, 0xD8) for low in range(0xA1, 0xFF))
     lows = [*range(0x40, 0x7F), *range(0xA1, 0xFF)]
     big5 = (bytes((high, low)) for high in range(0xA4, 0xC7) for low in lows)
-    text = "".join(code.decode("gb2312", "ignore") for code in gb) + "".join(code.decode("big5", "ignore") for code in big5)
+    text = "".join(code.decode("gb2312", "ignore") for code in gb) + "".join(
+        code.decode("big5", "ignore") for code in big5
+    )
     return frozenset(_IDEOGRAPH.findall(text))
 
 
 def _is_broken(word: str) -> bool:
     if len(word) == 1:
-        return word not in _SINGLE
+        return word.islower() and word not in _SINGLE
     if word.isalpha() and word.isascii() and (word.islower() or word.istitle() or word.isupper()):
         return False
     if _LATIN.search(word) and _GREEK_OR_CYRILLIC.search(word):
         return True
-    return _NO_WORD.match(word) is None and _BROKEN.fullmatch(word) is not None
+    return _NO_WORD.fullmatch(word) is None and _BROKEN.fullmatch(word) is not None

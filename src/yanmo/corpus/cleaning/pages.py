@@ -1,8 +1,9 @@
 """Steps for texts that were laid out on pages: what repeats at their edges goes, and the breaks between them.
 
-Form feeds mark where pages end. A line at a page's top or bottom is a running line if lines equal to it, up to their
-numbers, stand at the same edge of neighbouring pages: titles of a chapter repeat on its own pages alone,
-and alternate between left and right ones. Where nothing but a number is repeated it must also count the pages.
+Form feeds mark where pages end. A line at a page's top or bottom is a running line if lines equal to it,
+up to their numbers, stand at the same edge of neighbouring pages: titles of a chapter repeat on its own
+pages alone, and alternate between left and right ones. Where nothing but a number is repeated it must
+also count the pages.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ _MIN_LETTERS = 4
 _LETTERS = re.compile(r"[^\W\d_]")
 _IDEOGRAPHS = re.compile("[\u3400-\u9fff]{2}")
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
-_NUMBER = re.compile(r"\d+|(?<![^\W\d])[ivxlc]{1,7}(?![^\W\d])|(?<=第)[〇零一二三四五六七八九十百]+(?=[页頁])")
+_NUMBER = re.compile(
+    r"\d+|(?<![^\W\d])[ivxlc]{1,7}(?![^\W\d])|(?<=第)[〇零一二三四五六七八九十百]+(?=[页頁])"
+)
 _PAGE_WORDS = re.compile(
     r"[-–—~·.\[(|\s]*(?:(?:page|p\.|pg\.|seite|página|стр\.)\s*0(?:\s*(?:of|/|von|de|из)\s*0)?"
-    r"|0\s*(?:of|/)\s*0|第\s*0\s*[页頁](?:\s*[,，/|]?\s*[共总總]\s*0\s*[页頁])?|0\s*[页頁]|共\s*0\s*[页頁]\s*第\s*0\s*[页頁]"
+    r"|0\s*(?:of|/)\s*0|第\s*0\s*[页頁](?:\s*[,，/|]?\s*[共总總]\s*0\s*[页頁])?|0\s*[页頁]"
+    r"|共\s*0\s*[页頁]\s*第\s*0\s*[页頁]"
     r"|[-–—~·\[(|]\s*0)[-–—~·.\])|\s]*",
     re.IGNORECASE,
 )
 # Page numbers that stand in a text whose page breaks are lost; only what says by itself that it is one.
 _LOOSE = re.compile(
     r"\n[ \t]*(?:[-–—][ ]?)?(?:(?:Page|PAGE|page)[ ](\d{1,5})(?:[ ](?:of|/)[ ]\d{1,5})?"
-    r"|第[ ]?(\d{1,5})[ ]?[页頁](?:[ ]?[,，/]?[ ]?[共总總][ ]?\d{1,5}[ ]?[页頁])?)(?:[ ]?[-–—])?[ \t]*(?=\n|\Z)"
+    r"|第[ ]?(\d{1,5})[ ]?[页頁](?:[ ]?[,，/]?[ ]?[共总總][ ]?\d{1,5}[ ]?[页頁])?)"
+    r"(?:[ ]?[-–—])?[ \t]*(?=\n|\Z)"
 )
 
 

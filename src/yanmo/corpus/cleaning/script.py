@@ -1,9 +1,10 @@
-"""Simplified to traditional Chinese and back, by the phrases of OpenCC (C. Kuang, BYVoid/OpenCC, Apache licence).
+"""Simplified to traditional Chinese and back, by the phrases of OpenCC (C. Kuang, BYVoid/OpenCC, Apache
+licence).
 
-Many simplified characters stand for several traditional ones and OpenCC chooses by phrase; a text that is traditional
-already must not go through the choice again (里長 would become 裏長). Lines are therefore converted only if they hold a
-character that the script asked for does not have: one that OpenCC changes, and that the national standard
-of that script (Big5, GB 2312) lacks.
+Many simplified characters stand for several traditional ones and OpenCC chooses by phrase; a text that is
+traditional already must not go through the choice again (里長 would become 裏長). Lines are therefore
+converted only if they hold a character that the script asked for does not have: one that OpenCC changes,
+and that the national standard of that script (Big5, GB 2312) lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 Script = Literal["keep", "simplified", "traditional", "taiwan", "hong kong"]
 
 _CONVERSIONS = {"simplified": "t2s", "traditional": "s2t", "taiwan": "s2twp", "hong kong": "s2hk"}
-_IDEOGRAPHS = [*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xF900, 0xFB00), *range(0x20000, 0x2A6E0)]
+_IDEOGRAPHS = [
+    *range(0x3400, 0x4DC0),
+    *range(0x4E00, 0xA000),
+    *range(0xF900, 0xFB00),
+    *range(0x20000, 0x2A6E0),
+]
 _CLAUSE = re.compile("[^，。！？；：、,.!?;:\\s]+")
 
 
@@ -56,9 +62,11 @@ def convert(text: str, script: Script) -> list[Edit]:
 
 
 def _changes(before: str, after: str, offset: int) -> list[Edit]:
-    """The edits between a line and its conversion: by runs of characters, or by clauses where its length changes."""
+    """The edits from a line to its conversion: runs of characters, or clauses where its length changes."""
     if len(before) == len(after):
-        codes, changed = (np.frombuffer(t.encode("utf-32-le", "surrogatepass"), np.int32) for t in (before, after))
+        codes, changed = (
+            np.frombuffer(t.encode("utf-32-le", "surrogatepass"), np.int32) for t in (before, after)
+        )
         steps = np.diff((codes != changed).astype(np.int8), prepend=0, append=0)
         runs = zip(np.flatnonzero(steps > 0).tolist(), np.flatnonzero(steps < 0).tolist(), strict=True)
         return [Edit(offset + start, offset + end, after[start:end]) for start, end in runs]
@@ -91,5 +99,7 @@ def _converter(script: Script) -> tuple[OpenCC, re.Pattern[str]]:
     characters = [chr(code) for code in _IDEOGRAPHS]
     # One to a line: each by itself, without the phrases that neighbours would make.
     converted = converter.convert("\n".join(characters)).split("\n")
-    foreign = [a for a, b in zip(characters, converted, strict=True) if a != b and not a.encode(standard, "ignore")]
+    foreign = [
+        a for a, b in zip(characters, converted, strict=True) if a != b and not a.encode(standard, "ignore")
+    ]
     return converter, re.compile(f"[{''.join(foreign)}]")

@@ -17,7 +17,7 @@ class CleaningSettings:
     """Which steps a text goes through; what is on by default can do no harm."""
 
     wraps: bool = True
-    """Join the lines of a text that is plainly broken at a fixed width or comes from pages, mend its hyphenation."""
+    """Join the lines of a text that is plainly broken at a width or comes from pages, mend its hyphens."""
     pages: bool = True
     """Remove running headers, footers, page numbers and page breaks."""
     boilerplate: tuple[str, ...] = ("cookies", "sharing", "navigation")
@@ -27,9 +27,9 @@ class CleaningSettings:
     signatures: bool = False
     """Remove the signature of a mail."""
     width: Width = "keep"
-    """Full-width to half-width: ``letters`` (with digits) or ``all`` (with punctuation, right in Chinese as it is)."""
+    """Full-width to half-width: ``letters`` (with digits) or ``all`` (with punctuation, right in Chinese)."""
     script: Script = "keep"
-    """Chinese characters: ``simplified``, ``traditional``, or those and the words of ``taiwan`` or ``hong kong``."""
+    """Chinese: ``simplified``, ``traditional``, or as in ``taiwan`` (its words too) or ``hong kong``."""
     spaces: bool = False
     """One space where there are several, none at line ends, at most one blank line."""
     spelling: Spelling = "keep"

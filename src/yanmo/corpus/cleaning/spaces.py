@@ -7,11 +7,11 @@ import re
 from yanmo.corpus.edits import Edit
 
 # Joiners between letters (U+200C, U+200D) carry meaning, the ideographic space indents.
+_BLANK = "\t\xa0\u1680\u2000-\u200a\u202f\u205f"
 _SPACES = re.compile(
-    "(?<=\\S)[ \\t\xa0\u1680\u2000-\u200a\u202f\u205f]{2,}(?=\\S)"
-    "|(?<=\\S)[\\t\xa0\u1680\u2000-\u200a\u202f\u205f](?=\\S)"
+    f"(?<=\\S)(?:[ {_BLANK}]{{2,}}|[{_BLANK}])(?=\\S)"
     "|[\u200b\u2060]+"
-    "|(?<![ \\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000])[ \\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+(?=\\n|\\Z)"
+    f"|(?<![ {_BLANK}\u3000])[ {_BLANK}\u3000]+(?=\\n|\\Z)"
     "|\\n{3,}"
 )
 

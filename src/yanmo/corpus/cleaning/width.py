@@ -1,4 +1,5 @@
-"""Full-width forms made half-width, and half-width katakana full: what typesetting of the 1980s left in texts.
+"""Full-width forms made half-width, and half-width katakana full: what typesetting of the 1980s left in
+texts.
 
 Full-width punctuation is right in Chinese and Japanese and therefore a choice of its own.
 """

@@ -1,6 +1,7 @@
 """English words and how often they are written, from the dictionary that symspellpy ships.
 
-82,765 words of Google Books n-grams that SCOWL knows too (W. Garbe, SymSpell, MIT licence).
+82,765 words of Google Books n-grams that SCOWL knows too (W. Garbe, SymSpell, MIT licence). It spells as
+the British do; American spellings are recognised by the difference.
 """
 
 from __future__ import annotations
@@ -10,12 +11,32 @@ from functools import cache, lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-_ENDINGS = ("'s", "s", "es", "ed", "d", "ing", "er", "ers", "ly", "ness", "able", "ism", "ist", "like", "less", "wise")
-_BEGINNINGS = ("un", "re", "non", "pre", "sub", "super", "multi", "anti", "inter", "over", "under", "co", "de", "dis")
-_STOP_WORDS = frozenset(
-    ["the", "of", "and", "to", "in", "a", "is", "that", "it", "for", "was", "on", "with", "as", "be", "at", "by", "this", "are", "from", "or", "had", "not", "have", "but", "an", "which", "they", "you"]
-)
 _WORDS = re.compile(r"[^\W\d_]+")
+_ENDINGS = _WORDS.findall(
+    "s es ed d ing er ers ly ness able ism ist like less wise ize izer izers ized izing ization"
+)
+_BEGINNINGS = _WORDS.findall("un re non pre sub super multi anti inter over under co de dis")
+_AMERICAN = dict(
+    zip(
+        _WORDS.findall("or iz yz ense ter ber og eled eling eler aling aled eo em ed gray skep mold"),
+        _WORDS.findall(
+            "our is ys ence tre bre ogue elled elling eller alling alled aeo aem aed grey scep mould"
+        ),
+        strict=True,
+    )
+)
+# What is left of contractions where the apostrophe was split off.
+_NEGATED = frozenset(
+    _WORDS.findall(
+        "didn doesn don isn wasn weren wouldn couldn shouldn hasn haven hadn aren ain mustn needn won"
+    )
+)
+_STOP_WORDS = frozenset(
+    _WORDS.findall(
+        "the of and to in a is that it for was on with as be at by this are from or had not have but an which "
+        "they you"
+    )
+)
 _STOP_WORD_SHARE = 0.15
 _MAX_CHARS = 20_000
 _MIN_PART_CHARS = 4
@@ -34,7 +55,11 @@ def english_words() -> dict[str, int]:
 def is_english_word(word: str) -> bool:
     """Whether a word in lower case is in the dictionary, or is plainly made of parts that are."""
     words = english_words()
-    if word in words:
+    if word in words or word in _NEGATED:
+        return True
+    if any(
+        american in word and word.replace(american, british, 1) in words for american, british in _AMERICAN
+    ):
         return True
     for ending in _ENDINGS:
         stem = word.removesuffix(ending)

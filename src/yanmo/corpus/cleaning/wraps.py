@@ -1,11 +1,12 @@
 """Steps for hard-wrapped texts: hyphens that only break words, lines that only fill a width, soft hyphens.
 
-Nothing is touched unless the whole text is plainly broken at a width (``layout``), and then only where a line ends because of
-it; headings, items, rows, verses and code keep their lines.
+Nothing is touched unless the whole text is plainly broken at a width (``layout``), and then only where a
+line ends because of it; headings, items, rows, verses and code keep their lines.
 
-A hyphen at a line's end belongs to the word (well-known) or to the break (recog-nition). How the document writes
-the word elsewhere decides, then an English dictionary, and last the rule that breaks outnumber compounds. A hyphen of the
-second kind is first made a soft one, which is what it is; joining the lines drops it.
+A hyphen at a line's end belongs to the word (well-known) or to the break (recog-nition). How the document
+writes the word elsewhere decides, then an English dictionary, and last the rule that breaks outnumber
+compounds. A hyphen of the second kind is first made a soft one, which is what it is; joining the lines
+drops it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def mend_hyphenation(text: str, *, paged: bool = False) -> list[Edit]:
 
 
 def join_lines(text: str, *, paged: bool = False) -> list[Edit]:
-    """Line ends that are there only because a width was full become spaces, or nothing where none is written."""
+    """Line ends that are there only because a width was full become spaces, or nothing where none stand."""
     margin = find_margin(text, paged=paged)
     return [_join(text, start, end) for start, end in _breaks(text, margin)] if margin else []
 
@@ -109,7 +110,9 @@ def _join(text: str, start: int, end: int) -> Edit:
     dashed = last in _DASHES and not text[start - 2 : start - 1].isspace()
     unspaced = (_UNSPACED.match(last) is not None) + (_UNSPACED.match(first) is not None)
     # Beside a letter of another script no space is written, beside its punctuation one is.
-    bare = unspaced == 2 or (unspaced == 1 and (last.isalnum() or last in _UNSPACED_MARKS) and first.isalnum())
+    bare = unspaced == 2 or (
+        unspaced == 1 and (last.isalnum() or last in _UNSPACED_MARKS) and first.isalnum()
+    )
     return Edit(start, end, "" if dashed or bare else " ")
 
 
