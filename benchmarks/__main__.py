@@ -20,9 +20,12 @@ ONLY_BY_NAME = (
     "held_out",
     "planner",
     "masked",
+    "cleaning",
     "duplicates",
     "decontamination",
     "hostile_files",
+    "languages",
+    "quality",
     "tokenizers",
 )
 

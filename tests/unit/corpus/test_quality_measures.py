@@ -178,6 +178,10 @@ def test_long_texts_are_sampled() -> None:
     assert sample_of(text[:MAX_CHARS]) == text[:MAX_CHARS]
 
 
+def test_units_of_a_sampled_text_are_of_the_whole() -> None:
+    assert values("word " * 200_000)["units"] == pytest.approx(200_000, rel=0.001)
+
+
 def test_a_gigantic_line_is_measured() -> None:
     assert values("a" * 3_000_000)["unbroken"] == 1
     assert values("你" * 3_000_000)["repeated_10grams"] > 0.99

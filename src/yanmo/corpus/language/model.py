@@ -57,7 +57,8 @@ class LanguageModel:
         features, owner = self._features(b"".join(raw), lengths)
         num_features = len(self.weights)
         keys, counts = np.unique(owner * num_features + features, return_counts=True)
-        sums = self._weigh(np.log1p(counts.astype(np.float32)), *divmod(keys, num_features), len(texts))
+        rows, columns = np.divmod(keys, num_features)
+        sums = self._weigh(np.log1p(counts.astype(np.float32)), rows, columns, len(texts))
         scaled = (sums + self.prior) / np.sqrt(np.maximum(lengths, 1))[:, None]
         return scaled.astype(np.float32)
 

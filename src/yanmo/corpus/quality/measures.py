@@ -7,7 +7,7 @@ characters: white counts nowhere.
 
 A text of over 200,000 characters is measured on eight windows of 25,000, evenly spread, the first at its
 beginning and the last at its end: the published thresholds are for pages, and what repeats grows with the
-length.
+length. Only the number of units is of the whole text, as many times more as it is longer.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class Measures:
             language: ISO 639-1, for its stop-words.
         """
         self._text, self._language = sample_of(text), language
+        self._times_longer = len(text) / max(1, len(self._text))
         self._found: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> float:
@@ -168,7 +169,7 @@ class Measures:
             # A mark of punctuation is a unit here, which it is not where words have spaces.
             worded = worded[self._classes[units.start] != WIDE_MARK]
         return {
-            "units": float(number),
+            "units": float(round(number * self._times_longer)),
             "unit_length": units.visible / max(1, number),
             "hash_marks": text.count("#") / max(1, number),
             "ellipses": (text.count("...") + _count_runs(text, "…")) / max(1, number),
