@@ -24,7 +24,7 @@ class TermCount(NamedTuple):
 
     term: str
     num_documents: int
-    count: int
+    num_times: int
 
 
 class TermCounter:
@@ -59,14 +59,14 @@ class TermCounter:
             merged = heapq.merge(*runs, self._in_memory())
             for term, same in itertools.groupby(merged, key=lambda found: found.term):
                 parts = list(same)
-                yield TermCount(term, sum(p.num_documents for p in parts), sum(p.count for p in parts))
+                yield TermCount(term, sum(p.num_documents for p in parts), sum(p.num_times for p in parts))
 
     def select(self, *, min_documents: int = 1, max_terms: int | None = None) -> list[TermCount]:
         """The terms that are worth a column, in order; of too many the most frequent."""
         found = (counted for counted in self.counts() if counted.num_documents >= min_documents)
         if max_terms is None:
             return list(found)
-        return sorted(heapq.nsmallest(max_terms, found, key=lambda counted: (-counted.count, counted.term)))
+        return sorted(heapq.nsmallest(max_terms, found, key=lambda each: (-each.num_times, each.term)))
 
     def remove(self) -> None:
         """Remove what was written to disk."""
