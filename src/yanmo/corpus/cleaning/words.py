@@ -33,8 +33,8 @@ _NEGATED = frozenset(
 )
 _STOP_WORDS = frozenset(
     _WORDS.findall(
-        "the of and to in a is that it for was on with as be at by this are from or had not have but an which "
-        "they you"
+        "the of and to in a is that it for was on with as be at by this are from or had not have but an "
+        "which they you"
     )
 )
 _STOP_WORD_SHARE = 0.15
@@ -58,7 +58,8 @@ def is_english_word(word: str) -> bool:
     if word in words or word in _NEGATED:
         return True
     if any(
-        american in word and word.replace(american, british, 1) in words for american, british in _AMERICAN
+        american in word and word.replace(american, british, 1) in words
+        for american, british in _AMERICAN.items()
     ):
         return True
     for ending in _ENDINGS:
