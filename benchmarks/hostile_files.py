@@ -3,9 +3,9 @@
     python -m benchmarks hostile_files [FILES] [SEED] [SCALE]
 
 5,000 files (or FILES) of more than 30 kinds are made one after another from a seed and read in a worker
-process as the corpus pipeline reads them. SCALE, from 0 to 1, makes the large ones smaller. The table has a line a
-kind; the program ends with an error where a file was fatal to the worker, yielded nothing, took over 2 s or
-over 500 MB.
+process as the corpus pipeline reads them. SCALE, from 0 to 1, makes the large ones smaller. The table has a
+line a kind; the program ends with an error where a file was fatal to the worker, yielded nothing, took over
+2 s or over 500 MB.
 """
 
 from __future__ import annotations

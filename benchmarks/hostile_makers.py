@@ -213,7 +213,7 @@ def members_that_lead_elsewhere(rng: random.Random, scale: float) -> Made:
 
 
 def many_members(rng: random.Random, scale: float) -> Made:
-    count = _size(rng, scale, 30_000)
+    count = _size(rng, scale, 10_000)
     if rng.random() < 0.5:
         return "a.zip", make.packed({f"{n}.txt": "" if n % 2 else "x" for n in range(count)})
     return "a.tar.gz", gzip.compress(_tar([(f"{n}.txt", b"x") for n in range(count)]), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,18 @@ def test_a_pdf_without_text_is_refused_with_the_reason(tmp_path: Path) -> None:
         "holds no text",
         "pictures of pages only; it needs OCR",
     )
+
+
+def test_a_pdf_whose_streams_give_out_of_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanmo.corpus.formats.pdf._MAX_SUSPECT_BYTES", 1 << 20)
+    body = zlib.compress(b"(words) Tj " * 200_000)
+    stream = b"99 0 obj\n<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream endobj\n" % (len(body), body)
+    data = make.pdf(["A page"])
+    (tmp_path / "a.pdf").write_bytes(data + stream)
+    documents, (refused,), _ = read(tmp_path)
+    assert (documents, refused.reason.value) == ([], "decompression bomb")
+    (tmp_path / "a.pdf").write_bytes(data + stream.replace(b"<</Filter", b"<</Subtype/Image/Filter"))
+    assert [document.text for document in read(tmp_path)[0]] == ["A page"]
 
 
 def test_epub_meta(tmp_path: Path) -> None:
@@ -281,3 +294,29 @@ def test_documents_of_an_archive_are_read_by_their_content(tmp_path: Path) -> No
     documents, rejected, _ = read(tmp_path)
     assert [d.text.strip() for d in documents] == [CHINESE, "A page"]
     assert rejected == []
+
+
+def test_a_part_of_more_tags_than_its_size_explains(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(make.docx(["words"], body="<w:p/>" * 600_000))
+    documents, (refused,), _ = read(tmp_path)
+    assert (documents, refused.reason.value) == ([], "decompression bomb")
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+def test_entities_are_not_expanded(tmp_path: Path, codec: str) -> None:
+    laughs = '<!DOCTYPE d [<!ENTITY a "ha ha"><!ENTITY b "&a;&a;"><!ENTITY p SYSTEM "file:///etc/passwd">]>'
+    part = f"{laughs}<d><p><t>before &b; &p; after</t></p></d>"
+    (tmp_path / "a.docx").write_bytes(make.packed({"word/document.xml": part.encode(codec)}))
+    documents, (refused,), _ = read(tmp_path)
+    assert (documents, refused.detail) == ([], "word/document.xml: declares entities")
+
+
+def test_a_cell_beyond_the_columns_of_a_table_is_told(tmp_path: Path) -> None:
+    rows = [["title", "text"], ["x", "words"]]
+    with zipfile.ZipFile(io.BytesIO(make.xlsx({"S": rows}))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = parts[sheet].replace(b'r="B2"', b'r="XFD2"')
+    (tmp_path / "a.xlsx").write_bytes(make.packed(parts))
+    documents, (refused,), _ = read(tmp_path)
+    assert (documents, refused.source, refused.reason.value) == ([], "a.xlsx#sheet=S", "too large")

@@ -21,10 +21,10 @@ class _ZstdReader(io.RawIOBase):
     """Decompressed Zstandard frames; unlike the library's reader it tells when the end is missing."""
 
     # One compressed block can be 4 bytes for 128 KB: small reads bound what comes out at once.
-    _READ_BYTES = 4096
+    _READ_BYTES = 1024
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._ready = stream, b""
+        self._stream, self._ready = stream, memoryview(b"")
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._inside = False
 
@@ -39,7 +39,7 @@ class _ZstdReader(io.RawIOBase):
                 if self._inside:
                     raise EOFError("ends in the middle of a frame")
                 return 0
-            self._ready = self._decompress(data)
+            self._ready = memoryview(self._decompress(data))
         count = min(len(view), len(self._ready))
         view[:count] = self._ready[:count]
         self._ready = self._ready[count:]

@@ -12,6 +12,8 @@ from yanmo.corpus.tables import MAX_TEXT_CHARS
 _CHUNK_CHARS = 1 << 16
 # Every list or object takes 60 bytes and more, be it written in two characters.
 _MAX_CONTAINERS = 1_000_000
+# What is passed over to reach the records.
+_MAX_OTHERS = 500_000
 _DECODER = json.JSONDecoder()
 
 
@@ -57,11 +59,14 @@ class JsonStream:
             if self._peek() != "[":
                 self._pass_over()
                 continue
-            flags = [0, 0]
+            num_objects = num_others = 0
             for item in self.items():
-                flags[isinstance(item, dict)] += 1
-            if flags[1] and not flags[0]:
-                sizes[key] = flags[1]
+                num_objects += isinstance(item, dict)
+                num_others += not isinstance(item, dict)
+                if num_others > _MAX_OTHERS:
+                    raise RefusedError(Reason.TOO_LARGE, f"a list of more than {_MAX_OTHERS} values")
+            if num_objects and not num_others:
+                sizes[key] = num_objects
         return sizes
 
     def value(self) -> Any:

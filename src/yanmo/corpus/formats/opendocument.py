@@ -116,6 +116,8 @@ class _Sheets(_Text):
         name = local(tag)
         if name in ("table-cell", "covered-table-cell"):
             text = "".join(self.out).strip()
+            if text and self._column >= MAX_COLUMNS:
+                raise RefusedError(Reason.TOO_LARGE, f"more than {MAX_COLUMNS} columns")
             if text:
                 for column in range(self._column, min(self._column + self._repeated, MAX_COLUMNS)):
                     self._row[column] = text

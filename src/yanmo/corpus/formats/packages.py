@@ -1,7 +1,8 @@
 """Office documents are zip files of XML: their parts, and XML read as a stream of events.
 
-No tree is built, so memory does not grow with the document; entities are not expanded and nesting is held
-to what libxml2 allows, so a hostile part costs no more than its bytes.
+No tree is built, so memory does not grow with the document; a part that declares entities is refused, which
+no office program writes, and nesting is held to what libxml2 allows: a hostile part costs no more than its
+bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import posixpath
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import BinaryIO, Protocol, cast
 from urllib.parse import unquote
 
@@ -20,8 +22,8 @@ from yanmo.corpus.files import Allowance, Blob, refusing_damage
 from yanmo.corpus.formats.archives import open_zip
 
 _FEED_BYTES = 1 << 16
-# A tag of a real document takes more than half a byte in the file.
-_MIN_ALLOWED_TAGS, _MAX_TAGS_A_BYTE = 1_000_000, 2
+# A tag of a real document takes more than two thirds of a byte in the file.
+_MIN_ALLOWED_TAGS, _MAX_TAGS_A_BYTE = 500_000, 1.5
 _MAX_META_CHARS = 500
 
 
@@ -31,7 +33,7 @@ class Package:
     def __init__(self, archive: zipfile.ZipFile, num_bytes: int) -> None:
         """Over an open zip file of ``num_bytes``, which holds what it may give to a ratio."""
         self._archive, self._allowance = archive, Allowance(num_bytes)
-        self._tags = _MIN_ALLOWED_TAGS + _MAX_TAGS_A_BYTE * num_bytes
+        self._tags = int(_MIN_ALLOWED_TAGS + _MAX_TAGS_A_BYTE * num_bytes)
         self.names = frozenset(archive.namelist())
 
     @contextlib.contextmanager
@@ -140,6 +142,7 @@ class Target:
         """The part ends."""
 
 
+@lru_cache(maxsize=4096)
 def local(tag: str) -> str:
     """A tag without its namespace."""
     return tag.rpartition("}")[2]
@@ -154,11 +157,17 @@ def feed_xml(blocks: Iterator[bytes], target: _Target, name: str) -> Iterator[No
     """Feed XML to ``target``; stops after every block for what was found to be taken.
 
     Raises:
-        RefusedError: the XML is damaged.
+        RefusedError: the XML is damaged, or declares entities.
     """
+    # libxml2 expands entities that stand inside a document even where it is told not to.
+    last = b""
     parser = etree.XMLParser(target=target, resolve_entities=False, huge_tree=False, no_network=True)
     try:
         for block in blocks:
+            seen = (last + block).replace(b"\0", b"")
+            if b"<!ENTITY" in seen:
+                raise RefusedError(Reason.DAMAGED, f"{name}: declares entities")
+            last = seen[-8:]
             parser.feed(block)
             yield
         parser.close()

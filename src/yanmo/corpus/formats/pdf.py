@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import re
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
@@ -17,15 +20,24 @@ _MAX_META_CHARS = 500
 # A damaged file may claim a thousand million pages.
 _MAX_BAD_PAGES = 100
 _MAX_PAGE_CHARS = 1 << 22
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
+_HEAD_BYTES, _PROBE_BYTES, _MAX_PROBE_RATIO = 400, 2048, 100
+_MAX_SUSPECT_BYTES = 64 << 20
 
 
 def read_pdf(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read a PDF file as one text; a scanned one, which has only pictures of text, is refused."""
-    with blob.on_disk("pages.pdf") as path, contextlib.closing(_open(str(path))) as pdf:
+    with blob.on_disk("pages.pdf") as path:
+        _refuse_bombs(path)
+        yield from _documents(path, blob.label, note)
+
+
+def _documents(path: Path, label: str, note: Note) -> Iterator[Document]:
+    with contextlib.closing(_open(str(path))) as pdf:
         pages = _Pages(pdf)
         meta = _meta(pdf) | {"pages": str(len(pdf))}
         try:
-            yield from in_sections(iter(pages), blob.label, meta)
+            yield from in_sections(iter(pages), label, meta)
         except RefusedError as refused:
             if refused.reason is not Reason.TEXTLESS:
                 raise
@@ -33,7 +45,42 @@ def read_pdf(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Doc
                 raise RefusedError(Reason.DAMAGED, "no page can be read") from None
             raise RefusedError(Reason.TEXTLESS, "pictures of pages only; it needs OCR") from None
         if pages.num_bad:
-            note(f"{blob.label}: {pages.num_bad} pages cannot be read")
+            note(f"{label}: {pages.num_bad} pages cannot be read")
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Refuse a file whose compressed streams give out of proportion: PDFium would hold them whole.
+
+    Pictures are passed over, as PDFium passes over them.
+    """
+    left = _MAX_SUSPECT_BYTES
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for match in _STREAM.finditer(data):
+            begin = match.end()
+            head = data[max(0, match.start() - _HEAD_BYTES) : match.start()]
+            head = head[head.rfind(b" obj") + 1 :]
+            if b"/Fl" not in head or b"/Image" in head:
+                continue
+            left -= _inflated_bytes(data, begin, left)
+            if left < 0:
+                raise RefusedError(Reason.BOMB, f"streams give more than {_MAX_SUSPECT_BYTES >> 20} MB")
+
+
+def _inflated_bytes(data: mmap.mmap, begin: int, most: int) -> int:
+    """How much a compressed stream gives, counted to just over ``most``; 0 where that is in proportion."""
+    inflate, size, taken = zlib.decompressobj(), 0, 0
+    with contextlib.suppress(zlib.error):
+        while size <= most and not inflate.eof:
+            rest = inflate.unconsumed_tail
+            if not rest:
+                rest = data[begin + taken : begin + taken + _PROBE_BYTES]
+                taken += len(rest)
+            if not rest:
+                break
+            size += len(inflate.decompress(rest, 1 << 20))
+            if size < _MAX_PROBE_RATIO * (taken - len(inflate.unconsumed_tail)):
+                return 0
+    return size
 
 
 def _open(path: str) -> Any:

@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     rb"|([{}])|[\r\n]+|([^\\{}\r\n]+)|(\\)",
     re.DOTALL,
 )
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 128 << 20
 _MAX_DEPTH = 10_000
 _HIDDEN_WORDS = (
     "fonttbl colortbl stylesheet info pict object objdata fldinst listtable listoverridetable revtbl rsidtbl"

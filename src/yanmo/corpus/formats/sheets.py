@@ -7,7 +7,7 @@ from itertools import chain, groupby
 from typing import Any
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
-from yanmo.corpus.tables import MAX_COLUMNS, find_header, row_documents, sample_of
+from yanmo.corpus.tables import find_header, row_documents, sample_of
 
 Cells = dict[int, str]
 
@@ -39,7 +39,7 @@ def _documents(
     rows: Iterator[tuple[int, Cells]], prefix: str, text_column: str | None, note: Note
 ) -> Iterator[Document | Rejected]:
     first = sample_of(rows, lambda row: sum(map(len, row[1].values())))
-    width = min(1 + max(max(cells) for _, cells in first), MAX_COLUMNS)
+    width = 1 + max(max(cells) for _, cells in first)
     names, skip = find_header([[cells.get(column, "") for column in range(width)] for _, cells in first])
     # A header is narrower than the rows where its last cells are empty.
     names = [name or f"column {column}" for column, name in enumerate(names, 1)]

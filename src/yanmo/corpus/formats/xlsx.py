@@ -10,11 +10,11 @@ from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
 from yanmo.corpus.formats.packages import Package, Target, attribute, feed_xml, local, open_package
 from yanmo.corpus.formats.sheets import Cells, sheet_documents
-from yanmo.corpus.tables import MAX_COLUMNS
 
 _WORKBOOK = "xl/workbook.xml"
 # Strings that cells share are held in memory, as the rows refer to them by number.
 _MAX_STRINGS, _MAX_STRING_CHARS = 2_000_000, 64 << 20
+_LAST_COLUMN = 1 << 14
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
 _FORMAT_NOISE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
@@ -162,7 +162,9 @@ class _Sheet(Target):
             self._in_reading = False
         elif name == "c":
             value = self._value("".join(self._parts))
-            if value and self._column < MAX_COLUMNS:
+            if value:
+                if self._column >= _LAST_COLUMN:
+                    raise RefusedError(Reason.DAMAGED, "a cell beyond the last column of a sheet")
                 self._row[self._column] = value
         elif name == "row" and self._row:
             self.rows.append((self._number, self._row))
