@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from corpus_made import chinese_prose, prose
+
 
 def yanmo(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from yanmo.cli.main import main; main()", *arguments]
@@ -16,7 +18,7 @@ def yanmo(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def make_texts(folder: Path) -> None:
     (folder / "texts").mkdir()
     for n in range(40):
-        (folder / "texts" / f"{n}.txt").write_text(f"Text {n}: 你好。 " * 20, encoding="utf-8")
+        (folder / "texts" / f"{n}.txt").write_text(prose(n, 6) + chinese_prose(n, 3), encoding="utf-8")
     (folder / "texts" / "bad.bin").write_bytes(bytes(900))
 
 

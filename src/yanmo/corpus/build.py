@@ -11,22 +11,27 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from yanmo.artifact import claim, new_folder, partial_work, write_json
 from yanmo.config import to_mapping
-from yanmo.corpus.clean import STEPS, clean
+from yanmo.corpus.cleaning.cleaner import STEPS, Cleaner
+from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.document import Document, Rejected
+from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.files import SourceFile, find_files, fingerprint
 from yanmo.corpus.gather import Gathering
 from yanmo.corpus.part import PartWork, make_parts
+from yanmo.corpus.personal.mask import read_key, usual_key_file
 from yanmo.corpus.reader import read_documents
-from yanmo.corpus.refine import BYTES_REPLACED, RefineSettings
-from yanmo.corpus.split import Split, SplitBy
+from yanmo.corpus.refine import BYTES_REPLACED, Aids
+from yanmo.corpus.settings import CorpusSettings
+from yanmo.corpus.split import Split
 from yanmo.corpus.staging import finished_parts, read_tally
 from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary
+from yanmo.corpus.texts import read_texts as read_items
 from yanmo.corpus.workers import spread
 from yanmo.errors import InputError
 from yanmo.machine import usable_cores
@@ -39,36 +44,15 @@ _MAX_SAID_NOTES, _MAX_KEPT_NOTES = 10, 1000
 # Less than this is read sooner by this process than others are started.
 _SMALL_BYTES = 4 << 20
 _DATABASE_BYTES = 512 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusSettings:
-    """How a corpus is made."""
-
-    valid_fraction: float = 0.02
-    test_fraction: float = 0.03
-    min_chars: int = 1
-    """Shorter documents are refused."""
-    text_column: str | None = None
-    """Column or key of the text in tables and records; guessed where None."""
-    split: SplitBy = SplitBy.AUTO
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values that make no corpus."""
-        if not 0 < self.valid_fraction < 1 or not 0 <= self.test_fraction < 1:
-            raise InputError("valid_fraction must be between 0 and 1, test_fraction 0 or more")
-        if self.valid_fraction + self.test_fraction > 0.5:
-            raise InputError("valid_fraction and test_fraction leave less than half to train on")
-        if self.min_chars < 1:
-            raise InputError("min_chars must be 1 or more")
+_USUAL, _NO_AIDS = CorpusSettings(), Aids()
 
 
 def build_corpus(
     sources: Path | Sequence[Path],
     out: Path,
     *,
-    settings: CorpusSettings = CorpusSettings(),
+    settings: CorpusSettings = _USUAL,
+    aids: Aids = _NO_AIDS,
     num_workers: int | None = None,
     force: bool = False,
 ) -> CorpusSummary:
@@ -78,6 +62,7 @@ def build_corpus(
         sources: what to read.
         out: the folder to write; made by the same command from the same files, it is left as it is.
         settings: how.
+        aids: models that some settings need; evaluation items and the key of pseudonyms are added here.
         num_workers: processes that read, of which the result is independent; None for as many as there are
             processors, 0 for this one.
         force: replace whatever ``out`` is.
@@ -91,13 +76,14 @@ def build_corpus(
     if claim(out, kind="corpus", details=details, force=force):
         say(f"{out}: already made from the same files with the same settings; nothing to do")
         return Corpus.open(out).summary
+    aids = _with_files(aids, settings, out)
     with partial_work(out, kind="corpus", details=details) as parts:
-        _refine(files, parts, settings, num_workers)
+        _refine(files, parts, settings, aids, num_workers)
         gathering = Gathering(parts, memory_bytes=_DATABASE_BYTES, threads=usable_cores())
         try:
-            how = _decide(gathering, settings, read_tally(parts).of("refused"))
+            how = _decide(gathering, settings)
             with new_folder(out, kind="corpus", details=details) as folder:
-                gathering.shards(folder)
+                gathering.write(folder)
                 summary = _summary(out, gathering, parts, how)
                 facts = summary.to_json()
                 # Where it lies is no part of what it is: the same files make the same bytes anywhere.
@@ -138,9 +124,10 @@ def read_texts(path: Path, split: str = "test", *, text_column: str | None = Non
         if not texts:
             raise InputError(f"the corpus has no {split} split", where=path)
         return texts
+    cleaner = Cleaner(CleaningSettings(flags=False))
     texts, refused = [], Counter[str]()
     for item in read_documents(path, text_column=text_column, note=say):
-        text = clean(item.text)[0] if isinstance(item, Document) else ""
+        text = cleaner.clean(item.text).text if isinstance(item, Document) else ""
         if text.strip():
             texts.append(text)
         elif isinstance(item, Rejected):
@@ -153,7 +140,11 @@ def read_texts(path: Path, split: str = "test", *, text_column: str | None = Non
 
 
 def _refine(
-    files: Sequence[SourceFile | Rejected], folder: Path, settings: CorpusSettings, num_workers: int | None
+    files: Sequence[SourceFile | Rejected],
+    folder: Path,
+    settings: CorpusSettings,
+    aids: Aids,
+    num_workers: int | None,
 ) -> None:
     """The first pass: every file read, cleaned and kept in ``folder``."""
     parts = make_parts(files)
@@ -163,15 +154,31 @@ def _refine(
     done = set(finished_parts(folder))
     if done:
         say(f"{len(done)} of {len(parts)} parts of the files were read before; going on")
-    work = PartWork(
-        folder=folder,
-        settings=RefineSettings(min_chars=settings.min_chars),
-        text_column=settings.text_column,
-    )
+    work = PartWork(folder=folder, settings=settings, aids=aids)
     todo = [part for part in parts if part.number not in done]
     with Progress("reading", total=total / 1e6, unit="MB") as progress:
         for _ in spread(work, todo, num_workers=num_workers, report=_Narrator(progress)):
             pass
+
+
+def _with_files(aids: Aids, settings: CorpusSettings, out: Path) -> Aids:
+    """The aids with what lies in files that the settings name."""
+    if settings.personal.needs_key:
+        key_file = settings.personal.key_file or usual_key_file(out.resolve())
+        aids = replace(aids, key=read_key(key_file, out))
+        say(f"pseudonyms are made with the key in {key_file}; who has it and the corpus can tell who is who")
+    names: list[str] = []
+    items: list[str] = []
+    for path in settings.decontaminate:
+        own = read_items(path, note=say)
+        names += [f"{path.name}, item {number}" for number in range(1, len(own) + 1)]
+        items += own
+    if items:
+        evaluation = Contamination(items, settings.contamination)
+        if evaluation.ignored:
+            say(f"{len(evaluation.ignored)} of {len(items)} evaluation items are too short to be looked for")
+        aids = replace(aids, evaluation=evaluation, item_names=tuple(names))
+    return aids
 
 
 class _Narrator:
@@ -194,12 +201,15 @@ class _Narrator:
             say(f"... and more notes, in {SUMMARY_FILE}")
 
 
-def _decide(gathering: Gathering, settings: CorpusSettings, refused: Counter[str]) -> str:
+def _decide(gathering: Gathering, settings: CorpusSettings) -> str:
     """The second pass: duplicates dropped, splits made; one line that says how."""
     gathering.drop_equal()
+    gathering.drop_near(settings.duplicates)
+    if settings.duplicates.passages:
+        gathering.take_out_repeats(settings.duplicates.repeats)
     if not gathering.num_documents:
         raise InputError(
-            "no text found" + _refusals(refused),
+            "no text found" + _refusals(Counter(gathering.reasons())),
             remedy="name files or folders of text (txt, md, html, csv, json, jsonl, parquet)",
         )
     division = gathering.divide(
@@ -207,6 +217,7 @@ def _decide(gathering: Gathering, settings: CorpusSettings, refused: Counter[str
         valid_fraction=settings.valid_fraction,
         test_fraction=settings.test_fraction,
         seed=settings.seed,
+        weights=settings.weights,
     )
     say(division.how)
     return division.how
@@ -229,7 +240,7 @@ def _summary(out: Path, gathering: Gathering, parts: Path, how: str) -> CorpusSu
         num_bytes=sum(counts["num_bytes"] for counts in splits.values()),
         num_characters=num_characters,
         rejected=gathering.reasons(),
-        cleaned={name: cleaned[name] for name in (BYTES_REPLACED, *(name for name, _ in STEPS))},
+        cleaned={name: cleaned[name] for name in (BYTES_REPLACED, *STEPS) if cleaned[name]},
         splits=splits,
         split_by=how,
         sha256=digest.hexdigest(),

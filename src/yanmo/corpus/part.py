@@ -9,7 +9,8 @@ from pathlib import Path
 from yanmo.corpus.document import Document, Reason, Rejected
 from yanmo.corpus.files import SourceFile
 from yanmo.corpus.reader import read_file
-from yanmo.corpus.refine import Counts, Refiner, RefineSettings
+from yanmo.corpus.refine import Aids, Counts, Refiner
+from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.staging import PartWriter, Refined
 from yanmo.corpus.workers import Report
 
@@ -43,8 +44,8 @@ class PartWork:
     """What a process does with a part; nothing where an earlier one has finished it."""
 
     folder: Path
-    settings: RefineSettings
-    text_column: str | None
+    settings: CorpusSettings
+    aids: Aids
 
     def __call__(self, part: Part, skipped: dict[str, Reason], report: Report) -> None:
         """Read the part's files, refine their documents, write its chunks.
@@ -61,7 +62,7 @@ class PartWork:
         with PartWriter(folder=self.folder, part=part.number) as writer:
             if writer.is_done:
                 return
-            refiner = Refiner(self.settings)
+            refiner = Refiner(self.settings, self.aids)
             left = writer.num_done
             for item in self._items(part, skipped, report, notes.append):
                 if left:
@@ -88,7 +89,7 @@ class PartWork:
                 yield Rejected(source=file.label, reason=skipped[file.label])
                 continue
             report.begin(file.label, file.num_bytes)
-            yield from read_file(file, text_column=self.text_column, note=say, meter=report.advance)
+            yield from read_file(file, text_column=self.settings.text_column, note=say, meter=report.advance)
 
 
 def _put(writer: PartWriter, outcome: Refined | Rejected, counts: Counts) -> None:

@@ -1,49 +1,125 @@
-"""One document on its way into the corpus: cleaned, judged, fingerprinted; a pure function of it."""
+"""One document on its way into the corpus: cleaned, judged, masked, fingerprinted; a pure function of it."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from yanmo.corpus.clean import clean
-from yanmo.corpus.document import Document, Reason, Rejected, make_document
+from yanmo.corpus.cleaning.cleaner import Cleaner
+from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Reason, Rejected, make_document
+from yanmo.corpus.duplicates.contamination import Contamination
+from yanmo.corpus.duplicates.exact import document_digest, line_digests
+from yanmo.corpus.duplicates.signature import Signer
+from yanmo.corpus.edits import Alignment, apply_edits
 from yanmo.corpus.encoding import REPAIRED
+from yanmo.corpus.language.passages import describe, shares
+from yanmo.corpus.personal.find import Entities, find
+from yanmo.corpus.personal.mask import Masker
+from yanmo.corpus.quality.judge import Judge
+from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.split import named_split
 from yanmo.corpus.staging import Refined
 
 BYTES_REPLACED = REPAIRED.strip(", ")
 Counts = dict[str, dict[str, int]]
+# A second language is worth a word from this share of the letters on.
+_MIXED_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineSettings:
-    """What a document goes through."""
+class Aids:
+    """What some steps need beside the settings; picklable."""
 
-    min_chars: int = 1
+    evaluation: Contamination | None = None
+    item_names: tuple[str, ...] = ()
+    """Of the evaluation items, in their order."""
+    surprise: Callable[[str], float] | None = None
+    """Bits per byte of a text, by a language model."""
+    worth: Callable[[str], float] | None = None
+    """How good a text is, from 0 to 1, by a classifier."""
+    entities: Entities | None = None
+    """A model that finds names and addresses."""
+    key: bytes = b""
+    """Of pseudonyms."""
 
 
 class Refiner:
     """Takes documents through every step."""
 
-    def __init__(self, settings: RefineSettings) -> None:
+    def __init__(self, settings: CorpusSettings, aids: Aids) -> None:
         """Make ready what the steps need."""
-        self._settings = settings
+        self._settings, self._aids = settings, aids
+        self._cleaner = Cleaner(settings.cleaning)
+        self._judge = Judge(settings.quality, surprise=aids.surprise, worth=aids.worth)
+        self._masker = Masker(settings.personal, key=aids.key)
+        signing = settings.duplicates.signing()
+        self._signer = Signer(signing) if signing is not None else None
 
     def refine(self, raw: Document) -> tuple[Refined | Rejected, Counts]:
         """The document as it stays, or why it goes, and what was counted."""
-        text, changed = clean(raw.text)
+        cleaned = self._cleaner.clean(raw.text, language=raw.language, paged="\f" in raw.text)
+        counts: Counts = {"cleaned": dict.fromkeys(cleaned.changed, 1)} if cleaned.changed else {}
+        if raw.meta.get("encoding", "").endswith(REPAIRED):
+            counts.setdefault("cleaned", {})[BYTES_REPLACED] = 1
+        languages = shares(cleaned.text)
+        document = _described(raw, cleaned.text, languages)
+        refusal = self._refusal(document, languages)
+        text, alignment = document.text, cleaned.alignment
+        found = find(text, self._settings.personal, self._aids.entities)
+        if found:
+            counts["personal"] = dict(Counter(one.kind.value for one in found))
+            why = self._masker.refusal(found)
+            if why and refusal is None:
+                refusal = _refused(document, Reason.PERSONAL, why)
+            edits = self._masker.edits(text, found)
+            text, alignment = apply_edits(text, edits), alignment.then(edits)
+        if refusal is not None:
+            # What is refused is kept for people to look at: without what nobody should see.
+            return replace(refusal, text=text[:MAX_REJECTED_CHARS]), counts
+        return self._refined(raw, document, text, alignment), counts
+
+    def _refusal(self, document: Document, languages: Mapping[str, float]) -> Rejected | None:
+        text = document.text
         num_chars = len(text.strip())
         if num_chars < self._settings.min_chars:
-            reason = Reason.TOO_SHORT if num_chars else Reason.EMPTY
-            return Rejected(source=raw.source, reason=reason, text=text, language=raw.language), {}
-        cleaned = dict.fromkeys(changed, 1)
-        if raw.meta.get("encoding", "").endswith(REPAIRED):
-            cleaned[BYTES_REPLACED] = 1
-        document = raw if text == raw.text else make_document(text, raw.source, raw.meta, raw.language)
-        refined = Refined(document=document, named=named_split(raw.source), digest=text_digest(text))
-        return refined, {"cleaned": cleaned} if cleaned else {}
+            return _refused(document, Reason.TOO_SHORT if num_chars else Reason.EMPTY)
+        why = self._settings.language.refusal(languages)
+        if why is not None:
+            return _refused(document, Reason.LANGUAGE, why)
+        judged = self._judge.judge(text, document.language)
+        if judged is not None:
+            return _refused(document, Reason.QUALITY, str(judged))
+        if self._aids.evaluation is not None:
+            spans = self._aids.evaluation.find(text)
+            if spans:
+                return _refused(document, Reason.CONTAMINATED, self._aids.item_names[spans[0].item])
+        return None
+
+    def _refined(self, raw: Document, document: Document, text: str, alignment: Alignment) -> Refined:
+        settings = self._settings.duplicates
+        if text != raw.text or document.meta != raw.meta or document.language != raw.language:
+            document = make_document(text, raw.source, document.meta, document.language)
+        return Refined(
+            document=document,
+            named=named_split(raw.source),
+            digest=document_digest(text),
+            signature=self._signer.sign(text) if self._signer is not None else b"",
+            lines=line_digests(text, settings.repeats).digests.tolist() if settings.passages else (),
+            stretches=[number for stretch in alignment.to_json() for number in stretch],
+        )
 
 
-def text_digest(text: str) -> bytes:
-    """16 bytes that equal texts share, white space around them aside."""
-    return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).digest()[:16]
+def _described(raw: Document, text: str, languages: Mapping[str, float]) -> Document:
+    """The cleaned document with its language, and with all of them where it has several."""
+    told = {code: share for code, share in languages.items() if code}
+    language = raw.language or (max(told, key=lambda code: told[code]) if told else "")
+    meta = dict(raw.meta)
+    if sum(share >= _MIXED_SHARE for share in told.values()) > 1:
+        meta["languages"] = describe(told)
+    return Document(id=raw.id, text=text, source=raw.source, language=language, meta=meta)
+
+
+def _refused(document: Document, reason: Reason, detail: str = "") -> Rejected:
+    source, language = document.source, document.language
+    return Rejected(source=source, reason=reason, text=document.text, language=language, detail=detail)

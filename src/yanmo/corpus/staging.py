@@ -221,6 +221,13 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tup
         connection.execute(f"INSERT INTO {table} SELECT {marks}", columns)
 
 
+def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The only row of a query."""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
 def copy_to(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write the rows of a query into a Parquet file.
 

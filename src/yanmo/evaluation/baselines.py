@@ -7,7 +7,7 @@ it the tokens can.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ __all__ = [
     "Baseline",
     "CharacterNgram",
     "CharacterNgramBaseline",
+    "ScoredBaseline",
     "TokenNgramBaseline",
     "fit_baseline",
     "fit_character_ngram",
@@ -153,21 +154,35 @@ def fit_baseline(
     return _fit(train, order, tokenizer if by_token else None)
 
 
-def baseline_json(baseline: Baseline, score: TextScore, *, num_tokens: int) -> dict[str, Any]:
-    """What is reported of a baseline.
+@dataclass(frozen=True, kw_only=True)
+class ScoredBaseline:
+    """What a baseline reached on a text."""
 
-    Args:
-        baseline: the trained model.
-        score: its score of the text.
-        num_tokens: tokens of the evaluated model on that text. The perplexity reported is that of the
-            same text per such token, so that the two can be compared.
-    """
-    return {
-        "name": baseline.name,
-        "order": baseline.order,
-        **score.to_json(),
-        "perplexity": perplexity(score.loss_nats, num_tokens),
-    }
+    name: str
+    order: int
+    score: TextScore
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "order": self.order, **self.score.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ScoredBaseline:
+        """Inverse of ``to_json``."""
+        score = {name: value[name] for name in TextScore.__dataclass_fields__}
+        interval = (float(value["interval"][0]), float(value["interval"][1]))
+        return cls(
+            name=value["name"], order=value["order"], score=TextScore(**{**score, "interval": interval})
+        )
+
+    def beside(self, num_tokens: int) -> dict[str, Any]:
+        """What is reported of it.
+
+        Args:
+            num_tokens: tokens of the evaluated model on that text. The perplexity reported is that of the
+                same text per such token, so that the two can be compared.
+        """
+        return {**self.to_json(), "perplexity": perplexity(self.score.loss_nats, num_tokens)}
 
 
 def _fit(texts: Sequence[str], order: int, tokenizer: VocabularyTokenizer | None) -> Baseline:

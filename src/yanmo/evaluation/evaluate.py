@@ -16,14 +16,14 @@ from yanmo.corpus.build import read_texts
 from yanmo.corpus.split import Split
 from yanmo.corpus.store import SUMMARY_FILE, Corpus
 from yanmo.errors import InputError
-from yanmo.evaluation.baselines import Baseline, baseline_json, fit_baseline
+from yanmo.evaluation.baselines import ScoredBaseline, fit_baseline
 from yanmo.evaluation.scoring import TextScore, evaluate_texts, sequence_losses
 from yanmo.models.ngram.characters import sample_texts
 from yanmo.models.registry import LoadedModel, load
 from yanmo.reporting.progress import say
 from yanmo.tokenizers.load import Tokenizer
 
-__all__ = ["Evaluation", "evaluate", "evaluate_texts", "given_text", "score"]
+__all__ = ["Evaluation", "evaluate", "evaluate_texts", "given_text", "score", "score_baseline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def evaluate(
     data: Path | str | None = None,
     *,
     split: str = "test",
-    baseline: bool = True,
+    baseline: bool | ScoredBaseline = True,
     baseline_corpus: Path | str | None = None,
     stride: int | None = None,
     max_bytes: int | None = None,
@@ -97,7 +97,7 @@ def evaluate(
         data: a corpus, whose ``split`` is used, or any file or folder of text; None takes the corpus
             that the model's run was trained on.
         split: ``test``, ``valid`` or ``train``; ``valid`` is taken where the corpus has no ``test``.
-        baseline: train an n-gram and score it on the same text.
+        baseline: train an n-gram and score it on the same text; or one that ``score_baseline`` scored on it.
         baseline_corpus: corpus to train it on where ``data`` is not one; the run's corpus if None.
         stride: tokens by which the window moves on long texts; half the model's context if None.
         max_bytes: score a sample of whole documents of about this size where there is more text.
@@ -116,25 +116,36 @@ def evaluate(
         )
     held = _open(source, split).sampled(max_bytes, seed)
     model_score = evaluate_texts(loaded.model, loaded.tokenizer, held.texts(), stride=stride, seed=seed)
-    trained = None
-    if baseline:
+    scored = baseline if isinstance(baseline, ScoredBaseline) else None
+    if baseline is True:
         given = None if baseline_corpus is None else Path(baseline_corpus)
-        trained = _fit_baseline(held, given or run_corpus, loaded.tokenizer)
-    found = None
-    if trained is not None:
-        baseline_score = trained.score(held.texts(), seed=seed)
-        found = baseline_json(trained, baseline_score, num_tokens=model_score.num_tokens)
+        scored = _score_baseline(held, given or run_corpus, loaded.tokenizer, seed)
     result = Evaluation(
         model=str(loaded.path),
         name=loaded.name,
         data=str(source),
         split=held.split,
         score=model_score,
-        baseline=found,
+        baseline=None if scored is None else scored.beside(model_score.num_tokens),
     )
     if out is not None:
         write_json(Path(out), result.to_json())
     return result
+
+
+def score_baseline(
+    corpus: Path, tokenizer: Tokenizer, *, max_bytes: int | None = None, seed: int = 0
+) -> ScoredBaseline | None:
+    """What an n-gram reaches on a corpus' test text; it needs no model, and can be asked before one.
+
+    Args:
+        corpus: a corpus folder.
+        tokenizer: of the model that it will stand beside.
+        max_bytes: as in ``evaluate``, whose text must be the same.
+        seed: as in ``evaluate``.
+    """
+    held = _open(corpus, Split.TEST).sampled(max_bytes, seed)
+    return _score_baseline(held, None, tokenizer, seed)
 
 
 def score(
@@ -245,8 +256,10 @@ def _corpus_of_run(model_folder: Path) -> Path | None:
     return None
 
 
-def _fit_baseline(held: _Held, other: Path | None, tokenizer: Tokenizer) -> Baseline | None:
-    """Train a baseline on the corpus that ``held`` is a split of, or else on another."""
+def _score_baseline(
+    held: _Held, other: Path | None, tokenizer: Tokenizer, seed: int
+) -> ScoredBaseline | None:
+    """Train a baseline on the corpus that ``held`` is a split of, or else on another, and score it."""
     if held.split == Split.TRAIN:
         say("No baseline: it would be scored on the text it was trained on.")
         return None
@@ -259,4 +272,7 @@ def _fit_baseline(held: _Held, other: Path | None, tokenizer: Tokenizer) -> Base
     if not corpus.num_bytes(Split.TRAIN):
         say(f"No baseline: {corpus.path} has no train split.")
         return None
-    return fit_baseline(corpus.texts(Split.TRAIN), corpus.texts(Split.VALID), tokenizer=tokenizer)
+    trained = fit_baseline(corpus.texts(Split.TRAIN), corpus.texts(Split.VALID), tokenizer=tokenizer)
+    return ScoredBaseline(
+        name=trained.name, order=trained.order, score=trained.score(held.texts(), seed=seed)
+    )

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -64,7 +64,7 @@ def pretrain(
     settings: PretrainSettings,
     force: bool = False,
     spent_s: float = 0.0,
-    reserve_s: float = 0.0,
+    epilogue: Epilogue | None = None,
 ) -> dict[str, Any]:
     """Train a model on a corpus; the same call goes on where an earlier one was stopped.
 
@@ -76,7 +76,7 @@ def pretrain(
         settings: budget, or steps in ``settings.wishes``.
         force: begin again whatever is there.
         spent_s: seconds of the budget spent before this call.
-        reserve_s: seconds of the budget that the caller needs afterwards.
+        epilogue: what the caller does afterwards within the same budget.
 
     Returns:
         model, steps, tokens, wall_s, tokens_per_s, valid_loss_nats, valid_bits_per_byte (None where the
@@ -99,7 +99,17 @@ def pretrain(
         if result is not None and (run.path / "model").is_dir():
             say(f"{run.path}: already finished; nothing to do")
             return result
-        return _Pretraining(source, run, settings, began_s, reserve_s + _FINISH_S, stop, group).run()
+        return _Pretraining(source, run, settings, began_s, epilogue, stop, group).run()
+
+
+class Epilogue(Protocol):
+    """What is done after training within the same budget."""
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Do before training what can be done before, so that its time is known."""
+
+    def seconds(self, plan: Plan) -> float:
+        """What the rest will take."""
 
 
 class _Pretraining:
@@ -111,12 +121,12 @@ class _Pretraining:
         run: RunFolder,
         settings: PretrainSettings,
         began_s: float,
-        reserve_s: float,
+        epilogue: Epilogue | None,
         stop: StopSignal,
         group: Group,
     ) -> None:
         self._corpus, self._run, self._settings = corpus, run, settings
-        self._began_s, self._reserve_s = began_s, reserve_s
+        self._began_s, self._epilogue = began_s, epilogue
         self._stop, self._group = stop, group
 
     def run(self) -> dict[str, Any]:
@@ -167,6 +177,10 @@ class _Pretraining:
         settings, start = self._settings, open_start(self._settings)
         tokenizer = start.prepare_tokenizer(self._corpus, self._run.path / "tokenizer")
         goal = goal_of(settings, start, tokenizer)
+        if start.objective != "causal":
+            self._epilogue = None
+        if self._epilogue is not None and self._group.rank == 0:
+            self._epilogue.prepare(tokenizer)
         corpora = {"tokens": self._corpus} | ({} if old is None else {"tokens-replay": old})
         stores = [
             TokenStore.open_or_build(
@@ -205,8 +219,11 @@ class _Pretraining:
             self._settings,
             start,
             spent_s=time.monotonic() - self._began_s,
-            reserve_s=self._reserve_s,
+            reserve_s=_FINISH_S,
         )
+        if self._epilogue is not None and made.training_s is not None:
+            left_s = made.training_s - self._epilogue.seconds(made)
+            made = dataclasses.replace(made, training_s=max(0.5 * made.training_s, left_s))
         say(plan_table(made))
         if self._settings.profile:
             made = self._profile(made, start, tokenizer, stores)

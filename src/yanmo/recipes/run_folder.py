@@ -18,12 +18,13 @@ from yanmo.reporting.progress import say
 from yanmo.reporting.runs import is_run
 
 SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
-EVALUATION_FILE, MACHINE_FILE, BEFORE_FILE = "evaluation.json", "machine.json", "before.json"
+EVALUATION_FILE, BASELINE_FILE = "evaluation.json", "baseline.json"
+MACHINE_FILE, BEFORE_FILE = "machine.json", "before.json"
 PROFILE_FILE = "profile.json"
 # What decides a run's result goes last, so that a kill while clearing leaves a run.
 _WRITTEN = (
     *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "tensorboard"),
-    *("report.html", METRICS_FILE, RESULT_FILE, EVALUATION_FILE, BEFORE_FILE),
+    *("report.html", METRICS_FILE, RESULT_FILE, EVALUATION_FILE, BASELINE_FILE, BEFORE_FILE),
     *(PROFILE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
 )
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from corpus_made import chinese_prose, prose
 
 from yanmo import artifact
-from yanmo.corpus import gather, staging
 from yanmo.corpus import part as part_module
+from yanmo.corpus import shards, staging
 from yanmo.corpus.build import CorpusSettings, build_corpus, read_texts, survey
 from yanmo.corpus.split import SplitBy
 from yanmo.corpus.store import Corpus
@@ -160,7 +161,7 @@ def test_a_novel_is_cut_and_joins_again(tmp_path: Path, capsys: pytest.CaptureFi
 def test_shards_stay_below_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_source(tmp_path / "in")
     whole = build_corpus(source, tmp_path / "one")
-    monkeypatch.setattr(gather, "SHARD_BYTES", 4000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
     many = build_corpus(source, tmp_path / "two")
     assert len(list((tmp_path / "two").glob("train-*.parquet"))) > 3
     assert many.sha256 == whole.sha256
@@ -179,7 +180,7 @@ def test_short_documents_are_refused_by_wish(tmp_path: Path) -> None:
 def test_several_sources_keep_their_names_apart(tmp_path: Path) -> None:
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.txt").write_text(f"{name} " * 1000)
+        (tmp_path / name / "a.txt").write_text(prose(len(name), 100))
     build_corpus([tmp_path / "left", tmp_path / "right"], tmp_path / "out")
     sources = {document.source for document in Corpus.open(tmp_path / "out").documents("train")}
     assert sources == {"left/a.txt#part=1", "right/a.txt#part=1"}
@@ -215,7 +216,7 @@ def test_settings_that_make_no_corpus_are_refused(values: dict[str, float]) -> N
 def test_split_by_pieces_by_wish(tmp_path: Path) -> None:
     source = make_source(tmp_path / "in")
     for n in range(30):
-        (source / f"{n}.txt").write_text(f"Text {n}. " * 200)
+        (source / f"{n}.txt").write_text(prose(n, 30))
     build_corpus(source, tmp_path / "out", settings=CorpusSettings(split=SplitBy.PIECES))
     parts = [d.source for d in Corpus.open(tmp_path / "out").documents("test")]
     assert "7.txt#part=3" in parts
@@ -235,7 +236,7 @@ def test_a_folder_written_whole_by_yanmo_is_a_source_like_any_other(tmp_path: Pa
     with artifact.new_folder(tmp_path / "source", kind="source", details={}) as folder:
         (folder / "deep" / "er").mkdir(parents=True)
         for index in range(30):
-            (folder / "deep" / "er" / f"{index}.txt").write_text(f"{index} ink and paper " * 20)
+            (folder / "deep" / "er" / f"{index}.txt").write_text(prose(index, 8))
     summary = build_corpus(tmp_path / "source", tmp_path / "corpus")
     assert summary.num_documents == 30 and not summary.rejected
 
@@ -244,7 +245,7 @@ def make_many(folder: Path) -> Path:
     """Files of several parts, some of which become several chunks."""
     folder.mkdir()
     for index in range(12):
-        rows = [f"{index} {row} The stone, the water and the brush. 砚台、水和笔。" * 20 for row in range(60)]
+        rows = [prose(100 * index + row, 12) + chinese_prose(100 * index + row, 6) for row in range(60)]
         (folder / f"{index:02d}.jsonl").write_text(
             "".join(json.dumps({"text": text}) + "\n" for text in rows), encoding="utf-8"
         )
@@ -286,13 +287,13 @@ def test_work_that_stops_anywhere_goes_on_to_the_same_bytes(
             raise KeyboardInterrupt
         real(*args)
 
-    for module in (staging, gather):
+    for module in (staging, shards):
         monkeypatch.setattr(module, "copy_to", stop_after)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         build_corpus(source, out, num_workers=0)
     assert [path.name for path in out.iterdir()] == [".partial"]
-    for module in (staging, gather):
+    for module in (staging, shards):
         monkeypatch.setattr(module, "copy_to", real)
     build_corpus(source, out, num_workers=0)
     assert bytes_of(out) == bytes_of(tmp_path / "whole" / "out")

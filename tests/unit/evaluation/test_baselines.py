@@ -11,8 +11,8 @@ from evaluation_made import made_documents
 from yanmo.errors import InputError
 from yanmo.evaluation.baselines import (
     CharacterNgramBaseline,
+    ScoredBaseline,
     TokenNgramBaseline,
-    baseline_json,
     fit_baseline,
     fit_character_ngram,
 )
@@ -78,7 +78,9 @@ def test_score_of_characters_is_honest() -> None:
 def test_perplexity_is_per_token_of_the_model() -> None:
     baseline = CharacterNgramBaseline(model=fit_character_ngram(TRAIN, order=5))
     score = baseline.score(TEST)
-    found = baseline_json(baseline, score, num_tokens=500)
+    scored = ScoredBaseline(name=baseline.name, order=baseline.order, score=score)
+    found = scored.beside(500)
+    assert ScoredBaseline.from_json(scored.to_json()) == scored
     assert found["perplexity"] == pytest.approx(math.exp(score.loss_nats / 500))
     assert found["bits_per_byte"] == score.bits_per_byte
     assert (found["name"], found["order"]) == ("Kneser-Ney 5-gram of characters", 5)
