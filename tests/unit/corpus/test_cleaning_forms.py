@@ -79,7 +79,7 @@ def test_words_of_taiwan_change_lengths_and_keep_their_places() -> None:
     assert all(0 < edit.end - edit.start <= 7 for edit in edits)
 
 
-@pytest.mark.parametrize("script", ["simplified", "traditional", "taiwan", "hong kong"])
+@pytest.mark.parametrize("script", ["simplified", "traditional", "taiwan", "hong-kong"])
 def test_what_is_in_the_script_already_stays(script: Script) -> None:
     rng = random.Random(3)
     cleaner = Cleaner(CleaningSettings(script=script, flags=False))

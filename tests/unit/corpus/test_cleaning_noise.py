@@ -80,8 +80,10 @@ def test_other_languages_have_no_unknown_words() -> None:
 
 
 def test_long_texts_are_sampled_all_over() -> None:
-    text = ENGLISH * 300 + ENGLISH.replace("e", "3") * 300
-    assert measure_noise(text)["broken words"] == pytest.approx(0.25, abs=0.12)
+    noisy = ENGLISH.replace("e", "3")
+    share = measure_noise(noisy * 600)["broken words"]
+    assert share > 0.1
+    assert measure_noise(ENGLISH * 300 + noisy * 300)["broken words"] == pytest.approx(share / 2, abs=0.05)
     assert measure_noise("x" * 5_000_000) == {}
     assert measure_noise("") == {} == measure_noise(" \n ")
 

@@ -21,9 +21,9 @@ from yanmo.errors import InputError
 if TYPE_CHECKING:
     from opencc import OpenCC
 
-Script = Literal["keep", "simplified", "traditional", "taiwan", "hong kong"]
+Script = Literal["keep", "simplified", "traditional", "taiwan", "hong-kong"]
 
-_CONVERSIONS = {"simplified": "t2s", "traditional": "s2t", "taiwan": "s2twp", "hong kong": "s2hk"}
+_CONVERSIONS = {"simplified": "t2s", "traditional": "s2t", "taiwan": "s2twp", "hong-kong": "s2hk"}
 _IDEOGRAPHS = [
     *range(0x3400, 0x4DC0),
     *range(0x4E00, 0xA000),

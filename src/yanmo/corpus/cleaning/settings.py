@@ -29,7 +29,7 @@ class CleaningSettings:
     width: Width = "keep"
     """Full-width to half-width: ``letters`` (with digits) or ``all`` (with punctuation, right in Chinese)."""
     script: Script = "keep"
-    """Chinese: ``simplified``, ``traditional``, or as in ``taiwan`` (its words too) or ``hong kong``."""
+    """Chinese: ``simplified``, ``traditional``, or as in ``taiwan`` (its words too) or ``hong-kong``."""
     spaces: bool = False
     """One space where there are several, none at line ends, at most one blank line."""
     spelling: Spelling = "keep"
