@@ -191,6 +191,8 @@ def _credit_codes(text: str, spans: list[tuple[int, int]]) -> Iterator[Found]:
 def _named_by_words(text: str, spans: list[tuple[int, int]]) -> Iterator[Found]:
     """The number that the words before a cluster announce."""
     start = spans[0][0]
+    if text[start - 1 : start] == "+":
+        return
     before = since_mask(words_before(text, start))
     if _PASSPORT_WORDS.search(before):
         letters = len(before) - len(before.rstrip("abcdefghijklmnopqrstuvwxyz"))

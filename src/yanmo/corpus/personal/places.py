@@ -2,9 +2,9 @@
 
 Chinese addresses grow from the 号 of a road backwards to the largest unit and forwards to the room; English
 ones go from the house's number to the street's kind and on to a unit, a town and a code. A building that
-anyone may name is not personal: a room, a postal code or words about living, sending or addresses must say so. No
-places are listed but China's provinces; a token-classification model knows more, and its findings are handed
-to ``find``.
+anyone may name is not personal: a room, a postal code or words about living, sending or addresses must say
+so. No places are listed but China's provinces; a token-classification model knows more, and its findings are
+handed to ``find``.
 """
 
 from __future__ import annotations

@@ -170,8 +170,8 @@ def _resident(plain: str, draws: _Draws, key: bytes) -> str:
 
 def _card(plain: str, draws: _Draws, key: bytes) -> str:
     digits = "".join(filter(str.isdecimal, plain))
-    # Fourteen digits that fail Luhn may be an account's.
-    begin = digits[0] if len(digits) > 14 else _BEFORE
+    # With an issuer and without the right check digit it is nothing; fourteen digits might be an account's.
+    begin = {14: _BEFORE, 15: "37", 17: "62", 18: "62"}.get(len(digits), "4")
     return _written(plain, begin + draws.digits(len(digits) - len(begin)))
 
 
