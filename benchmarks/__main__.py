@@ -22,6 +22,7 @@ ONLY_BY_NAME = (
     "masked",
     "cleaning",
     "duplicates",
+    "personal_data",
     "decontamination",
     "hostile_files",
     "languages",
