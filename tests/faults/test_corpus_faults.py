@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import signal
 import subprocess
@@ -12,15 +13,19 @@ import time
 import zipfile
 from pathlib import Path
 
+import duckdb
 import pytest
 import zstandard
+from corpus_made import prose
 
-from yanmo.artifact import new_folder
 from yanmo.corpus import files
 from yanmo.corpus.build import build_corpus
-from yanmo.corpus.document import Document, Rejected, make_document
+from yanmo.corpus.document import Document, Rejected
+from yanmo.corpus.quality.judge import QualitySettings
 from yanmo.corpus.reader import read_documents
-from yanmo.corpus.store import Corpus, Staging
+from yanmo.corpus.settings import CorpusSettings
+from yanmo.corpus.staging import copy_to
+from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError, YanmoError
 
 PROSE = "".join(f"Sentence number {n} is here to be read. 第{n}句话。\n" for n in range(300))
@@ -185,66 +190,67 @@ def test_a_damaged_corpus_is_not_opened(tmp_path: Path, damage: str) -> None:
         Corpus.open(tmp_path / "out")
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    """The staging file is held to a size by the process's file-size limit, as a full disk would."""
+def test_a_full_disk_is_one_line_and_the_command_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    """Files are held to a size by the process's file-size limit, as a full disk would."""
     source = good_source(tmp_path / "in")
     for n in range(40):
-        (source / f"{n}.txt").write_bytes(os.urandom(100_000).hex().encode())
+        (source / f"{n}.txt").write_text(prose(n, 3000))
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        # The tables of the language model are unpacked into a large temporary file.
+        "from yanmo.corpus.language.model import load_language_model; load_language_model();"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20));"
         "from yanmo.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "corpus", str(source), "--out", str(tmp_path / "out")]
+    command += ["--workers", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert "yanmo: " in done.stderr.splitlines()[-1]
     assert "written" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".partial"]
+    assert build_corpus(source, tmp_path / "out").num_documents > 40
+    assert not (tmp_path / "out" / ".partial").exists()
 
 
 def test_no_space_is_called_a_full_disk(tmp_path: Path) -> None:
-    import duckdb
+    class Full:
+        def execute(self, query: str) -> None:
+            raise duckdb.IOException("IO Error: Could not write file: No space left on device")
 
-    with (
-        pytest.raises(YanmoError, match="the disk is full"),
-        new_folder(tmp_path / "out", kind="corpus", details={}) as folder,
-        Staging(folder) as staging,
-    ):
-        staging.add(0, make_document("text", "a.txt"))
-        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(YanmoError, match="the disk is full"):
+        copy_to(Full(), "SELECT 1", tmp_path / "a.parquet")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_killed_while_building_and_repeated(tmp_path: Path, number: int) -> None:
     source = good_source(tmp_path / "in")
-    rows = "\n".join(f'{{"text": "row {n} {"word " * 20}"}}' for n in range(60_000))
+    rows = "\n".join(json.dumps({"text": prose(n, 2)}) for n in range(20_000))
     (source / "rows.jsonl").write_text(rows)
     command = [sys.executable, "-c", "from yanmo.cli.main import main; main()"]
-    command += ["corpus", str(source), "--out", str(tmp_path / "out")]
+    command += ["corpus", str(source), "--workers", "2", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline_s = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.*.tmp/staging.duckdb")) and time.monotonic() < deadline_s:
+    while not list(tmp_path.glob("out/.partial/work.json")) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGKILL), errors
     assert b"Traceback" not in errors
-    assert not (tmp_path / "out").exists()
-    assert build_corpus(source, tmp_path / "out").num_documents > 60_000
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".partial"]
+    assert build_corpus(source, tmp_path / "out").num_documents > 19_000
     Corpus.open(tmp_path / "out")
 
 
 def test_a_long_single_line_takes_bounded_time(tmp_path: Path) -> None:
     """A long text in one line must not cost more than a few times what it costs in many lines."""
     words = "words “quoted” und schÃ¶n 中文 " * 8_000
-    seconds = []
+    seconds, no_rules = [], QualitySettings(sets=())
     for index, text in enumerate((words, words.replace("und ", "und\n"))):
         path = tmp_path / f"{index}.txt"
         path.write_text(text, encoding="utf-8")
         started_s = time.process_time()
-        build_corpus(path, tmp_path / f"out{index}")
+        build_corpus(path, tmp_path / f"out{index}", settings=CorpusSettings(quality=no_rules))
         seconds.append(time.process_time() - started_s)
     assert seconds[0] < 5 * seconds[1] + 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from yanmo.artifact import disk_error
 from yanmo.corpus.document import Document, Reason, make_document
 from yanmo.corpus.duplicates.exact import RepeatSettings, drop_lines, mark_repeated
 from yanmo.corpus.duplicates.near import find_near
@@ -254,6 +255,8 @@ class Gathering:
             yield
         except duckdb.Error as error:
             raise storage_error(error, self._parts) from error
+        except OSError as error:
+            raise disk_error(error, self._parts) from error
 
 
 def read_document(row: tuple[Any, ...]) -> Document:

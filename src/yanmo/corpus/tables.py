@@ -59,7 +59,11 @@ def read_tsv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Doc
 
 def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of a Parquet file."""
-    limits = {"threads": 1, "memory_limit": "400MB", "max_temp_directory_size": "0KB"}
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": "400MB",
+        "max_temp_directory_size": "0KB",
+    }
     with blob.on_disk("rows.parquet") as path, duckdb.connect(":memory:", config=limits) as connection:
         try:
             cursor = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])

@@ -96,7 +96,7 @@ def compare_tokenizers(
     _check(candidates, purpose)
     timings = _open_folder(out, force=force)
     split, texts = held_out_texts(corpus)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for candidate in candidates:
         tokenizer = _tokenizer_of(corpus, candidate, out, timings, purpose=purpose, force=force)
         score = score_tokenizer(tokenizer, texts).to_mapping()
