@@ -26,8 +26,8 @@ class ScalingLaw:
     beta: float
     repeat: float
     spread: float
-    """Half-width of the 90% interval, as a share of the prediction: how far off the law is on a corpus that it was
-    not fitted on."""
+    """Half-width of the 90% interval, as a share of the prediction: how far off the law is on a corpus that
+    it was not fitted on."""
 
     def predict(self, *, ngram: float, num_parameters: float, num_tokens: float, epochs: float) -> float:
         """Bits per byte on held-out text.
