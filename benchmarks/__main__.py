@@ -20,6 +20,7 @@ ONLY_BY_NAME = (
     "held_out",
     "planner",
     "masked",
+    "corpus",
     "cleaning",
     "duplicates",
     "personal_data",

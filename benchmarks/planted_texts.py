@@ -7,6 +7,7 @@ duplicates.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import random
@@ -50,6 +51,7 @@ def source_texts(language: str) -> Iterator[str]:
         yield from (record["context"] for record in read_records("cmrc2018", "dev.jsonl.gz"))
 
 
+@functools.cache
 def clauses(language: str) -> list[str]:
     """Different clauses of 15 to 60 characters of English, 5 to 30 of Chinese."""
     least, most = _LENGTHS[language]
