@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from corpus_made import prose
 from family_checks import shake
 from tokenizers_made import FAMILIES
 
@@ -30,7 +31,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     for number in range(30):
         text = f"{number} gyroscopic gyroscopes measure zymurgy {number}; 量子纠缠与量子计算{number}。\n"
-        (folder / f"{number}.txt").write_text(text * 9, encoding="utf-8")
+        parts = "".join(prose(9 * number + part, 2).replace("The ", "") + text for part in range(9))
+        (folder / f"{number}.txt").write_text(parts, encoding="utf-8")
     out = tmp_path_factory.mktemp("corpora") / "corpus"
     build_corpus([folder], out)
     return out

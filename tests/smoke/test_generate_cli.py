@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from corpus_made import chinese_prose, prose
 
 from yanmo.cli.main import run
 from yanmo.models.families import qwen3
@@ -184,7 +185,7 @@ def test_tokenizer_from_files_to_folder(tmp_path: Path, capsys: pytest.CaptureFi
     source = tmp_path / "source"
     source.mkdir()
     for number in range(30):
-        text = f"Story {number} of the fox and the dog. 第{number}个故事：狐狸和狗。\n" * 9
+        text = prose(number, 6) + chinese_prose(number, 3)
         (source / f"{number}.txt").write_text(text, encoding="utf-8")
     corpus, out = str(tmp_path / "corpus"), str(tmp_path / "tokenizer")
     assert run(["corpus", str(source), "--out", corpus]) == 0
@@ -192,12 +193,12 @@ def test_tokenizer_from_files_to_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert run(["tokenizer", corpus, "--out", out, "--dry-run"]) == 0
     assert "would learn from" in capsys.readouterr().out and not Path(out).exists()
     for _ in range(2):
-        assert run(["tokenizer", corpus, "--out", out, "--vocab-size", "290", "--json"]) == 0
+        assert run(["tokenizer", corpus, "--out", out, "--vocab-size", "600", "--json"]) == 0
         value = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert value["vocab_size"] == Tokenizer.load(out).vocab_size == 290
+        assert value["vocab_size"] == Tokenizer.load(out).vocab_size == 600
         assert value["bytes_per_token"] > 2
     assert run(["tokenizer", corpus, "--out", out, "--vocab-size", "300"]) == 2
     assert "--force" in capsys.readouterr().err
     assert run(["tokenizer", corpus, "--out", out, "--vocab-size", "300", "--force"]) == 0
-    assert run(["tokenizer", corpus, "--out", out, "--kind", "char"]) == 2
+    assert run(["tokenizer", corpus, "--out", out, "--kind", "sentencepiece"]) == 2
     assert "one of: bpe" in capsys.readouterr().err

@@ -66,7 +66,9 @@ def test_the_thread_sees_a_counter_run_over_between_two_questions(
     with EnergyMeter(folder=tmp_path) as meter:
         for value in (200_000_000_000, 100_000_000_000, 50_000_000_000):
             before = meter._joules
-            counter.write_text(str(value))
+            # Written whole: the thread may look at any moment.
+            (tmp_path / "next").write_text(str(value))
+            (tmp_path / "next").replace(counter)
             while meter._joules == before:
                 pass
     assert meter.joules == pytest.approx((2 * (RANGE_UJ + 1) + 50_000_000_000) / 1e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -156,8 +157,8 @@ def _huge_pages() -> str:
 
 
 def _name_and_least(requirement: str) -> tuple[str, str]:
-    name, _, rest = requirement.partition(">=")
-    return name.strip(), rest.split(",")[0].split(";")[0].strip() or "0"
+    named, least = re.match(r"[\w.-]+", requirement), re.search(r">=\s*([^,;\s]+)", requirement)
+    return named[0] if named else requirement, least[1] if least else "0"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

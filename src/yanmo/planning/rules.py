@@ -55,7 +55,7 @@ def dropout_of(epochs: float, num_parameters: int, num_train_tokens: float) -> f
     """Text seen often by a model that could hold it needs noise against being learned by heart."""
     if num_parameters < num_train_tokens or epochs <= 4:
         return 0.0
-    return 0.1 if epochs <= 12 else 0.2
+    return 0.1
 
 
 def memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpus_made import prose
 from objectives_made import CHINESE, ENGLISH, tokenizer_for
 
 from yanmo.cli.main import run as run_cli
@@ -78,7 +79,7 @@ def test_a_folder_for_another_purpose_is_not_taken(tmp_path: Path) -> None:
     source = tmp_path / "texts"
     source.mkdir()
     for number in range(20):
-        (source / f"{number}.txt").write_text(ENGLISH[number] * 20, encoding="utf-8")
+        (source / f"{number}.txt").write_text(prose(number, 20), encoding="utf-8")
     build_corpus(source, tmp_path / "corpus")
     corpus, out = Corpus.open(tmp_path / "corpus"), tmp_path / "tokenizer"
     masked = prepare_tokenizer(corpus, out, vocab_size=300, purpose=Purpose.MASKED)

@@ -96,6 +96,9 @@ def strongest(candidates: list[Found]) -> list[Found]:
         chosen: list[Found] = []
         for found in sorted(cluster, key=lambda f: (STRENGTH[f.kind], f.start - f.end, f.start)):
             place = bisect(starts, found.start)
+            if found.kind is Kind.ADDRESS and place and found.start < chosen[place - 1].end < found.end:
+                # A number before a street may belong to what stands before it; the street is still one.
+                found = found._replace(start=chosen[place - 1].end)
             if (place and chosen[place - 1].end > found.start) or (
                 place < len(chosen) and chosen[place].start < found.end
             ):

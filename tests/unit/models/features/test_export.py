@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from corpus_made import prose
 from scipy.sparse import csr_matrix, load_npz, save_npz
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -129,7 +130,7 @@ def test_the_same_corpus_gives_the_same_bytes(corpus: Corpus, tmp_path: Path) ->
 
 
 def test_a_corpus_without_chinese_has_no_tags(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("Nothing but English words in this one.\n" * 200, encoding="utf-8")
+    (tmp_path / "a.txt").write_text(prose(0, 200), encoding="utf-8")
     build_corpus([tmp_path / "a.txt"], tmp_path / "corpus")
     with pytest.raises(InputError, match=r"no document is Chinese.*spaCy"):
         export_features(tmp_path / "corpus", tmp_path / "f", ExportKind.POS)
