@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from corpus_made import prose
 from family_checks import shake
 from tokenizers_made import FAMILIES
 
 from yanmo.cli.main import run as run_cli
 from yanmo.corpus.build import build_corpus
+from yanmo.corpus.quality.judge import QualitySettings
+from yanmo.corpus.settings import CorpusSettings, DuplicateSettings
 from yanmo.errors import InputError
 from yanmo.models.extension import extend, survey_extension
 from yanmo.models.registry import load
@@ -31,10 +32,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     for number in range(30):
         text = f"{number} gyroscopic gyroscopes measure zymurgy {number}; 量子纠缠与量子计算{number}。\n"
-        parts = "".join(prose(9 * number + part, 2).replace("The ", "") + text for part in range(9))
-        (folder / f"{number}.txt").write_text(parts, encoding="utf-8")
+        (folder / f"{number}.txt").write_text(text * 9, encoding="utf-8")
     out = tmp_path_factory.mktemp("corpora") / "corpus"
-    build_corpus([folder], out)
+    as_it_is = CorpusSettings(
+        quality=QualitySettings(sets=()), duplicates=DuplicateSettings(near=0, together=0)
+    )
+    build_corpus([folder], out, settings=as_it_is)
     return out
 
 
