@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yanmo.corpus.document import Document, Reason, Rejected
+from yanmo.corpus.duplicates.signature import Signer
 from yanmo.corpus.files import SourceFile
-from yanmo.corpus.reader import read_file
+from yanmo.corpus.reader import read_file, split_large
 from yanmo.corpus.refine import Aids, Counts, Refiner
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.staging import PartWriter, Refined
@@ -26,10 +27,10 @@ class Part:
 
 
 def make_parts(files: Sequence[SourceFile | Rejected]) -> list[Part]:
-    """Files in parts of about ``PART_BYTES``; a larger file is a part of its own."""
+    """Files in parts of about ``PART_BYTES``; a larger file, or slice of one, is a part of its own."""
     parts: list[list[SourceFile | Rejected]] = []
     num_bytes = 0
-    for file in files:
+    for file in _sliced(files):
         own = file.num_bytes if isinstance(file, SourceFile) else 0
         if not parts or num_bytes + own > PART_BYTES:
             parts.append([])
@@ -37,6 +38,15 @@ def make_parts(files: Sequence[SourceFile | Rejected]) -> list[Part]:
         parts[-1].append(file)
         num_bytes += own
     return [Part(number=number, files=tuple(own)) for number, own in enumerate(parts)]
+
+
+def _sliced(files: Sequence[SourceFile | Rejected]) -> Iterator[SourceFile | Rejected]:
+    """The files, large ones in slices, so that all processors can read one."""
+    for file in files:
+        if isinstance(file, SourceFile):
+            yield from split_large(file)
+        else:
+            yield file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +69,9 @@ class PartWork:
             YanmoError: the disk is full.
         """
         notes: list[str] = []
-        with PartWriter(folder=self.folder, part=part.number) as writer:
+        signing = self.settings.duplicates.signing()
+        sign = None if signing is None else Signer(signing).sign_all
+        with PartWriter(folder=self.folder, part=part.number, sign=sign) as writer:
             if writer.is_done:
                 return
             refiner = Refiner(self.settings, self.aids)

@@ -10,7 +10,6 @@ from yanmo.corpus.cleaning.cleaner import Cleaner
 from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Reason, Rejected, make_document
 from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.duplicates.exact import document_digest, line_digests
-from yanmo.corpus.duplicates.signature import Signer
 from yanmo.corpus.edits import Alignment, apply_edits
 from yanmo.corpus.encoding import REPAIRED
 from yanmo.corpus.language.passages import describe, shares
@@ -53,8 +52,6 @@ class Refiner:
         self._cleaner = Cleaner(settings.cleaning)
         self._judge = Judge(settings.quality, surprise=aids.surprise, worth=aids.worth)
         self._masker = Masker(settings.personal, key=aids.key)
-        signing = settings.duplicates.signing()
-        self._signer = Signer(signing) if signing is not None else None
 
     def refine(self, raw: Document) -> tuple[Refined | Rejected, Counts]:
         """The document as it stays, or why it goes, and what was counted."""
@@ -104,7 +101,6 @@ class Refiner:
             document=document,
             named=named_split(raw.source),
             digest=document_digest(text),
-            signature=self._signer.sign(text) if self._signer is not None else b"",
             lines=line_digests(text, settings.repeats).digests.tolist() if settings.passages else (),
             stretches=[number for stretch in alignment.to_json() for number in stretch],
         )

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,9 @@ COLUMNS = {
         "seq BIGINT, id VARCHAR, text VARCHAR, source VARCHAR, language VARCHAR, meta VARCHAR, reason VARCHAR"
     ),
 }
+_TEXT, _SIGNATURE = 2, 10
+Row = tuple[Any, ...]
+Sign = Callable[[list[str]], list[bytes]]
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -50,8 +53,6 @@ class Refined:
     named: Split | None
     digest: bytes
     """Of its text; equal texts have equal ones."""
-    signature: bytes = b""
-    """Near ones have near ones."""
     lines: Sequence[int] = ()
     """Digests of its lines."""
     stretches: Sequence[int] = ()
@@ -64,6 +65,8 @@ class PartWriter:
 
     folder: Path
     part: int
+    sign: Sign | None = None
+    """Texts to signatures, of which near texts have near ones; of many at once, which is quicker."""
     tally: Tally = field(default_factory=Tally)
     """Of the chunk being written."""
 
@@ -74,7 +77,7 @@ class PartWriter:
             state = json.loads(path.read_text(encoding="utf-8"))
             self._chunk, self.num_done, self.is_done = number + 1, state["num_items"], state["is_last"]
         self._item = self.num_done
-        self._rows = Table("documents")
+        self._rows = Table("documents", complete=self._signed)
         self._refused = Table("refused")
         return self
 
@@ -99,7 +102,7 @@ class PartWriter:
             len(document.text.encode()),
             len(document.text),
             refined.digest,
-            refined.signature,
+            b"",
             list(refined.lines),
             list(refined.stretches),
         )
@@ -119,6 +122,15 @@ class PartWriter:
     def finish(self) -> None:
         """Close the part."""
         self._write(is_last=True)
+
+    def _signed(self, rows: list[Row]) -> list[Row]:
+        if self.sign is None:
+            return rows
+        signatures = self.sign([row[_TEXT] for row in rows])
+        return [
+            (*row[:_SIGNATURE], signature, *row[_SIGNATURE + 1 :])
+            for row, signature in zip(rows, signatures, strict=True)
+        ]
 
     def _seq(self) -> int:
         self._item += 1
@@ -162,16 +174,21 @@ def finished_parts(folder: Path) -> Iterator[int]:
 class Table:
     """Rows on their way into a Parquet file, handed to DuckDB many at once."""
 
-    def __init__(self, name: str) -> None:
-        """An empty table in memory, one of ``COLUMNS``."""
-        self._name = name
+    def __init__(self, name: str, *, complete: Callable[[list[Row]], list[Row]] | None = None) -> None:
+        """An empty table in memory.
+
+        Args:
+            name: one of ``COLUMNS``.
+            complete: fills in what is quicker found for many rows than for each.
+        """
+        self._name, self._complete = name, complete
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._rows: list[tuple[Any, ...]] = []
+        self._rows: list[Row] = []
         self._chars = 0
         self.size = (0, 0)
         """Rows, and characters of text, since the last file."""
 
-    def add(self, row: tuple[Any, ...], num_chars: int) -> None:
+    def add(self, row: Row, num_chars: int) -> None:
         """Take a row that holds a text of so many characters."""
         self._rows.append(row)
         self._chars += num_chars
@@ -209,7 +226,8 @@ class Table:
         return self._connection
 
     def _hand_over(self) -> None:
-        insert(self._open(), self._name, self._rows)
+        rows = self._rows if self._complete is None else self._complete(self._rows)
+        insert(self._open(), self._name, rows)
         self._rows, self._chars = [], 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from yanmo import artifact
 from yanmo.corpus import part as part_module
 from yanmo.corpus import shards, staging
 from yanmo.corpus.build import CorpusSettings, build_corpus, read_texts, survey
+from yanmo.corpus.files import find_files
+from yanmo.corpus.reader import split_large
 from yanmo.corpus.split import SplitBy
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
@@ -323,3 +326,21 @@ def test_two_commands_do_not_write_the_same_corpus(tmp_path: Path) -> None:
         pytest.raises(InputError, match="another process is working on this corpus"),
     ):
         build_corpus(source, tmp_path / "out")
+
+
+def test_a_large_file_is_read_in_slices_to_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [json.dumps({"text": prose(n, 12)}) for n in range(500)]
+    (tmp_path / "in" / "large.jsonl").write_text("\n".join(rows) + "\n")
+    corpora = []
+    monkeypatch.setattr(part_module, "PART_BYTES", 100_000)
+    for slice_bytes in (60_000, 150_000):
+        cut = functools.partial(split_large, slice_bytes=slice_bytes)
+        monkeypatch.setattr(part_module, "split_large", cut)
+        assert len(part_module.make_parts(find_files([tmp_path / "in"]))) > 2
+        build_corpus(tmp_path / "in", tmp_path / str(slice_bytes) / "corpus", num_workers=2)
+        corpora.append(bytes_of(tmp_path / str(slice_bytes) / "corpus"))
+    assert corpora[0] == corpora[1]
+    assert Corpus.open(tmp_path / "60000" / "corpus").summary.num_documents == 500
