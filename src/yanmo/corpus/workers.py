@@ -130,7 +130,8 @@ class _Crew(Generic[T, R]):
         ours, theirs = context.Pipe()
         held, watched = context.Pipe()
         process = context.Process(target=_serve, args=(self.work, theirs, watched), daemon=True)
-        process.start()
+        with _undisturbed():
+            process.start()
         theirs.close()
         watched.close()
         return _Worker(process, ours, held)
@@ -182,6 +183,30 @@ class _Crew(Generic[T, R]):
         self.workers[self.workers.index(worker)] = self._hire()
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come afterwards: a process that is half begun would complain at length.
+
+    The process itself keeps them blocked: it ends with its parent.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    both = (signal.SIGINT, signal.SIGTERM)
+    came: list[int] = []
+    # Python's handlers run in this thread whichever thread the signal goes to.
+    before = {number: signal.signal(number, lambda own, _: came.append(own)) for number in both}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for own in came[:1]:
+        signal.raise_signal(own)
+
+
 class _Teller:
     """The report as messages; many small ones become one."""
 
@@ -209,7 +234,6 @@ class _Teller:
 
 def _serve(work: Work[Any, Any], connection: Connection, lifeline: Connection) -> None:
     """A process' life: one task after the other until nobody is there to ask."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     teller = _Teller(connection)
     with contextlib.suppress(EOFError, BrokenPipeError):
