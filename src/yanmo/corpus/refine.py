@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from yanmo.corpus.cleaning.cleaner import Cleaner
+from yanmo.corpus.cleaning.cleaner import Cleaned, Cleaner
 from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Reason, Rejected, make_document
 from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.duplicates.exact import document_digest, line_digests
@@ -24,6 +24,8 @@ BYTES_REPLACED = REPAIRED.strip(", ")
 Counts = dict[str, dict[str, int]]
 # A second language is worth a word from this share of the letters on.
 _MIXED_SHARE = 0.1
+# So much of a text may be unknown words or spaced letters before anybody is told.
+_NOISY_SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Refiner:
         if raw.meta.get("encoding", "").endswith(REPAIRED):
             counts.setdefault("cleaned", {})[BYTES_REPLACED] = 1
         languages = shares(cleaned.text)
-        document = _described(raw, cleaned.text, languages)
+        document = _described(raw, cleaned, languages)
         refusal = self._refusal(document, languages)
         text, alignment = document.text, cleaned.alignment
         found = find(text, self._settings.personal, self._aids.entities)
@@ -106,14 +108,17 @@ class Refiner:
         )
 
 
-def _described(raw: Document, text: str, languages: Mapping[str, float]) -> Document:
-    """The cleaned document with its language, and with all of them where it has several."""
+def _described(raw: Document, cleaned: Cleaned, languages: Mapping[str, float]) -> Document:
+    """The cleaned document with its language, all of them where it has several, and what of it is noise."""
     told = {code: share for code, share in languages.items() if code}
     language = raw.language or (max(told, key=lambda code: told[code]) if told else "")
     meta = dict(raw.meta)
     if sum(share >= _MIXED_SHARE for share in told.values()) > 1:
         meta["languages"] = describe(told)
-    return Document(id=raw.id, text=text, source=raw.source, language=language, meta=meta)
+    noise = [f"{name} {share:.2g}" for name, share in cleaned.flags.items() if share >= _NOISY_SHARE]
+    if noise:
+        meta["noise"] = ", ".join(noise)
+    return Document(id=raw.id, text=cleaned.text, source=raw.source, language=language, meta=meta)
 
 
 def _refused(document: Document, reason: Reason, detail: str = "") -> Rejected:

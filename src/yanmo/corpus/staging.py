@@ -159,11 +159,6 @@ def read_tally(folder: Path) -> Tally:
     return total
 
 
-def num_finished(folder: Path) -> int:
-    """How many parts are whole."""
-    return sum(1 for _ in finished_parts(folder))
-
-
 def finished_parts(folder: Path) -> Iterator[int]:
     """The numbers of the parts that are whole."""
     for path in sorted(folder.glob("chunk-*.json")):

@@ -108,7 +108,7 @@ def write_run_report(
         OSError: the folder cannot be written.
     """
     path = run_dir / "report.html"
-    _write(path, run_report(run_dir, corpus=corpus, machine=machine, language=language))
+    write_report(path, run_report(run_dir, corpus=corpus, machine=machine, language=language))
     return path
 
 
@@ -122,7 +122,7 @@ def run_report(
     """The report of a run as HTML; arguments as of ``write_run_report``."""
     record = read_run(run_dir)
     summary = summarise(record)
-    return _render(
+    return render_report(
         "run.html.j2",
         language,
         name=summary.name,
@@ -159,7 +159,7 @@ def write_corpus_report(
     Raises:
         OSError: the file cannot be written.
     """
-    _write(path, corpus_report(summary, name=name or path.resolve().parent.name, language=language))
+    write_report(path, corpus_report(summary, name=name or path.resolve().parent.name, language=language))
 
 
 def corpus_report(summary: Mapping[str, Any], *, name: str, language: Language = "en") -> str:
@@ -173,7 +173,7 @@ def corpus_report(summary: Mapping[str, Any], *, name: str, language: Language =
     }
     shown = ("num_documents", "num_bytes", "splits", "rejected", "cleaned")
     rest = {key: value for key, value in summary.items() if key not in shown}
-    return _render(
+    return render_report(
         "corpus.html.j2",
         language,
         name=name,
@@ -195,11 +195,11 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _render(template: str, language: Language, **values: Any) -> str:
+def render_report(template: str, language: Language, **values: Any) -> str:
     return _environment().get_template(template).render(language=language, w=Words, **values)
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)

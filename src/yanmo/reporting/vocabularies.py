@@ -12,7 +12,7 @@ from markupsafe import Markup
 from yanmo.config import format_duration
 from yanmo.reporting.axes import Axis, Words
 from yanmo.reporting.charts import Estimate, Series, interval_chart, line_chart
-from yanmo.reporting.html import Language, _render, _write
+from yanmo.reporting.html import Language, render_report, write_report
 from yanmo.reporting.runs import number
 
 _COLORS = {
@@ -69,7 +69,7 @@ def write_vocabulary_report(
     Raises:
         OSError: the file cannot be written.
     """
-    _write(path, vocabulary_report(result, name=name, language=language))
+    write_report(path, vocabulary_report(result, name=name, language=language))
 
 
 def vocabulary_report(result: Mapping[str, Any], *, name: str, language: Language = "en") -> str:
@@ -77,7 +77,7 @@ def vocabulary_report(result: Mapping[str, Any], *, name: str, language: Languag
     rows: Sequence[Mapping[str, Any]] = result["candidates"]
     scripts = list(dict.fromkeys(script for row in rows for script in row["scripts"]))
     best = rows[0]
-    return _render(
+    return render_report(
         "vocabularies.html.j2",
         language,
         name=name,
