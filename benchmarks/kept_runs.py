@@ -3,7 +3,8 @@
 The same command finds its finished run, so a benchmark that was stopped goes on, and the figures of several
 tables come from the same runs. Three texts: ``shakespeare`` (the last tenth is judged), ``novels`` (three
 Chinese novels to learn from, Dream of the Red Chamber to be judged on), ``python`` (its reference
-and docstrings).
+and docstrings). A fourth, ``prose``, is for encoders alone: passages of English novels (LAMBADA) and articles
+(WikiText-2), in small letters.
 """
 
 from __future__ import annotations
@@ -81,4 +82,22 @@ def _write_novels(folder: Path) -> None:
         (folder / ("test.txt" if title == _JUDGED else f"{title}.txt")).write_bytes(text)
 
 
-_WRITERS = {"shakespeare": _write_shakespeare, "novels": _write_novels, "python": write_python_reference}
+def _write_prose(folder: Path) -> None:
+    for name in (
+        "lambada/dev.tokenised.txt.gz",
+        "lambada/test.tokenised.txt.gz",
+        "wikitext2/valid.tokens.txt.gz",
+        "wikitext2/test.tokens.txt.gz",
+    ):
+        text = gzip.decompress((data_folder(Path(name).parts[0]) / Path(name).name).read_bytes()).decode()
+        (folder / name.replace("/", "-").replace("test", "more").removesuffix(".gz")).write_text(
+            text.lower(), encoding="utf-8"
+        )
+
+
+_WRITERS = {
+    "shakespeare": _write_shakespeare,
+    "novels": _write_novels,
+    "python": write_python_reference,
+    "prose": _write_prose,
+}
