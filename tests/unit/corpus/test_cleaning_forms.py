@@ -11,7 +11,7 @@ from yanmo.corpus.cleaning.cleaner import Cleaner
 from yanmo.corpus.cleaning.script import Script, convert
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.cleaning.spaces import normalise_spaces
-from yanmo.corpus.cleaning.width import Width, narrow
+from yanmo.corpus.cleaning.width import Width, unify_width
 from yanmo.corpus.edits import Edit, apply_edits
 from yanmo.errors import InputError
 
@@ -26,11 +26,11 @@ from yanmo.errors import InputError
 )
 def test_width(width: Width, expected: str) -> None:
     text = "ＡＢＣ１２３，中文！（ｘ）ｶﾞｷﾞ"
-    assert apply_edits(text, narrow(text, width)) == expected
+    assert apply_edits(text, unify_width(text, width)) == expected
 
 
 def test_width_is_edited_run_by_run() -> None:
-    assert narrow("中ＡＢ文１", "letters") == [Edit(1, 3, "AB"), Edit(4, 5, "1")]
+    assert unify_width("中ＡＢ文１", "letters") == [Edit(1, 3, "AB"), Edit(4, 5, "1")]
 
 
 @pytest.mark.parametrize(

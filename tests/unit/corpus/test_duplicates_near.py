@@ -20,7 +20,7 @@ from yanmo.corpus.duplicates.signature import (
     jaccard_of,
     similarity_of,
 )
-from yanmo.corpus.duplicates.units import SLICE_CHARS
+from yanmo.corpus.duplicates.words import SLICE_CHARS
 from yanmo.errors import InputError
 
 SETTINGS = NearSettings()

@@ -17,7 +17,7 @@ from yanmo.corpus.cleaning.script import convert
 from yanmo.corpus.cleaning.settings import CleaningSettings, Job
 from yanmo.corpus.cleaning.spaces import normalise_spaces
 from yanmo.corpus.cleaning.spelling import correct_spelling
-from yanmo.corpus.cleaning.width import narrow
+from yanmo.corpus.cleaning.width import unify_width
 from yanmo.corpus.edits import Alignment, Edit, apply_edits
 
 _MAX_ROUNDS = 8
@@ -66,7 +66,7 @@ STEPS: dict[str, Step] = {
     **{f"{kind} lines removed": partial(_boilerplate, kind=kind) for kind in BOILERPLATE},
     "quotations removed": lambda text, job: mail.remove_quotations(text) if job.settings.quotations else [],
     "signatures removed": lambda text, job: mail.remove_signatures(text) if job.settings.signatures else [],
-    "width unified": lambda text, job: narrow(text, job.settings.width),
+    "width unified": lambda text, job: unify_width(text, job.settings.width),
     "script converted": lambda text, job: convert(text, job.settings.script),
     "white space normalised": lambda text, job: normalise_spaces(text) if job.settings.spaces else [],
     "spelling corrected": lambda text, job: (

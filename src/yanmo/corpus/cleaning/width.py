@@ -19,7 +19,7 @@ _ALL = re.compile("[！-～]+")
 _KATAKANA = re.compile("[\uff66-\uff9f]+")
 
 
-def narrow(text: str, width: Width) -> list[Edit]:
+def unify_width(text: str, width: Width) -> list[Edit]:
     """Full-width letters and digits, or all of ASCII, become half-width; katakana become full-width."""
     if text.isascii() or width == "keep":
         return []

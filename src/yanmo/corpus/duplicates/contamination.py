@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yanmo.corpus.duplicates.units import Hashes, Places, Units, shingles, slices, span_hashes, units_of
+from yanmo.corpus.duplicates.words import Places, Words, shingles, slices, span_hashes, words_of
 from yanmo.corpus.edits import Edit
+from yanmo.corpus.hashes import Hashes
 from yanmo.errors import InputError
 
 _PIECE_UNITS = 256
@@ -79,7 +80,7 @@ class Contamination:
         self._num_units: dict[int, int] = {}
         ignored, seeds, passages = [], _Entries(), _Entries()
         for number, item in enumerate(items):
-            parts = [units_of([part]) for part in slices(item)]
+            parts = [words_of([part]) for part in slices(item)]
             if sum(part.halves.sum(dtype=np.int64) for part in parts) < 2 * settings.min_words:
                 ignored.append(number)
                 continue
@@ -113,7 +114,7 @@ class Contamination:
             start += _TEXT_CHARS - _OVERLAP_CHARS
 
     def _find(self, text: str) -> Iterator[Span]:
-        units = units_of([text])
+        units = words_of([text])
         for number, first, last in self._candidates(units):
             piece = self._pieces[number]
             window = units.hashes[first:last]
@@ -127,7 +128,7 @@ class Contamination:
         if self._words:
             yield from self._shared_passages(units)
 
-    def _candidates(self, units: Units) -> Iterator[tuple[int, int, int]]:
+    def _candidates(self, units: Words) -> Iterator[tuple[int, int, int]]:
         """Numbers of pieces with the stretch of units where enough of their seeds hit."""
         grams = [shingles(units.hashes, size) for size in self._seed_sizes]
         if not grams:
@@ -146,7 +147,7 @@ class Contamination:
             for low, high in _windows(shifts[first:last], piece.edits, need):
                 yield number, max(0, low - piece.edits), high + len(piece.hashes) + piece.edits
 
-    def _shared_passages(self, units: Units) -> Iterator[Span]:
+    def _shared_passages(self, units: Words) -> Iterator[Span]:
         hashes, _, ends = _passages(units, self._words)
         places, entries = self._passages.find(hashes)
         owners = self._passages.owners[entries]
@@ -264,7 +265,7 @@ def _cuts(num_units: int) -> list[int]:
     return [num_units * i // num_pieces for i in range(num_pieces + 1)]
 
 
-def _passages(units: Units, words: int) -> tuple[Hashes, Places, Places]:
+def _passages(units: Words, words: int) -> tuple[Hashes, Places, Places]:
     """Hash, first and last unit of each stretch of so many words, as short as can be, from each unit on."""
     sums = np.concatenate([[0], np.cumsum(units.halves, dtype=np.int64)])
     ends = np.searchsorted(sums, sums[:-1] + 2 * words, "left")

@@ -33,7 +33,7 @@ from yanmo.corpus.duplicates.signature import (
     shingle_set,
     standard_error,
 )
-from yanmo.corpus.duplicates.units import Hashes, mix
+from yanmo.corpus.hashes import Hashes, mix
 
 Texts = Callable[[Sequence[int]], Iterable[tuple[int, str]]]
 """From sequence numbers to pairs of sequence number and text, in any order."""

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.corpus.duplicates.units import Hashes, Places, mix, shingles, slices, units_of
+from yanmo.corpus.duplicates.words import Places, shingles, slices, words_of
+from yanmo.corpus.hashes import Hashes, mix
 from yanmo.errors import InputError
 
 PLACES = 256
@@ -126,7 +127,7 @@ class Signer:
         )
 
     def _sketch(self, texts: Sequence[str]) -> tuple[Hashes, Places]:
-        units = units_of(texts)
+        units = words_of(texts)
         size = self._settings.shingle
         joined = shingles(units.hashes, size)
         # A shingle that begins in the last units of a text ends in the next text.
@@ -140,7 +141,7 @@ class Signer:
 
 def shingle_set(text: str, size: int) -> Hashes:
     """The different shingles of a text, in order: what a signature is an estimate of."""
-    found = [shingles(units_of([piece]).hashes, size) for piece in slices(text)]
+    found = [shingles(words_of([piece]).hashes, size) for piece in slices(text)]
     return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
 
 

@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from yanmo.corpus.hashes import Hashes, mix
+
 TOP_NGRAMS: Final = (2, 3, 4)
 REPEATED_NGRAMS: Final = (5, 6, 7, 8, 9, 10)
 NGRAM_SHARES: Final = tuple(
@@ -19,21 +21,8 @@ NGRAM_SHARES: Final = tuple(
 )
 """The names of the shares."""
 
-# Odd constants of Vigna's splitmix64 (2015), for hashes that no seed of the process changes.
-_STEP, _FIRST, _SECOND = (
-    np.uint64(0x9E3779B97F4A7C15),
-    np.uint64(0xBF58476D1CE4E5B9),
-    np.uint64(0x94D049BB133111EB),
-)
-
-Hashes = NDArray[np.uint64]
-
-
-def mix(values: Hashes) -> Hashes:
-    """Every bit of the result depends on every bit of the value."""
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
-    return values ^ (values >> np.uint64(31))
+# The odd constant that splitmix64 counts by.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def combine(values: Hashes, places: NDArray[np.int64], starts: NDArray[np.int64]) -> Hashes:

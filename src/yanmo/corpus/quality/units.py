@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from yanmo.corpus.hashes import Hashes
 from yanmo.corpus.language import scripts
 from yanmo.corpus.language.scripts import FIRST_SCRIPT, HAN, SCRIPTS, SPACE, UNSPACED_SCRIPTS, WIDE_MARK
-from yanmo.corpus.quality.repetition import Hashes, combine
+from yanmo.corpus.quality.repetition import combine
 
 _HEX_LENGTHS = (2, 4, 8, 16)
 

@@ -1,16 +1,17 @@
-"""Units of texts: words and single characters, the same hash wherever they stand."""
+"""Words of texts: runs of letters and single characters, the same hash wherever they stand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from yanmo.corpus.duplicates.units import SLICE_CHARS, mix, shingles, slices, span_hashes, units_of
+from yanmo.corpus.duplicates.words import SLICE_CHARS, shingles, slices, span_hashes, words_of
+from yanmo.corpus.hashes import mix
 
 
 def pieces(text: str) -> list[str]:
-    units = units_of([text])
-    return [text[start:end] for start, end in zip(units.starts, units.ends, strict=True)]
+    words = words_of([text])
+    return [text[start:end] for start, end in zip(words.starts, words.ends, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -27,33 +28,33 @@ def pieces(text: str) -> list[str]:
         (" \n…——", []),
     ],
 )
-def test_words_and_characters_without_spaces_are_units(text: str, found: list[str]) -> None:
+def test_characters_without_spaces_are_words(text: str, found: list[str]) -> None:
     assert pieces(text) == found
 
 
 def test_case_width_and_place_do_not_change_a_hash() -> None:
-    units = units_of(["Straße ABC 中", "ａｂｃ，中", "x abc"])
-    first, second, third = (units.hashes[a:b] for a, b in zip(units.bounds, units.bounds[1:], strict=False))
+    words = words_of(["Straße ABC 中", "ａｂｃ，中", "x abc"])
+    first, second, third = (words.hashes[a:b] for a, b in zip(words.bounds, words.bounds[1:], strict=False))
     assert first[1] == second[0] == third[1]
     assert first[2] == second[1]
-    assert len({int(value) for value in units.hashes}) == 4
+    assert len({int(value) for value in words.hashes}) == 4
 
 
 def test_many_texts_at_once_are_as_each_alone() -> None:
     texts = ["one two", "", "三更灯火 five", "...", "six"]
-    together = units_of(texts)
+    together = words_of(texts)
     for number, text in enumerate(texts):
-        alone, part = units_of([text]), slice(together.bounds[number], together.bounds[number + 1])
+        alone, part = words_of([text]), slice(together.bounds[number], together.bounds[number + 1])
         for name in ("hashes", "starts", "ends", "halves"):
             np.testing.assert_array_equal(getattr(together, name)[part], getattr(alone, name))
 
 
 def test_a_word_counts_twice_a_character() -> None:
-    assert units_of(["ink 墨"]).halves.tolist() == [2, 1]
+    assert words_of(["ink 墨"]).halves.tolist() == [2, 1]
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
-    assert [int(value) for value in units_of(["ink 墨"]).hashes] == [
+    assert [int(value) for value in words_of(["ink 墨"]).hashes] == [
         16097389471324588080,
         17057354250296763093,
     ]
@@ -61,7 +62,7 @@ def test_hashes_are_the_same_on_every_machine() -> None:
 
 
 def test_shingles_depend_on_order_and_on_nothing_around() -> None:
-    one, other = units_of(["a b c d"]).hashes, units_of(["x b c d a c b"]).hashes
+    one, other = words_of(["a b c d"]).hashes, words_of(["x b c d a c b"]).hashes
     assert shingles(one, 3)[1] == shingles(other, 3)[1]
     assert shingles(one, 2)[1] not in shingles(other[3:], 2)
     assert len(shingles(one, 4)) == 1

@@ -1,10 +1,9 @@
 """What texts are compared by: words, and single characters of scripts written without spaces.
 
 Letters and digits in a row are a word; a character of Chinese, Japanese kana, Thai, Lao, Khmer, Burmese or
-Tibetan is a unit by itself; all else only separates. So one rule serves English, Chinese and texts of both.
-Case and width do not count (``Ａ`` is ``a``). A unit is known by a 64-bit hash that is the same on every
-machine: a polynomial of its code points modulo 2^64 (Karp and Rabin 1987), mixed by the last step of
-splitmix64 (Steele, Lea and Flood 2014). Everything is done by whole arrays, over many texts at once.
+Tibetan is a word by itself; all else only separates. So one rule serves English, Chinese and texts of both.
+Case and width do not count (``Ａ`` is ``a``). A word is known by its hash: a polynomial of its code points
+modulo 2^64 (Karp and Rabin 1987), mixed. Everything is done by whole arrays, over many texts at once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Hashes = npt.NDArray[np.uint64]
+from yanmo.corpus.hashes import Hashes, mix
+
 Places = npt.NDArray[np.int64]
 _Codes = npt.NDArray[np.uint32]
 
@@ -45,14 +45,14 @@ _MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Units:
-    """The units of one or more texts, in order.
+class Words:
+    """The words of one or more texts, in order.
 
     Attributes:
-        hashes: one a unit.
+        hashes: one a word.
         starts, ends: where each is, in characters from the beginning of its text.
-        halves: what each counts, in halves of a word: 2 for a word, 1 for a character that stands alone.
-        bounds: the units of text ``i`` are ``bounds[i]`` to ``bounds[i + 1]``.
+        halves: what each counts, in halves: 2 for a word, 1 for a character that stands alone.
+        bounds: the words of text ``i`` are ``bounds[i]`` to ``bounds[i + 1]``.
     """
 
     hashes: Hashes
@@ -66,8 +66,8 @@ class Units:
         return len(self.hashes)
 
 
-def units_of(texts: Sequence[str]) -> Units:
-    """The units of texts, in about 60 bytes of memory a character: long texts are better read in slices."""
+def words_of(texts: Sequence[str]) -> Words:
+    """The words of texts, in about 60 bytes of memory a character: long texts are better read in slices."""
     folded, classes = _tables()
     # The space between two texts keeps their words apart.
     codes = np.frombuffer(" ".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
@@ -82,7 +82,7 @@ def units_of(texts: Sequence[str]) -> Units:
     firsts = np.concatenate([[0], np.cumsum(lengths + 1)])
     bounds = np.searchsorted(starts, firsts)
     shift = np.repeat(firsts[:-1], np.diff(bounds))
-    return Units(
+    return Words(
         hashes=span_hashes(folded.take(codes, mode="clip"), starts, ends),
         starts=starts - shift,
         ends=ends - shift,
@@ -101,7 +101,7 @@ def slices(text: str) -> Iterator[str]:
 
 
 def shingles(hashes: Hashes, size: int) -> Hashes:
-    """The hash of each ``size`` units in a row: ``len(hashes) - size + 1`` of them, none of fewer units."""
+    """The hash of each ``size`` words in a row: ``len(hashes) - size + 1`` of them, none of fewer words."""
     count = len(hashes) - size + 1
     if count <= 0:
         return np.empty(0, np.uint64)
@@ -110,16 +110,6 @@ def shingles(hashes: Hashes, size: int) -> Hashes:
         joined *= np.uint64(_BASE)
         joined += hashes[offset : offset + count]
     return mix(joined)
-
-
-def mix(values: Hashes) -> Hashes:
-    """Spread every bit over all 64; ``values`` are overwritten."""
-    values ^= values >> np.uint64(30)
-    values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
-    return values
 
 
 def span_hashes(values: _Codes | Hashes, starts: Places, ends: Places) -> Hashes:
