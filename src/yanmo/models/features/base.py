@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import safetensors
@@ -83,6 +83,8 @@ class StoredFeatures(Generic[Config]):
     config: Config
     terms: list[str]
     numbers: Mapping[str, NDArray[np.float32]]
+    details: Mapping[str, Any]
+    """What else there is to know, in plain values."""
 
 
 def save_features(
@@ -92,6 +94,7 @@ def save_features(
     config: FeatureConfig,
     terms: Sequence[str],
     numbers: Mapping[str, NDArray[np.float32]],
+    details: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a folder whole.
 
@@ -100,6 +103,7 @@ def save_features(
     """
     version = config.analyser.version()
     summary = {"kind": kind, "analyser_version": version, "config": to_mapping(config)}
+    summary |= {"details": dict(details)} if details else {}
     with artifact.new_folder(folder, kind="features", details={"kind": kind}) as temporary:
         artifact.write_json(temporary / FEATURES_FILE, summary)
         artifact.write_json(temporary / TERMS_FILE, {"terms": list(terms)})
@@ -137,6 +141,7 @@ def read_features(
         config=config,
         terms=(terms := _read_terms(folder / TERMS_FILE)),
         numbers=_read_numbers(folder / NUMBERS_FILE, len(terms), numbers) if numbers else {},
+        details=details if isinstance(details := summary.get("details"), dict) else {},
     )
 
 
@@ -165,4 +170,6 @@ def _read_numbers(
         array = numbers.get(name, np.zeros(0))
         if array.dtype != np.float32 or array.ndim != num_dimensions or len(array) != num_terms:
             raise InputError(f"has no {name} for {num_terms} terms", where=path, remedy=DAMAGED)
+        if not np.isfinite(array).all():
+            raise InputError(f"has no finite {name}", where=path, remedy=DAMAGED)
     return numbers

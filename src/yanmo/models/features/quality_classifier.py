@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from yanmo import artifact
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
 from yanmo.models.features.analyser import Analyser
+from yanmo.models.features.base import FEATURES_FILE, read_features, save_features
 from yanmo.models.features.terms import TfIdf, TfIdfConfig
 from yanmo.models.files.foreign_files import DAMAGED
 
@@ -33,9 +31,6 @@ KIND: Final = "quality-classifier"
 MIN_EXAMPLES: Final = 5
 """Texts of each kind that are needed: as many as there are parts of the cross-validation."""
 
-_SUMMARY_FILE = "classifier.json"
-_NUMBERS_FILE = "classifier.safetensors"
-_FEATURES = "features"
 _EXAMPLE_CHARS = 20_000
 _MAX_TERMS = 100_000
 _MAX_ITERATIONS = 1_000
@@ -106,13 +101,10 @@ class QualityClassifier:
         Raises:
             YanmoError: the disk is full or the place cannot be written.
         """
-        numbers = {"coefficients": self._coefficients, "intercept": np.array([self._intercept], np.float32)}
-        with artifact.new_folder(folder, kind=KIND, details=to_mapping(self.held_out)) as temporary:
-            self.features.save(temporary / _FEATURES)
-            safetensors.numpy.save_file(numbers, temporary / _NUMBERS_FILE)
-            artifact.write_json(
-                temporary / _SUMMARY_FILE, {"kind": KIND, "held_out": to_mapping(self.held_out)}
-            )
+        numbers = {"idf": self.features.idf, "coefficients": self._coefficients}
+        details = {"held_out": to_mapping(self.held_out), "intercept": self._intercept}
+        terms, config = self.features.terms, self.features.config
+        save_features(folder, kind=KIND, config=config, terms=terms, numbers=numbers, details=details)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -121,46 +113,15 @@ class QualityClassifier:
         Raises:
             InputError: a file is missing or damaged, or the folder holds something else.
         """
-        path = folder / _SUMMARY_FILE
-        summary = artifact.read_json(path)
-        if summary.get("kind") != KIND:
-            raise InputError(f"holds {summary.get('kind')!r}, not {KIND!r}", where=path)
-        held_out = from_mapping(HeldOut, summary.get("held_out", {}), where=path)
-        features = TfIdf.load(folder / _FEATURES)
-        path = folder / _NUMBERS_FILE
-        try:
-            numbers = safetensors.numpy.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(f"cannot be read: {error}", where=path, remedy=DAMAGED) from None
-        for name, length in (("coefficients", features.dim), ("intercept", 1)):
-            array = numbers.get(name, np.zeros(0))
-            if array.dtype != np.float32 or array.shape != (length,) or not np.isfinite(array).all():
-                raise InputError(f"has no {name} for {length} terms", where=path, remedy=DAMAGED)
-        return cls(features, numbers["coefficients"], float(numbers["intercept"][0]), held_out)
-
-
-def read_examples(source: Path) -> list[str]:
-    """The examples in a text file, one a line, or in a folder, one a file (in the order of their names).
-
-    Raises:
-        InputError: there is no such file or folder, or a file is not UTF-8.
-    """
-    if source.is_dir():
-        texts = [_read(path) for path in sorted(source.rglob("*")) if path.is_file()]
-    else:
-        texts = _read(source).split("\n")
-    return [text for text in texts if text.strip()]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("no such file", where=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=path) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8: {error.reason}", where=path) from None
+        numbers = {"idf": 1, "coefficients": 1}
+        stored = read_features(folder, kind=KIND, config_type=TfIdfConfig, numbers=numbers)
+        where = folder / FEATURES_FILE
+        held_out = from_mapping(HeldOut, stored.details.get("held_out", {}), where=where)
+        intercept = stored.details.get("intercept")
+        if not isinstance(intercept, float) or not np.isfinite(intercept):
+            raise InputError("has no intercept", where=where, remedy=DAMAGED)
+        features = TfIdf.of_terms(stored.terms, stored.numbers["idf"], stored.config)
+        return cls(features, stored.numbers["coefficients"], intercept, held_out)
 
 
 def _regression(rows: csr_matrix, labels: NDArray[np.int64]) -> LogisticRegression:

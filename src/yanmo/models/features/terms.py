@@ -137,7 +137,7 @@ class TfIdf(_TermFeatures):
     def save(self, folder: Path) -> None:
         """Write a folder (``TextFeatures``)."""
         self._require_fitted()
-        numbers = {"idf": self._vectoriser.idf_.astype(np.float32)}
+        numbers = {"idf": self.idf}
         save_features(folder, kind=self.KIND, config=self.config, terms=self.terms, numbers=numbers)
 
     @classmethod
@@ -145,6 +145,11 @@ class TfIdf(_TermFeatures):
         """Read a folder (``TextFeatures``)."""
         stored = read_features(folder, kind=cls.KIND, config_type=TfIdfConfig, numbers={"idf": 1})
         return cls.of_terms(stored.terms, stored.numbers["idf"], stored.config)
+
+    @property
+    def idf(self) -> NDArray[np.float32]:
+        """The weight of each term."""
+        return self._vectoriser.idf_.astype(np.float32)
 
     @classmethod
     def of_terms(cls, terms: list[str], idf: NDArray[np.float32], config: TfIdfConfig) -> Self:

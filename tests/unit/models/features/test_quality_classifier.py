@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from yanmo.errors import InputError
-from yanmo.models.features.quality_classifier import HeldOut, QualityClassifier, read_examples
+from yanmo.models.features.quality_classifier import HeldOut, QualityClassifier
 
 GOOD = ("harbour", "morning", "boat", "lamp", "清晨", "渔船", "海边", "老人")
 BAD = ("casino", "discount", "replica", "click", "彩票", "贷款", "发票", "办证")
@@ -60,7 +60,7 @@ def test_a_folder_gives_back_the_same_scores(tmp_path: Path, classifier: Quality
     assert again.held_out == classifier.held_out == HeldOut(**vars(classifier.held_out))
     classifier.save(tmp_path / "c")
     again.save(tmp_path / "d")
-    for name in ("classifier.json", "classifier.safetensors", "features/terms.json"):
+    for name in ("features.json", "features.safetensors", "terms.json"):
         assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "d" / name).read_bytes()
 
 
@@ -72,20 +72,27 @@ def test_the_same_examples_give_the_same_classifier(tmp_path: Path, classifier: 
 def test_damaged_folders_are_refused(tmp_path: Path, classifier: QualityClassifier) -> None:
     folder = tmp_path / "c"
     classifier.save(folder)
-    summary, numbers = folder / "classifier.json", folder / "classifier.safetensors"
+    summary, numbers = folder / "features.json", folder / "features.safetensors"
     whole, arrays = summary.read_text(), load_file(numbers)
-    for content in ("{", json.dumps({"kind": "tf-idf"}), json.dumps({"kind": "quality-classifier"})):
+    stored = json.loads(whole)
+    held_out = stored["details"]["held_out"]
+    for content, message in (
+        ("{", "not JSON"),
+        (json.dumps({"kind": "tf-idf"}), "holds 'tf-idf'"),
+        (json.dumps(stored | {"details": None}), "num_good"),
+        (json.dumps(stored | {"details": {"held_out": held_out, "intercept": "1"}}), "no intercept"),
+    ):
         summary.write_text(content)
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=message):
             QualityClassifier.load(folder)
     summary.write_text(whole)
-    for name, array in (
-        ("coefficients", arrays["coefficients"][1:]),
-        ("coefficients", np.full_like(arrays["coefficients"], np.nan)),
-        ("intercept", np.zeros(1)),
+    whole_array = arrays["coefficients"]
+    for array, message in (
+        (whole_array[1:], "has no coefficients"),
+        (np.full_like(whole_array, np.nan), "has no finite coefficients"),
     ):
-        save_file({**arrays, name: np.ascontiguousarray(array)}, numbers)
-        with pytest.raises(InputError, match=f"has no {name}"):
+        save_file({**arrays, "coefficients": np.ascontiguousarray(array)}, numbers)
+        with pytest.raises(InputError, match=message):
             QualityClassifier.load(folder)
     numbers.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="cannot be read"):
@@ -99,18 +106,3 @@ def test_too_few_examples_are_refused() -> None:
         QualityClassifier.fit(examples(GOOD, 10, 1), examples(BAD, 4, 2))
     with pytest.raises(InputError, match="no terms"):
         QualityClassifier.fit(["?"] * 5, ["!"] * 5)
-
-
-def test_examples_are_lines_or_files(tmp_path: Path) -> None:
-    (tmp_path / "good.txt").write_text("one\n\n第二\r\n", encoding="utf-8")
-    assert [text.strip() for text in read_examples(tmp_path / "good.txt")] == ["one", "第二"]
-    (tmp_path / "many" / "deep").mkdir(parents=True)
-    (tmp_path / "many" / "b.txt").write_text("line\nline", encoding="utf-8")
-    (tmp_path / "many" / "deep" / "a.txt").write_text("其他", encoding="utf-8")
-    (tmp_path / "many" / "empty.txt").write_text(" ", encoding="utf-8")
-    assert read_examples(tmp_path / "many") == ["line\nline", "其他"]
-    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match="not UTF-8"):
-        read_examples(tmp_path / "bad.txt")
-    with pytest.raises(InputError, match="no such file"):
-        read_examples(tmp_path / "none.txt")
