@@ -23,6 +23,7 @@ from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.files import SourceFile, find_files, fingerprint
 from yanmo.corpus.gather import Gathering
+from yanmo.corpus.origin import known_origins, remember_origins
 from yanmo.corpus.part import PartWork, make_parts
 from yanmo.corpus.personal.mask import read_key, usual_key_file
 from yanmo.corpus.reader import read_documents
@@ -39,7 +40,7 @@ from yanmo.reporting.html import write_corpus_report
 from yanmo.reporting.progress import Progress, say
 
 REPORT_FILE = "report.html"
-_FORMAT = 2
+_FORMAT = 3
 _MAX_SAID_NOTES, _MAX_KEPT_NOTES = 10, 1000
 # Less than this is read sooner by this process than others are started.
 _SMALL_BYTES = 4 << 20
@@ -75,6 +76,8 @@ def build_corpus(
     details = {"format": _FORMAT, "sources": fingerprint(files), "settings": to_mapping(settings)}
     if claim(out, kind="corpus", details=details, force=force):
         say(f"{out}: already made from the same files with the same settings; nothing to do")
+        if not known_origins(out):
+            remember_origins(out, _paths(sources))
         return Corpus.open(out).summary
     aids = _with_files(aids, settings, out)
     with partial_work(out, kind="corpus", details=details) as parts:
@@ -84,7 +87,7 @@ def build_corpus(
             how = _decide(gathering, settings)
             with new_folder(out, kind="corpus", details=details) as folder:
                 gathering.write(folder)
-                summary = _summary(out, gathering, parts, how)
+                summary = _summary(out, gathering, parts, how, settings)
                 facts = summary.to_json()
                 # Where it lies is no part of what it is: the same files make the same bytes anywhere.
                 del facts["path"]
@@ -93,6 +96,7 @@ def build_corpus(
                 write_json(folder / SUMMARY_FILE, value)
         finally:
             gathering.close()
+    remember_origins(out, _paths(sources))
     return summary
 
 
@@ -223,7 +227,9 @@ def _decide(gathering: Gathering, settings: CorpusSettings) -> str:
     return division.how
 
 
-def _summary(out: Path, gathering: Gathering, parts: Path, how: str) -> CorpusSummary:
+def _summary(
+    out: Path, gathering: Gathering, parts: Path, how: str, settings: CorpusSettings
+) -> CorpusSummary:
     digest = hashlib.sha256()
     splits = {split.value: {"num_documents": 0, "num_bytes": 0} for split in Split}
     num_characters = 0
@@ -245,6 +251,7 @@ def _summary(out: Path, gathering: Gathering, parts: Path, how: str) -> CorpusSu
         split_by=how,
         sha256=digest.hexdigest(),
         notes=tuple(tally.of("notes"))[:_MAX_KEPT_NOTES],
+        account=gathering.account(tally, settings),
     )
 
 

@@ -15,15 +15,17 @@ from typing import Any
 import duckdb
 
 from yanmo.artifact import disk_error
+from yanmo.corpus.account import account
 from yanmo.corpus.document import Document, Reason, make_document
 from yanmo.corpus.duplicates.exact import RepeatSettings, drop_lines, mark_repeated
 from yanmo.corpus.duplicates.near import find_near
 from yanmo.corpus.edits import Alignment, Edit, apply_edits
 from yanmo.corpus.places import StagedPool, cut, names_that_hold_out, place, weigh
-from yanmo.corpus.settings import DuplicateSettings
+from yanmo.corpus.settings import CorpusSettings, DuplicateSettings
 from yanmo.corpus.shards import write_alignments, write_refused, write_shards
 from yanmo.corpus.split import FEW_DOCUMENTS, Division, Split, SplitBy, divide
 from yanmo.corpus.staging import COLUMNS, fetch_one, insert, storage_error
+from yanmo.corpus.tally import Tally
 from yanmo.reporting.progress import say
 
 _FETCH_ROWS, _TEXTS_AT_ONCE = 10_000, 1000
@@ -241,6 +243,11 @@ class Gathering:
                 " UNION ALL SELECT reason FROM dropped) GROUP BY reason ORDER BY reason"
             ).fetchall()
         )
+
+    def account(self, tally: Tally, settings: CorpusSettings, *, written: str = "places") -> dict[str, Any]:
+        """What the corpus is; arguments as of ``account.account``."""
+        with self._storage():
+            return account(self.connection, tally, settings, written=written)
 
     def _forget_dropped(self) -> None:
         self.connection.execute("DELETE FROM facts WHERE seq IN (SELECT seq FROM dropped)")

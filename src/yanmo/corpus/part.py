@@ -81,7 +81,7 @@ class PartWork:
                     left -= 1
                     notes.clear()
                     continue
-                outcome, counts = (item, {}) if isinstance(item, Rejected) else refiner.refine(item)
+                outcome, counts = refiner.refuse(item) if isinstance(item, Rejected) else refiner.refine(item)
                 _put(writer, outcome, _with_notes(counts, notes))
             writer.tally.add(_with_notes({}, notes))
             writer.finish()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from yanmo.corpus.cleaning.cleaner import Cleaned, Cleaner
-from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Reason, Rejected, make_document
+from yanmo.corpus.document import Document, Reason, Rejected, make_document
 from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.duplicates.exact import document_digest, line_digests
 from yanmo.corpus.edits import Alignment, apply_edits
@@ -75,8 +75,16 @@ class Refiner:
             text, alignment = apply_edits(text, edits), alignment.then(edits)
         if refusal is not None:
             # What is refused is kept for people to look at: without what nobody should see.
-            return replace(refusal, text=text[:MAX_REJECTED_CHARS]), counts
+            return replace(refusal, text=text), counts
         return self._refined(raw, document, text, alignment), counts
+
+    def refuse(self, rejected: Rejected) -> tuple[Rejected, Counts]:
+        """What its reader refused, without what nobody should see."""
+        found = find(rejected.text, self._settings.personal, self._aids.entities) if rejected.text else []
+        if not found:
+            return rejected, {}
+        text = apply_edits(rejected.text, self._masker.edits(rejected.text, found))
+        return replace(rejected, text=text), {"personal": dict(Counter(one.kind.value for one in found))}
 
     def _refusal(self, document: Document, languages: Mapping[str, float]) -> Rejected | None:
         text = document.text

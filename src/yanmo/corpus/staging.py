@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from yanmo.artifact import disk_error, write_json
+from yanmo.artifact import disk_error, sha256_of_text, write_json
 from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Rejected
 from yanmo.corpus.split import Split
 from yanmo.corpus.tally import Tally
@@ -36,7 +36,8 @@ COLUMNS = {
         " stretches BIGINT[]"
     ),
     "refused": (
-        "seq BIGINT, id VARCHAR, text VARCHAR, source VARCHAR, language VARCHAR, meta VARCHAR, reason VARCHAR"
+        "seq BIGINT, id VARCHAR, text VARCHAR, source VARCHAR, language VARCHAR, meta VARCHAR,"
+        " reason VARCHAR, num_chars BIGINT"
     ),
 }
 _TEXT, _SIGNATURE = 2, 10
@@ -112,11 +113,10 @@ class PartWriter:
     def refuse(self, rejected: Rejected, tally: Mapping[str, Mapping[str, int]]) -> None:
         """Take the next item of the part, a refusal."""
         meta = encode_meta({"detail": rejected.detail} if rejected.detail else {})
-        text = rejected.text[:MAX_REJECTED_CHARS]
-        self._refused.add(
-            (self._seq(), "", text, rejected.source, rejected.language, meta, rejected.reason.value),
-            len(text),
-        )
+        text, reason = rejected.text[:MAX_REJECTED_CHARS], rejected.reason.value
+        id_ = sha256_of_text(rejected.source, text, reason)[:32]
+        row = (id_, text, rejected.source, rejected.language, meta, reason, len(rejected.text))
+        self._refused.add((self._seq(), *row), len(text))
         self._count(tally)
 
     def finish(self) -> None:

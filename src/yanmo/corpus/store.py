@@ -49,6 +49,8 @@ class CorpusSummary:
     sha256: str
     """Hash of all documents in their splits, in order."""
     notes: Sequence[str] = field(default_factory=tuple)
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """What it holds and what was left out, in numbers and examples (``account.account``)."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in ``corpus.json`` and as ``yanmo corpus --json`` prints them."""
@@ -63,6 +65,7 @@ class CorpusSummary:
             "split_by": self.split_by,
             "sha256": self.sha256,
             "notes": list(self.notes),
+            "account": dict(self.account),
         }
 
 
@@ -85,7 +88,8 @@ class Corpus:
         if not (path / SUMMARY_FILE).is_file():
             raise InputError("is not a corpus", where=path, remedy="make one with yanmo corpus")
         verify(path)
-        value = read_json(path / SUMMARY_FILE)
+        # Corpora of an earlier format have no account.
+        value = {"account": {}, **read_json(path / SUMMARY_FILE)}
         try:
             fields = {name: value[name] for name in CorpusSummary.__dataclass_fields__ if name != "path"}
         except KeyError as error:

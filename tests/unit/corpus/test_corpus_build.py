@@ -79,8 +79,8 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     shards = [f"{split}-00000.parquet" for split in sorted(SPLITS)]
-    others = ["alignments.parquet", "corpus.json", "rejected.parquet", "report.html", "yanmo.json"]
-    assert names == sorted([*others, *shards])
+    others = [".origins.json", "alignments.parquet", "corpus.json", "rejected.parquet", "report.html"]
+    assert names == sorted([*others, "yanmo.json", *shards])
     # The report and the manifest name the folder.
     for name in ("corpus.json", "rejected.parquet", *shards):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
