@@ -11,7 +11,7 @@ _TEXT_NAMES = (
     " 文本 内容 正文 评论 文章 句子 段落 內容 評論"
 )
 TEXT_NAMES = tuple(_TEXT_NAMES.split())
-_DIALOGUES = ("messages", "conversations", "conversation", "dialogue")
+DIALOGUES = ("messages", "conversations", "conversation", "dialogue")
 # Several fields that only together are one text, in reading order.
 _TOGETHER = (
     ("instruction", "input", "output"),
@@ -20,7 +20,7 @@ _TOGETHER = (
     ("prompt", "response"),
     ("question", "answer"),
 )
-_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 _MIN_SINGLE_CHARS = 100
 _MAX_META_FIELDS, _MAX_META_CHARS = 20, 200
 
@@ -39,7 +39,7 @@ def choose_fields(sample: Sequence[Mapping[str, Any]], wanted: str | None) -> tu
     if wanted is not None:
         return (wanted,) if wanted in names else ()
     by_name = {name.strip().lower(): name for name in reversed(names)}
-    for known in (*_DIALOGUES, *TEXT_NAMES):
+    for known in (*DIALOGUES, *TEXT_NAMES):
         if known in by_name and any(field_text(record.get(by_name[known])) for record in sample):
             return (by_name[known],)
     for group in _TOGETHER:
@@ -87,8 +87,8 @@ def _object_text(value: Mapping[str, Any]) -> str | None:
     said = value.get("content", value.get("value"))
     if isinstance(role, str) and said is not None:
         text = field_text(said)
-        return f"{_ROLES.get(role, role)}: {text}" if text else None
-    for name in (*_DIALOGUES, *TEXT_NAMES):
+        return f"{ROLES.get(role, role)}: {text}" if text else None
+    for name in (*DIALOGUES, *TEXT_NAMES):
         if name in value:
             return field_text(value[name])
     return None

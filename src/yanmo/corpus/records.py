@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any, BinaryIO
 
 from yanmo.corpus.document import MAX_REJECTED_CHARS, Document, Note, Reason, RefusedError, Rejected
@@ -17,19 +16,15 @@ from yanmo.corpus.fields import field_text
 from yanmo.corpus.files import Blob, Encoding, Slice
 from yanmo.corpus.formats.json_stream import JsonStream, parse
 from yanmo.corpus.formats.plain import first_line_start
-from yanmo.corpus.tables import MAX_TEXT_CHARS, pick_fields, record_document, sample_of
+from yanmo.corpus.tables import MAX_TEXT_CHARS, Row, documents, documents_of, fields_of
 
 _MAX_LINE_BYTES = 4 * MAX_TEXT_CHARS
-_Located = tuple[str, "dict[str, Any] | Rejected"]
 
 
 def read_jsonl(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read one JSON value a line."""
     encoding = detect(blob, note=note)
-    with blob.open() as stream:
-        records = _numbered_lines(_text(stream, encoding, newline="\n"), blob.label)
-        first, fields = _choose(records, blob.label, text_column, note)
-        yield from _documents(chain(first, records), fields, encoding)
+    yield from documents_of(jsonl_rows(blob, encoding), blob.label, text_column, note, encoding)
 
 
 def read_jsonl_slice(
@@ -38,17 +33,27 @@ def read_jsonl_slice(
     """The lines of a slice, labelled by the bytes they begin at; the fields are those of the whole file."""
     encoding = part.encoding
     with blob.open() as stream:
-        _, fields = _choose(
-            _placed_lines(stream, encoding, blob.label, 0, None), blob.label, text_column, note
-        )
+        rows = _placed_lines(stream, encoding, blob.label, 0, None)
+        fields = fields_of(rows, blob.label, text_column, note)[1]
     with blob.open() as stream:
-        records = _placed_lines(stream, encoding, blob.label, part.begin, part.end)
-        yield from _documents(records, fields, encoding)
+        rows = _placed_lines(stream, encoding, blob.label, part.begin, part.end)
+        yield from documents(rows, fields, encoding)
 
 
 def read_json(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read a list of objects or strings, one object, or an object that holds a list of objects."""
     encoding = detect(blob, note=note)
+    yield from documents_of(json_rows(blob, encoding), blob.label, text_column, note, encoding)
+
+
+def jsonl_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+    """One JSON value a line; what is no object is the ``text`` of one."""
+    with blob.open() as stream:
+        yield from _numbered_lines(_text(stream, encoding, newline="\n"), blob.label)
+
+
+def json_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+    """The items of a list, one object, the longest list of objects in one, or JSON lines."""
     with blob.open() as stream:
         head = _text(stream, encoding).read(MAX_TEXT_CHARS + 1).removeprefix("\ufeff")
     is_whole = len(head) <= MAX_TEXT_CHARS
@@ -56,103 +61,76 @@ def read_json(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Do
     with blob.open() as stream:
         text = _text(stream, encoding)
         if rest.strip() and _is_json(first_line):
-            records = _numbered_lines(text, blob.label)
+            yield from _numbered_lines(text, blob.label)
         elif head.lstrip().startswith("["):
-            records = _numbered(JsonStream(text.read).items(), blob.label)
+            yield from _numbered(JsonStream(text.read).items(), blob.label)
         elif is_whole:
-            records = _numbered(iter(_items(_whole(head))), blob.label)
+            yield from _numbered(iter(_items(_whole(head))), blob.label)
         else:
             name = _records_name(blob, encoding)
-            records = _numbered(JsonStream(text.read).items_of(name), blob.label)
-        first, fields = _choose(records, blob.label, text_column, note)
-        yield from _documents(chain(first, records), fields, encoding)
+            yield from _numbered(JsonStream(text.read).items_of(name), blob.label)
 
 
 def _text(stream: BinaryIO, encoding: Encoding, newline: str | None = None) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline=newline)
 
 
-def _choose(
-    records: Iterator[_Located], label: str, text_column: str | None, note: Note
-) -> tuple[list[_Located], tuple[str, ...]]:
-    """The first records, and the fields of the text by their sample."""
-    first = sample_of(records, lambda record: _size(record[1]))
-    sample = [record for _, record in first if not isinstance(record, Rejected)]
-    return first, pick_fields(sample, text_column, label, note) if sample else ()
-
-
-def _size(record: dict[str, Any] | Rejected) -> int:
-    if isinstance(record, Rejected):
-        return len(record.text)
-    return sum(len(value) if isinstance(value, str | list | dict) else 8 for value in record.values())
-
-
-def _documents(
-    records: Iterator[_Located], fields: tuple[str, ...], encoding: Encoding
-) -> Iterator[Document | Rejected]:
-    for source, record in records:
-        if isinstance(record, Rejected):
-            yield record
-        else:
-            yield from record_document(record, fields, source, encoding)
-
-
-def _numbered_lines(lines: io.TextIOWrapper, label: str) -> Iterator[_Located]:
-    number = 0
+def _numbered_lines(lines: io.TextIOWrapper, label: str) -> Iterator[Row]:
+    prefix, number = f"{label}#line=", 0
     while line := lines.readline(MAX_TEXT_CHARS):
         number += 1
-        source, rest = f"{label}#line={number}", line
+        rest = line
         while len(rest) == MAX_TEXT_CHARS and not rest.endswith("\n"):
             rest = lines.readline(MAX_TEXT_CHARS)
         if rest is not line:
-            yield source, _too_long(source, line)
+            yield Row(prefix, number, _too_long(f"{prefix}{number}", line), number)
         else:
-            yield from _line_record(line, source)
+            yield from _line_record(line, prefix, number, number)
 
 
 def _placed_lines(
     stream: BinaryIO, encoding: Encoding, label: str, begin: int, end: int | None
-) -> Iterator[_Located]:
+) -> Iterator[Row]:
+    prefix = f"{label}#byte="
     place = first_line_start(stream, begin)
     while end is None or place < end:
         raw = stream.readline(_MAX_LINE_BYTES)
         if not raw:
             return
-        source, length, rest = f"{label}#byte={place}", len(raw), raw
+        length, rest = len(raw), raw
         while len(rest) == _MAX_LINE_BYTES and not rest.endswith(b"\n"):
             rest = stream.readline(_MAX_LINE_BYTES)
             length += len(rest)
         line = raw[:_MAX_LINE_BYTES].decode(encoding.name, encoding.errors if rest is raw else "replace")
         if rest is not raw or len(line) > MAX_TEXT_CHARS:
-            yield source, _too_long(source, line)
+            yield Row(prefix, place, _too_long(f"{prefix}{place}", line))
         else:
-            yield from _line_record(line, source)
+            yield from _line_record(line, prefix, place)
         place += length
 
 
-def _line_record(line: str, source: str) -> Iterator[_Located]:
-    line = line.strip("\ufeff \t\r\n")
-    if line:
+def _line_record(text: str, prefix: str, number: int, line: int = 0) -> Iterator[Row]:
+    text = text.strip("\ufeff \t\r\n")
+    if text:
         try:
-            yield source, _record(parse(line))
+            yield Row(prefix, number, _record(parse(text)), line)
         except RefusedError as refused:
-            yield source, _broken(source, line, refused)
+            yield Row(prefix, number, _broken(f"{prefix}{number}", text, refused), line)
 
 
-def _numbered(values: Iterator[Any], label: str) -> Iterator[_Located]:
+def _numbered(values: Iterator[Any], label: str) -> Iterator[Row]:
     """The records of values one after another; those before the place where they break are kept."""
-    number = 0
+    prefix, number = f"{label}#item=", 0
     while True:
         number += 1
         try:
             value = next(values, _number_end)
         except RefusedError as refused:
-            source = f"{label}#item={number}"
-            yield source, _broken(source, "", refused)
+            yield Row(prefix, number, _broken(f"{prefix}{number}", "", refused))
             return
         if value is _number_end:
             return
-        yield f"{label}#item={number}", _record(value)
+        yield Row(prefix, number, _record(value))
 
 
 def _number_end() -> None:

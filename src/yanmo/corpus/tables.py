@@ -10,9 +10,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
@@ -47,18 +47,52 @@ class _End:
 _END = _End()
 
 
+class Row(NamedTuple):
+    """One row or record of a file, or why it was refused, and its place."""
+
+    prefix: str
+    """What its number follows: ``mails/a.csv#row=``."""
+    number: int
+    """From 1, as a person counts it: a header is row 1 of its table."""
+    values: dict[str, Any] | Rejected
+    line: int = 0
+    """The line it begins at, from 1; 0 where the file has no lines."""
+
+    @property
+    def source(self) -> str:
+        """The place as documents name it."""
+        return f"{self.prefix}{self.number}"
+
+
 def read_csv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read comma-, semicolon-, tab- or bar-separated rows."""
-    yield from _read_separated(blob, ",;\t|", text_column, note)
+    encoding = detect(blob, note=note)
+    yield from documents_of(csv_rows(blob, encoding), blob.label, text_column, note, encoding)
 
 
 def read_tsv(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read tab-separated rows."""
-    yield from _read_separated(blob, "\t", text_column, note)
+    encoding = detect(blob, note=note)
+    yield from documents_of(tsv_rows(blob, encoding), blob.label, text_column, note, encoding)
 
 
 def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of a Parquet file."""
+    yield from documents_of(parquet_rows(blob), blob.label, text_column, note)
+
+
+def csv_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+    """Comma-, semicolon-, tab- or bar-separated rows."""
+    return _separated_rows(blob, ",;\t|", encoding)
+
+
+def tsv_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+    """Tab-separated rows."""
+    return _separated_rows(blob, "\t", encoding)
+
+
+def parquet_rows(blob: Blob) -> Iterator[Row]:
+    """The rows of a Parquet file."""
     limits: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
         "memory_limit": "400MB",
@@ -70,7 +104,7 @@ def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator
             names = [column[0] for column in cursor.description or []]
             batches = iter(lambda: cursor.fetchmany(_FETCH_ROWS), [])
             rows = enumerate((dict(zip(names, row, strict=True)) for batch in batches for row in batch), 1)
-            yield from row_documents(rows, f"{blob.label}#row=", text_column, note)
+            yield from number_rows(rows, f"{blob.label}#row=")
         except duckdb.OutOfMemoryException:
             raise RefusedError(Reason.TOO_LARGE, "parquet: a row group of more than 400 MB") from None
         except duckdb.Error as error:
@@ -78,20 +112,52 @@ def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator
             raise RefusedError(Reason.DAMAGED, f"parquet: {detail}") from None
 
 
-def row_documents(
-    rows: Iterator[tuple[int, dict[str, Any]]], prefix: str, text_column: str | None, note: Note
+def number_rows(rows: Iterable[tuple[int, dict[str, Any]]], prefix: str) -> Iterator[Row]:
+    """Rows of numbered values."""
+    return (Row(prefix, number, values) for number, values in rows)
+
+
+def documents_of(
+    rows: Iterator[Row], label: str, text_column: str | None, note: Note, encoding: Encoding = UTF_8
 ) -> Iterator[Document | Rejected]:
-    """The documents of numbered rows; their sources are ``prefix`` with the number.
+    """The documents of the rows of a file or sheet, which ``label`` names.
 
     Raises:
         RefusedError: no column holds text.
     """
-    first = sample_of(rows, lambda row: sum(len(v) for v in row[1].values() if isinstance(v, str | bytes)))
-    fields = pick_fields(
-        [row for _, row in first], text_column, prefix.removesuffix("row=").rstrip("#&"), note
-    )
-    for number, row in chain(first, rows):
-        yield from record_document(row, fields, f"{prefix}{number}")
+    first, fields = fields_of(rows, label, text_column, note)
+    yield from documents(chain(first, rows), fields, encoding)
+
+
+def fields_of(
+    rows: Iterator[Row], label: str, text_column: str | None, note: Note
+) -> tuple[list[Row], tuple[str, ...]]:
+    """The first rows, and by them the fields of the text; none where these rows are all refused.
+
+    Raises:
+        RefusedError: no column holds text.
+    """
+    first = sample_of(rows, row_size)
+    sample = [row.values for row in first if not isinstance(row.values, Rejected)]
+    return first, pick_fields(sample, text_column, label, note) if sample or not first else ()
+
+
+def documents(
+    rows: Iterable[Row], fields: Sequence[str], encoding: Encoding = UTF_8
+) -> Iterator[Document | Rejected]:
+    """The documents of rows whose text is in ``fields``."""
+    for row in rows:
+        if isinstance(row.values, Rejected):
+            yield row.values
+        else:
+            yield from record_document(row.values, fields, row.source, encoding)
+
+
+def row_size(row: Row) -> int:
+    """About how many characters a row holds."""
+    if isinstance(row.values, Rejected):
+        return len(row.values.text)
+    return sum(len(v) if isinstance(v, str | bytes | list | dict) else 8 for v in row.values.values())
 
 
 def sample_of(items: Iterator[_T], size: Callable[[_T], int], most: int = SAMPLE_RECORDS) -> list[_T]:
@@ -167,11 +233,8 @@ def _shown(record: dict[str, Any]) -> str:
     return ", ".join(islice(cells, 20))[:MAX_REJECTED_CHARS]
 
 
-def _read_separated(
-    blob: Blob, delimiters: str, text_column: str | None, note: Note
-) -> Iterator[Document | Rejected]:
+def _separated_rows(blob: Blob, delimiters: str, encoding: Encoding) -> Iterator[Row]:
     csv.field_size_limit(MAX_TEXT_CHARS)
-    encoding = detect(blob, note=note)
     with blob.open() as stream:
         wrapper = io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline="")
         lines = bounded_lines(wrapper)
@@ -183,19 +246,17 @@ def _read_separated(
         delimiter = _delimiter(head, delimiters)
         rows = _Rows(chain(head, lines), delimiter, _is_quoted(head, delimiter))
         first = sample_of(rows, lambda row: len(row[1]))
-        names, skip = find_header([row for row, _ in first])
-        good = [dict(zip(names, row, strict=True)) for row, _ in first[skip:] if len(row) == len(names)]
-        if not good:
+        names, skip = find_header([row for row, _, _ in first])
+        if not any(len(row) == len(names) for row, _, _ in first[skip:]):
             raise RefusedError(Reason.NO_TEXT, "no row below the header")
-        fields = pick_fields(good, text_column, blob.label, note)
-        for number, (row, raw) in enumerate(chain(first, rows), 1 + num_blank):
-            source = f"{blob.label}#row={number}"
-            if number <= skip + num_blank or not raw.strip():
-                continue
-            if len(row) != len(names):
-                yield _ragged(row, raw, source, len(names))
-            else:
-                yield from record_document(dict(zip(names, row, strict=True)), fields, source, encoding)
+        prefix, line = f"{blob.label}#row=", 1 + num_blank
+        for number, (row, raw, num_lines) in enumerate(chain(first, rows), 1 + num_blank):
+            if number > skip + num_blank and raw.strip():
+                if len(row) != len(names):
+                    yield Row(prefix, number, _ragged(row, raw, f"{prefix}{number}", len(names)), line)
+                else:
+                    yield Row(prefix, number, dict(zip(names, row, strict=True)), line)
+            line += num_lines
 
 
 def _ragged(row: Sequence[str], raw: str, source: str, width: int) -> Rejected:
@@ -208,7 +269,7 @@ class _TooManyLinesError(Exception):
 
 
 class _Rows:
-    """Rows with their raw text; a row that swallowed the lines after it comes out empty."""
+    """Rows with their raw text and number of lines; one that swallowed the lines after it is empty."""
 
     def __init__(self, lines: Iterator[str], delimiter: str, quoted: bool) -> None:
         self._lines, self._delimiter, self._quoted = lines, delimiter, quoted
@@ -216,10 +277,10 @@ class _Rows:
         self._width: int | None = None
         self._reader = self._new_reader()
 
-    def __iter__(self) -> Iterator[tuple[list[str], str]]:
+    def __iter__(self) -> Iterator[tuple[list[str], str, int]]:
         return self
 
-    def __next__(self) -> tuple[list[str], str]:
+    def __next__(self) -> tuple[list[str], str, int]:
         self._taken.clear()
         try:
             row = next(self._reader)
@@ -229,16 +290,16 @@ class _Rows:
             self._width = len(row)
         elif len(self._taken) > 1 and (len(row) != self._width or self._ends_inside_quotes()):
             return self._give_back()
-        return row, "".join(self._taken)
+        return row, "".join(self._taken), len(self._taken)
 
     def _ends_inside_quotes(self) -> bool:
         return sum(line.count('"') for line in self._taken) % 2 == 1
 
-    def _give_back(self) -> tuple[list[str], str]:
+    def _give_back(self) -> tuple[list[str], str, int]:
         first, *later = self._taken
         self._lines = chain(later, self._lines)
         self._reader = self._new_reader()
-        return [], first
+        return [], first, 1
 
     def _new_reader(self) -> Iterator[list[str]]:
         if self._quoted:

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
-from yanmo.corpus.tables import row_documents
+from yanmo.corpus.tables import Row, documents_of, number_rows
 
 # A file is a stream between this mark and a table of contents.
 _FILE_MARK = b"ARROW1\x00\x00"
@@ -15,8 +15,13 @@ _FILE_MARK = b"ARROW1\x00\x00"
 
 def read_arrow(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of an Arrow stream or file."""
+    yield from documents_of(arrow_rows(blob), blob.label, text_column, note)
+
+
+def arrow_rows(blob: Blob) -> Iterator[Row]:
+    """The rows of an Arrow stream or file."""
     with blob.open() as stream:
-        yield from row_documents(_rows(stream, blob), f"{blob.label}#row=", text_column, note)
+        yield from number_rows(_rows(stream, blob), f"{blob.label}#row=")
 
 
 def _rows(stream: BinaryIO, blob: Blob) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
-from yanmo.corpus.tables import MAX_COLUMNS, MAX_TEXT_CHARS, row_documents
+from yanmo.corpus.tables import MAX_COLUMNS, MAX_TEXT_CHARS, documents_of, number_rows
 
 _MAX_TABLES = 1000
 _FETCH_ROWS = 64
@@ -32,7 +32,8 @@ def read_sqlite(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[
         for name in names:
             prefix = f"{blob.label}#table={name}"
             try:
-                yield from row_documents(_rows(connection, name), f"{prefix}&row=", text_column, note)
+                rows = number_rows(_rows(connection, name), f"{prefix}&row=")
+                yield from documents_of(rows, prefix, text_column, note)
             except RefusedError as refused:
                 yield Rejected(source=prefix, reason=refused.reason, detail=refused.detail)
             except sqlite3.Error as error:

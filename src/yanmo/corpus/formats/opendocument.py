@@ -8,8 +8,8 @@ from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
 from yanmo.corpus.formats.packages import Package, Target, attribute, feed_xml, local, open_package
 from yanmo.corpus.formats.sections import in_sections
-from yanmo.corpus.formats.sheets import Cells, sheet_documents
-from yanmo.corpus.tables import MAX_COLUMNS
+from yanmo.corpus.formats.sheets import Cells, sheet_documents, sheet_rows
+from yanmo.corpus.tables import MAX_COLUMNS, Row
 
 _CONTENT = "content.xml"
 _MAX_SPACES = 1000
@@ -28,10 +28,14 @@ def read_opendocument(blob: Blob, *, text_column: str | None, note: Note) -> Ite
 
 def read_ods(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of the sheets of an .ods file."""
+    yield from sheet_documents(ods_rows(blob), text_column, note)
+
+
+def ods_rows(blob: Blob) -> Iterator[Row]:
+    """The rows of the sheets of an .ods file."""
     with open_package(blob) as package:
         _refuse_encrypted(package)
-        rows = _rows(package)
-        yield from sheet_documents(rows, blob.label, text_column, note)
+        yield from sheet_rows(_rows(package), blob.label)
 
 
 def _refuse_encrypted(package: Package) -> None:

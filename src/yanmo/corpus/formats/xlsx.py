@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
 from yanmo.corpus.formats.packages import Package, Target, attribute, feed_xml, local, open_package
-from yanmo.corpus.formats.sheets import Cells, sheet_documents
+from yanmo.corpus.formats.sheets import Cells, sheet_documents, sheet_rows
+from yanmo.corpus.tables import Row
 
 _WORKBOOK = "xl/workbook.xml"
 # Strings that cells share are held in memory, as the rows refer to them by number.
@@ -23,6 +24,11 @@ _EPOCH = datetime.datetime(1899, 12, 30)
 
 def read_xlsx(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     """Read the rows of the sheets of an .xlsx file."""
+    yield from sheet_documents(xlsx_rows(blob), text_column, note)
+
+
+def xlsx_rows(blob: Blob) -> Iterator[Row]:
+    """The rows of the sheets of an .xlsx file."""
     with open_package(blob) as package:
         book = _Book()
         package.parse(_WORKBOOK, book)
@@ -34,7 +40,7 @@ def read_xlsx(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Do
         if not sheets:
             raise RefusedError(Reason.TEXTLESS, "no sheets")
         rows = (row for name, part in sheets for row in _rows(package, name, part, strings.found, styles))
-        yield from sheet_documents(rows, blob.label, text_column, note)
+        yield from sheet_rows(rows, blob.label)
 
 
 def _rows(
