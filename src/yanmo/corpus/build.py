@@ -36,7 +36,7 @@ from yanmo.corpus.texts import read_texts as read_items
 from yanmo.corpus.workers import spread
 from yanmo.errors import InputError
 from yanmo.machine import usable_cores
-from yanmo.reporting.html import write_corpus_report
+from yanmo.reporting.corpus_report import write_corpus_report
 from yanmo.reporting.progress import Progress, say
 
 REPORT_FILE = "report.html"
@@ -91,8 +91,8 @@ def build_corpus(
                 facts = summary.to_json()
                 # Where it lies is no part of what it is: the same files make the same bytes anywhere.
                 del facts["path"]
-                write_corpus_report(facts, folder / REPORT_FILE, name=out.resolve().name)
                 value = {**facts, "settings": to_mapping(settings), "sources": details["sources"]}
+                write_corpus_report(value, folder / REPORT_FILE, name=out.resolve().name)
                 write_json(folder / SUMMARY_FILE, value)
         finally:
             gathering.close()

@@ -1,4 +1,4 @@
-"""Line and bar charts as inline SVG: no script, no font, no outside resource.
+"""Line charts, bars and histograms as inline SVG: no script, no font, no outside resource.
 
 Colours are CSS variables with fallbacks, so the page around decides on light or dark. Every word is
 given in English and Chinese; both are drawn, marked with ``lang``, and the page shows one.
@@ -7,14 +7,17 @@ given in English and Chinese; both are drawn, marked with ``lang``, and the page
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
 from yanmo.reporting.axes import Axis, Point, Scale, Words, scale_of, thin
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 34, 42
+# Charts that stand two beside each other on a wide page, and alone on a narrow one.
+_NARROW = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,30 +115,89 @@ def line_chart(
     return _svg(name, title, spoken, parts, size)
 
 
-def bar_chart(bars: Sequence[tuple[Words, float]], *, name: str, title: Words) -> Markup:
-    """Draw horizontal bars with their names and numbers as one SVG element.
+def bar_chart(
+    bars: Sequence[tuple[Words, float]],
+    *,
+    name: str,
+    title: Words,
+    write: Callable[[float], str] = "{:,.0f}".format,
+) -> Markup:
+    """Draw horizontal bars below their names and numbers as one SVG element.
 
     Args:
         bars: names and values, 0 or more, in the order drawn.
         name: identifier of the chart within its page.
         title: what the chart shows.
+        write: how the numbers are written.
     """
     if not bars:
         return Markup("")
     most = max(value for _, value in bars) or 1.0
-    width, label, row, parts = 640, 220, 28, []
+    (width, row), parts = (_NARROW, 36), []
     for index, (words, value) in enumerate(bars):
-        middle = 14 + index * row
-        length = (width - label - 80) * value / most
-        parts.append(_text(words, label - 10, middle + 4, anchor="end"))
+        top, number = index * row, write(value)
+        room = width - _width(number) - 16
+        fitting = Words(_fitting(words.en, room), _fitting(words.zh, room))
+        parts.append(_text(fitting, 0, top + 13, fill="var(--ink, #222)"))
+        parts.append(_plain(number, width, top + 13, anchor="end"))
         parts.append(
-            Markup('<rect x="{}" y="{}" width="{:.1f}" height="14" fill="var(--accent, #b8392b)"/>').format(
-                label, middle - 7, max(length, 1.0)
+            Markup('<rect x="0" y="{}" width="{:.1f}" height="8" fill="var(--accent, #b8392b)"/>').format(
+                top + 19, max(width * value / most, 1.0)
             )
         )
-        parts.append(_plain(f"{value:,.0f}", label + length + 8, middle + 4))
-    spoken = [Words(f"{words.en} {value:,.0f}", f"{words.zh} {value:,.0f}") for words, value in bars]
-    return _svg(name, title, spoken, parts, (width, row * len(bars)))
+    spoken = [Words(f"{words.en} {write(value)}", f"{words.zh} {write(value)}") for words, value in bars]
+    return _svg(name, title, spoken, parts, (width, row * len(bars) - 8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One row of columns of a histogram."""
+
+    name: Words
+    counts: Sequence[float]
+    color: str
+
+
+def histogram(
+    edges: Sequence[float], layers: Sequence[Layer], *, name: str, title: Words, x: Axis, y: Axis
+) -> Markup:
+    """Draw columns as one SVG element; each layer is narrower than the one behind it.
+
+    Args:
+        edges: where the columns begin, and where the last one ends, rising; above 0 on a log axis.
+        layers: their heights, 0 or more.
+        name: identifier of the chart within its page.
+        title: what the chart shows.
+        x: the horizontal axis.
+        y: the vertical axis, which begins at 0.
+    """
+    if not any(count > 0 for layer in layers for count in layer.counts):
+        return Markup("")
+    width, height = _NARROW, 250
+    right, bottom = width - _RIGHT, height - _BOTTOM
+    heights = [0.0, *(count for layer in layers for count in layer.counts)]
+    plot = _Plot(
+        x=scale_of(edges, x, _LEFT, right, pad=0.0),
+        y=scale_of(heights, y, bottom, _TOP, pad=0.05),
+        left=_LEFT,
+        right=right,
+        bottom=bottom,
+    )
+    column = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"/>')
+    parts = list(_grid(x, y, plot))
+    for number, layer in enumerate(layers):
+        for (begin, end), count in zip(pairwise(edges), layer.counts, strict=True):
+            left, full = plot.x(begin), plot.x(end) - plot.x(begin)
+            margin = full * (0.04 + 0.42 * number / len(layers))
+            if count > 0:
+                top = min(plot.y(count), bottom - 1.0)
+                parts.append(column.format(left + margin, top, full - 2 * margin, bottom - top, layer.color))
+    parts += _legend((), (), (), layers)
+    spoken = [
+        Words(f"{layer.name.en} {sum(layer.counts):,.0f}", f"{layer.name.zh} {sum(layer.counts):,.0f}")
+        for layer in layers
+    ]
+    return _svg(name, title, spoken, parts, (width, height))
 
 
 def stacked_bar(parts: Sequence[tuple[Words, float, str]], *, name: str, title: Words) -> Markup:
@@ -266,14 +328,19 @@ def _band(band: Band, plot: _Plot) -> Markup:
 
 
 def _legend(
-    lines: Sequence[Series], references: Sequence[Reference], bands: Sequence[Band]
+    lines: Sequence[Series],
+    references: Sequence[Reference],
+    bands: Sequence[Band],
+    layers: Sequence[Layer] = (),
 ) -> Iterator[Markup]:
     stroke = Markup('<path d="M{:.0f} 12h18" stroke="{}" stroke-width="2" stroke-dasharray="{}"/>')
     block = Markup('<rect x="{:.0f}" y="6" width="18" height="12" fill="{}" opacity="0.3"/>')
+    solid = Markup('<rect x="{:.0f}" y="6" width="18" height="12" fill="{}"/>')
     entries: list[tuple[Words, Markup, str, str]] = [
         *((line.name, stroke, line.color, "none") for line in lines),
         *((reference.name, stroke, reference.color, "5 3") for reference in references),
         *((band.name, block, band.color, "") for band in bands),
+        *((layer.name, solid, layer.color, "") for layer in layers),
     ]
     for language in ("en", "zh"):
         place = float(_LEFT)
@@ -291,6 +358,15 @@ def _width(word: str) -> float:
     return sum(12.0 if ord(letter) > 0x2E80 else 6.6 for letter in word)
 
 
+def _fitting(word: str, room: float) -> str:
+    """The word, without its middle where it is wider than there is room."""
+    shown, kept = word, len(word)
+    while _width(shown) > room and kept > 2:
+        kept -= 1
+        shown = f"{word[: kept - kept // 2]}…{word[len(word) - kept // 2 :]}"
+    return shown
+
+
 def _plain(
     text: str, x: float, y: float, *, anchor: str = "start", fill: str = "var(--muted, #777)", lang: str = ""
 ) -> Markup:
@@ -300,8 +376,14 @@ def _plain(
     )
 
 
-def _text(words: Words, x: float, y: float, *, anchor: str = "start") -> Markup:
-    return _plain(words.en, x, y, anchor=anchor, lang="en") + _plain(words.zh, x, y, anchor=anchor, lang="zh")
+def _text(
+    words: Words, x: float, y: float, *, anchor: str = "start", fill: str = "var(--muted, #777)"
+) -> Markup:
+    english, chinese = (
+        _plain(word, x, y, anchor=anchor, fill=fill, lang=language)
+        for word, language in ((words.en, "en"), (words.zh, "zh"))
+    )
+    return english + chinese
 
 
 def _spoken(name: Words, points: Sequence[Point], y: Axis) -> Words:

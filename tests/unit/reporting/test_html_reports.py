@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from yanmo.reporting.html import corpus_report, run_report, write_corpus_report, write_run_report
+from yanmo.reporting.corpus_report import corpus_report, write_corpus_report
+from yanmo.reporting.html import run_report, write_run_report
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.runs import RunRecord, read_run
 from yanmo.reporting.sections import forgetting, outcome, samples, verdict
