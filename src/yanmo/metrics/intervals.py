@@ -23,8 +23,8 @@ from yanmo.metrics.scores import FloatArray, IntArray, Scores, from_ratios
 
 # Weights of a block of resamples: 16 MB, so that the work stays near the cache.
 _BLOCK_NUMBERS = 2_000_000
-# Drawing how often each kind occurs costs this many times as much a kind as drawing an example does.
-_COST_OF_A_KIND = 8
+# Drawing how often a kind occurs costs this many times as much as drawing an example.
+_COST_OF_A_KIND = 2
 
 
 class Interval(NamedTuple):
@@ -59,7 +59,9 @@ def bootstrap(
     """Percentile bootstrap interval of every score.
 
     Resamples in which a score is not defined (a correlation of equal numbers, a recall without a case)
-    are left out of its quantiles. With one example both bounds are the value.
+    are left out of its quantiles. With one example both bounds are the value. A macro average over labels
+    with a handful of cases each comes out lower in resamples than its value, which may then lie above the
+    interval: so few cases say little about such a mean.
 
     Args:
         scores: what to resample.
@@ -76,9 +78,7 @@ def bootstrap(
     return {name: percentiles(values[:, column], confidence) for column, name in enumerate(scores.names)}
 
 
-def resamples(
-    kinds: IntArray, counts: IntArray, *, num_resamples: int, seed: int
-) -> Iterator[FloatArray]:
+def resamples(kinds: IntArray, counts: IntArray, *, num_resamples: int, seed: int) -> Iterator[FloatArray]:
     """How often each kind occurs in resamples of as many examples, (resamples of a block, num_kinds) each."""
     rng = np.random.default_rng(seed)
     num_examples, num_kinds = len(kinds), len(counts)
@@ -120,8 +120,8 @@ def check_settings(confidence: float, num_resamples: int) -> None:
 def wilson(num_right: int, num_examples: int, *, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of the share ``num_right / num_examples`` (Wilson 1927).
 
-    (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n). Good from a handful of examples on; it stays inside 0 to 1
-    and does not vanish when all are right.
+    (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n). Good from a handful of examples on; it stays inside 0
+    to 1 and does not vanish when all are right.
 
     Raises:
         InputError: there is no example, or more are right than there are.

@@ -125,7 +125,9 @@ def from_rows(
         raise InputError("there is no example to score")
     entries = rows if isinstance(rows, np.ndarray) else rows.data
     if not np.isfinite(entries).all():
-        where = f"example {int(np.argmin(np.isfinite(rows).all(1)))}" if isinstance(rows, np.ndarray) else None
+        where = (
+            f"example {int(np.argmin(np.isfinite(rows).all(1)))}" if isinstance(rows, np.ndarray) else None
+        )
         raise InputError("a number to score is NaN or infinite", where=where)
     kinds, distinct = _kinds(rows)
     return Scores(
@@ -181,7 +183,9 @@ def _kinds(rows: FloatArray | csr_array) -> tuple[IntArray, FloatArray | csr_arr
     _, first, kinds = np.unique(keys, return_index=True, return_inverse=True)
     distinct = rows[first]
     restored = distinct[kinds]
-    same = (restored == rows).all() if isinstance(rows, np.ndarray) else (restored - rows).count_nonzero() == 0
+    same = (
+        (restored == rows).all() if isinstance(rows, np.ndarray) else (restored - rows).count_nonzero() == 0
+    )
     if not same:
         return np.arange(rows.shape[0]), rows
     return kinds.astype(np.int64), distinct
