@@ -9,30 +9,28 @@ command goes on where it was stopped. The corpus appears whole or not at all.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from yanmo.artifact import claim, new_folder, partial_work, write_json
 from yanmo.config import to_mapping
+from yanmo.corpus.aids import Aids, MakeAids, add_files, no_models
 from yanmo.corpus.cleaning.cleaner import STEPS, Cleaner
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.document import Document, Rejected
-from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.files import SourceFile, find_files, fingerprint
 from yanmo.corpus.gather import Gathering
 from yanmo.corpus.origin import known_origins, remember_origins
 from yanmo.corpus.part import PartWork, make_parts
-from yanmo.corpus.personal.mask import read_key, usual_key_file
 from yanmo.corpus.reader import read_documents
-from yanmo.corpus.refine import BYTES_REPLACED, Aids
+from yanmo.corpus.refine import BYTES_REPLACED, ITEMS_CUT
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.split import Split
 from yanmo.corpus.staging import finished_parts, read_tally
 from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary
-from yanmo.corpus.texts import read_texts as read_items
 from yanmo.corpus.workers import spread
 from yanmo.errors import InputError
 from yanmo.machine import usable_cores
@@ -45,7 +43,8 @@ _MAX_SAID_NOTES, _MAX_KEPT_NOTES = 10, 1000
 # Less than this is read sooner by this process than others are started.
 _SMALL_BYTES = 4 << 20
 _DATABASE_BYTES = 512 << 20
-_USUAL, _NO_AIDS = CorpusSettings(), Aids()
+_MODELS = "models"
+_USUAL = CorpusSettings()
 
 
 def build_corpus(
@@ -53,7 +52,7 @@ def build_corpus(
     out: Path,
     *,
     settings: CorpusSettings = _USUAL,
-    aids: Aids = _NO_AIDS,
+    make_aids: MakeAids = no_models,
     num_workers: int | None = None,
     force: bool = False,
 ) -> CorpusSummary:
@@ -63,7 +62,7 @@ def build_corpus(
         sources: what to read.
         out: the folder to write; made by the same command from the same files, it is left as it is.
         settings: how.
-        aids: models that some settings need; evaluation items and the key of pseudonyms are added here.
+        make_aids: makes the models that settings ask for (``recipes.corpus`` has them).
         num_workers: processes that read, of which the result is independent; None for as many as there are
             processors, 0 for this one.
         force: replace whatever ``out`` is.
@@ -73,18 +72,18 @@ def build_corpus(
         YanmoError: the disk is full or ``out`` cannot be written.
     """
     files = find_files(_paths(sources), exclude=out)
-    details = {"format": _FORMAT, "sources": fingerprint(files), "settings": to_mapping(settings)}
+    details = _details(files, settings)
     if claim(out, kind="corpus", details=details, force=force):
         say(f"{out}: already made from the same files with the same settings; nothing to do")
         if not known_origins(out):
             remember_origins(out, _paths(sources))
         return Corpus.open(out).summary
-    aids = _with_files(aids, settings, out)
     with partial_work(out, kind="corpus", details=details) as parts:
+        aids = add_files(make_aids(settings, parts / _MODELS), settings, out)
         _refine(files, parts, settings, aids, num_workers)
         gathering = Gathering(parts, memory_bytes=_DATABASE_BYTES, threads=usable_cores())
         try:
-            how = _decide(gathering, settings)
+            how = _decide(gathering, settings, aids)
             with new_folder(out, kind="corpus", details=details) as folder:
                 gathering.write(folder)
                 summary = _summary(out, gathering, parts, how, settings)
@@ -92,6 +91,10 @@ def build_corpus(
                 # Where it lies is no part of what it is: the same files make the same bytes anywhere.
                 del facts["path"]
                 value = {**facts, "settings": to_mapping(settings), "sources": details["sources"]}
+                if details["aids"]:
+                    value["aids"] = {"sha256": details["aids"], **aids.facts}
+                if (parts / _MODELS).is_dir():
+                    shutil.copytree(parts / _MODELS, folder / _MODELS)
                 write_corpus_report(value, folder / REPORT_FILE, name=out.resolve().name)
                 write_json(folder / SUMMARY_FILE, value)
         finally:
@@ -143,6 +146,17 @@ def read_texts(path: Path, split: str = "test", *, text_column: str | None = Non
     return texts
 
 
+def _details(files: Sequence[SourceFile | Rejected], settings: CorpusSettings) -> dict[str, Any]:
+    """What makes a corpus the one that it is."""
+    given = {name: fingerprint(find_files(paths)) for name, paths in settings.given().items()}
+    return {
+        "format": _FORMAT,
+        "sources": fingerprint(files),
+        "settings": to_mapping(settings),
+        "aids": given,
+    }
+
+
 def _refine(
     files: Sequence[SourceFile | Rejected],
     folder: Path,
@@ -165,26 +179,6 @@ def _refine(
             pass
 
 
-def _with_files(aids: Aids, settings: CorpusSettings, out: Path) -> Aids:
-    """The aids with what lies in files that the settings name."""
-    if settings.personal.needs_key:
-        key_file = settings.personal.key_file or usual_key_file(out.resolve())
-        aids = replace(aids, key=read_key(key_file, out))
-        say(f"pseudonyms are made with the key in {key_file}; who has it and the corpus can tell who is who")
-    names: list[str] = []
-    items: list[str] = []
-    for path in settings.decontaminate:
-        own = read_items(path, note=say)
-        names += [f"{path.name}, item {number}" for number in range(1, len(own) + 1)]
-        items += own
-    if items:
-        evaluation = Contamination(items, settings.contamination)
-        if evaluation.ignored:
-            say(f"{len(evaluation.ignored)} of {len(items)} evaluation items are too short to be looked for")
-        aids = replace(aids, evaluation=evaluation, item_names=tuple(names))
-    return aids
-
-
 class _Narrator:
     """What the first pass says, for people."""
 
@@ -205,10 +199,12 @@ class _Narrator:
             say(f"... and more notes, in {SUMMARY_FILE}")
 
 
-def _decide(gathering: Gathering, settings: CorpusSettings) -> str:
+def _decide(gathering: Gathering, settings: CorpusSettings, aids: Aids) -> str:
     """The second pass: duplicates dropped, splits made; one line that says how."""
     gathering.drop_equal()
     gathering.drop_near(settings.duplicates)
+    if aids.embed is not None:
+        gathering.drop_same_meaning(aids.embed, settings.duplicates)
     if settings.duplicates.passages:
         gathering.take_out_repeats(settings.duplicates.repeats)
     if not gathering.num_documents:
@@ -246,7 +242,7 @@ def _summary(
         num_bytes=sum(counts["num_bytes"] for counts in splits.values()),
         num_characters=num_characters,
         rejected=gathering.reasons(),
-        cleaned={name: cleaned[name] for name in (BYTES_REPLACED, *STEPS) if cleaned[name]},
+        cleaned={name: cleaned[name] for name in (BYTES_REPLACED, *STEPS, ITEMS_CUT) if cleaned[name]},
         splits=splits,
         split_by=how,
         sha256=digest.hexdigest(),

@@ -46,6 +46,7 @@ class Reason(enum.StrEnum):
     CONTAMINATED = "evaluation text"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near duplicate"
+    SAME_MEANING = "same meaning"
     IN_VALID = "in valid split"
     IN_TEST = "in test split"
 

@@ -17,6 +17,8 @@ import duckdb
 from yanmo.artifact import disk_error
 from yanmo.corpus.account import account
 from yanmo.corpus.document import Document, Reason, make_document
+from yanmo.corpus.duplicates.clusters import together
+from yanmo.corpus.duplicates.embedding import Embed, EmbeddingSettings, find_same_meaning
 from yanmo.corpus.duplicates.exact import RepeatSettings, drop_lines, mark_repeated
 from yanmo.corpus.duplicates.near import find_near
 from yanmo.corpus.edits import Alignment, Edit, apply_edits
@@ -65,7 +67,9 @@ class Gathering:
                 "CREATE TABLE facts AS SELECT seq, id, source, language, named, num_bytes, num_chars, digest,"
                 " seq AS cluster FROM documents ORDER BY seq"
             )
-            self.connection.execute("CREATE TABLE dropped (seq BIGINT, reason VARCHAR, kept BIGINT)")
+            self.connection.execute(
+                "CREATE TABLE dropped (seq BIGINT, reason VARCHAR, kept BIGINT, similarity DOUBLE)"
+            )
             self.connection.execute(
                 "CREATE TABLE shortened (seq BIGINT, id VARCHAR, text VARCHAR, stretches BIGINT[])"
             )
@@ -99,7 +103,7 @@ class Gathering:
         with self._storage():
             self.connection.execute(
                 "INSERT INTO dropped"
-                f" SELECT seq, {_reason('named', 'kept_named', Reason.DUPLICATE)}, kept FROM ("
+                f" SELECT seq, {_reason('named', 'kept_named', Reason.DUPLICATE)}, kept, NULL FROM ("
                 f" SELECT seq, named, first(seq) OVER same AS kept, first(named) OVER same AS kept_named"
                 f" FROM facts WINDOW same AS (PARTITION BY digest ORDER BY {order}))"
                 " WHERE seq != kept ORDER BY seq"
@@ -118,19 +122,52 @@ class Gathering:
             )
             find_near(self.connection, self._texts, settings=signing, scratch=self._parts)
             if settings.near:
-                self.connection.execute(
-                    "INSERT INTO dropped SELECT near.seq,"
-                    f" {_reason('one.named', 'other.named', Reason.NEAR_DUPLICATE)}, representative"
-                    " FROM near JOIN facts one ON one.seq = near.seq"
-                    " JOIN facts other ON other.seq = near.representative"
-                    " WHERE near.seq != representative AND similarity >= ? ORDER BY near.seq",
-                    [settings.near],
-                )
-                self._forget_dropped()
+                self._drop_like("near", Reason.NEAR_DUPLICATE, settings.near)
             if settings.together:
                 self.connection.execute(
                     "UPDATE facts SET cluster = near.cluster FROM near WHERE facts.seq = near.seq"
                 )
+
+    def drop_same_meaning(self, embed: Embed, settings: DuplicateSettings) -> None:
+        """Drop documents that mean the same as another; let those that are near share a split."""
+        with self._storage():
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW candidates AS SELECT seq, {_STRICTNESS} AS strictness FROM facts"
+            )
+            find_same_meaning(
+                self.connection,
+                embed,
+                self._texts,
+                scratch=self._parts,
+                settings=EmbeddingSettings(cosine=settings.cosine),
+                documents="candidates",
+                out="meaning",
+            )
+            if settings.together:
+                pairs = self.connection.execute(
+                    "SELECT one.cluster, other.cluster FROM meaning JOIN facts one ON one.seq = meaning.seq"
+                    " JOIN facts other ON other.seq = meaning.cluster WHERE one.cluster != other.cluster"
+                ).fetchall()
+                self._join_clusters(together(pairs))
+            self._drop_like("meaning", Reason.SAME_MEANING, settings.cosine)
+
+    def _drop_like(self, table: str, reason: Reason, least: float) -> None:
+        """Drop what another document stands for in a table of ``write_clusters``."""
+        self.connection.execute(
+            f"INSERT INTO dropped SELECT found.seq, {_reason('one.named', 'other.named', reason)},"
+            f" representative, similarity FROM {table} found JOIN facts one ON one.seq = found.seq"
+            " JOIN facts other ON other.seq = found.representative"
+            " WHERE found.seq != representative AND similarity >= ? ORDER BY found.seq",
+            [least],
+        )
+        self._forget_dropped()
+
+    def _join_clusters(self, moved: Mapping[int, int]) -> None:
+        self.connection.execute("CREATE OR REPLACE TEMPORARY TABLE moved (cluster BIGINT, lowest BIGINT)")
+        insert(self.connection, "moved", list(moved.items()))
+        self.connection.execute(
+            "UPDATE facts SET cluster = lowest FROM moved WHERE facts.cluster = moved.cluster"
+        )
 
     def take_out_repeats(self, settings: RepeatSettings) -> int:
         """Take the paragraphs that stand in many documents out of all but the first.
@@ -159,7 +196,7 @@ class Gathering:
                 " FROM shortened WHERE facts.seq = shortened.seq"
             )
             self.connection.execute(
-                f"INSERT INTO dropped SELECT seq, '{Reason.DUPLICATE}', seq FROM shortened"
+                f"INSERT INTO dropped SELECT seq, '{Reason.DUPLICATE}', seq, NULL FROM shortened"
                 " WHERE trim(text, ' ' || chr(9) || chr(10)) = '' ORDER BY seq"
             )
             self._forget_dropped()

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yanmo.corpus.aids import Aids
 from yanmo.corpus.document import Document, Reason, Rejected
 from yanmo.corpus.duplicates.signature import Signer
 from yanmo.corpus.files import SourceFile
 from yanmo.corpus.reader import read_file, split_large
-from yanmo.corpus.refine import Aids, Counts, Refiner
+from yanmo.corpus.refine import Counts, Refiner
 from yanmo.corpus.settings import CorpusSettings
-from yanmo.corpus.staging import PartWriter, Refined
+from yanmo.corpus.staging import CHUNK_CHARS, PartWriter, Refined
 from yanmo.corpus.workers import Report
 
 PART_BYTES = 8 << 20
+_SLOW_CHUNK_CHARS = 1 << 17
+_ENDLESS_BYTES = 1 << 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,9 @@ class PartWork:
         notes: list[str] = []
         signing = self.settings.duplicates.signing()
         sign = None if signing is None else Signer(signing).sign_all
-        with PartWriter(folder=self.folder, part=part.number, sign=sign) as writer:
+        # What takes long is kept more often.
+        chunk_chars = _SLOW_CHUNK_CHARS if self.aids.are_slow else CHUNK_CHARS
+        with PartWriter(folder=self.folder, part=part.number, sign=sign, chunk_chars=chunk_chars) as writer:
             if writer.is_done:
                 return
             refiner = Refiner(self.settings, self.aids)
@@ -101,7 +106,18 @@ class PartWork:
                 yield Rejected(source=file.label, reason=skipped[file.label])
                 continue
             report.begin(file.label, file.num_bytes)
-            yield from read_file(file, text_column=self.settings.text_column, note=say, meter=report.advance)
+            items = read_file(file, text_column=self.settings.text_column, note=say, meter=report.advance)
+            yield from self._untimed(items, file, report) if self.aids.are_slow else items
+
+    @staticmethod
+    def _untimed(
+        items: Iterator[Document | Rejected], file: SourceFile, report: Report
+    ) -> Iterator[Document | Rejected]:
+        """The items of a file, whose time does not count what is done with them."""
+        for item in items:
+            report.begin(file.label, _ENDLESS_BYTES)
+            yield item
+            report.begin(file.label, file.num_bytes)
 
 
 def _put(writer: PartWriter, outcome: Refined | Rejected, counts: Counts) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
+from yanmo.corpus.aids import Aids
 from yanmo.corpus.cleaning.cleaner import Cleaned, Cleaner
 from yanmo.corpus.document import Document, Reason, Rejected, make_document
-from yanmo.corpus.duplicates.contamination import Contamination
+from yanmo.corpus.duplicates.contamination import cut_edits
 from yanmo.corpus.duplicates.exact import document_digest, line_digests
-from yanmo.corpus.edits import Alignment, apply_edits
+from yanmo.corpus.edits import Alignment, Edit, apply_edits
 from yanmo.corpus.encoding import REPAIRED
-from yanmo.corpus.language.passages import describe, shares
-from yanmo.corpus.personal.find import Entities, find
+from yanmo.corpus.language.passages import describe, main_language, shares
+from yanmo.corpus.personal.find import find
 from yanmo.corpus.personal.mask import Masker
 from yanmo.corpus.quality.judge import Judge
 from yanmo.corpus.settings import CorpusSettings
@@ -21,28 +22,12 @@ from yanmo.corpus.split import named_split
 from yanmo.corpus.staging import Refined
 
 BYTES_REPLACED = REPAIRED.strip(", ")
+ITEMS_CUT = "evaluation text cut"
 Counts = dict[str, dict[str, int]]
 # A second language is worth a word from this share of the letters on.
 _MIXED_SHARE = 0.1
 # So much of a text may be unknown words or spaced letters before anybody is told.
 _NOISY_SHARE = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aids:
-    """What some steps need beside the settings; picklable."""
-
-    evaluation: Contamination | None = None
-    item_names: tuple[str, ...] = ()
-    """Of the evaluation items, in their order."""
-    surprise: Callable[[str], float] | None = None
-    """Bits per byte of a text, by a language model."""
-    worth: Callable[[str], float] | None = None
-    """How good a text is, from 0 to 1, by a classifier."""
-    entities: Entities | None = None
-    """A model that finds names and addresses."""
-    key: bytes = b""
-    """Of pseudonyms."""
 
 
 class Refiner:
@@ -52,7 +37,10 @@ class Refiner:
         """Make ready what the steps need."""
         self._settings, self._aids = settings, aids
         self._cleaner = Cleaner(settings.cleaning)
-        self._judge = Judge(settings.quality, surprise=aids.surprise, worth=aids.worth)
+        quality = replace(
+            settings.quality, max_surprise={**settings.quality.max_surprise, **aids.max_surprise}
+        )
+        self._judge = Judge(quality, surprise=aids.surprise, worth=aids.worth)
         self._masker = Masker(settings.personal, key=aids.key)
 
     def refine(self, raw: Document) -> tuple[Refined | Rejected, Counts]:
@@ -65,6 +53,11 @@ class Refiner:
         document = _described(raw, cleaned, languages)
         refusal = self._refusal(document, languages)
         text, alignment = document.text, cleaned.alignment
+        if refusal is None:
+            cuts, refusal = self._without_items(document)
+            if cuts:
+                counts.setdefault("cleaned", {})[ITEMS_CUT] = 1
+                text, alignment = apply_edits(text, cuts), alignment.then(cuts)
         found = find(text, self._settings.personal, self._aids.entities)
         if found:
             counts["personal"] = dict(Counter(one.kind.value for one in found))
@@ -97,11 +90,17 @@ class Refiner:
         judged = self._judge.judge(text, document.language)
         if judged is not None:
             return _refused(document, Reason.QUALITY, str(judged))
-        if self._aids.evaluation is not None:
-            spans = self._aids.evaluation.find(text)
-            if spans:
-                return _refused(document, Reason.CONTAMINATED, self._aids.item_names[spans[0].item])
         return None
+
+    def _without_items(self, document: Document) -> tuple[list[Edit], Rejected | None]:
+        """The edits that take evaluation items out of a document, or its refusal."""
+        spans = [] if self._aids.evaluation is None else self._aids.evaluation.find(document.text)
+        if not spans:
+            return [], None
+        cuts = cut_edits(spans) if self._settings.contamination.action == "cut" else []
+        if cuts and len(apply_edits(document.text, cuts).strip()) >= self._settings.min_chars:
+            return cuts, None
+        return [], _refused(document, Reason.CONTAMINATED, self._aids.item_names[spans[0].item])
 
     def _refined(self, raw: Document, document: Document, text: str, alignment: Alignment) -> Refined:
         settings = self._settings.duplicates
@@ -119,7 +118,7 @@ class Refiner:
 def _described(raw: Document, cleaned: Cleaned, languages: Mapping[str, float]) -> Document:
     """The cleaned document with its language, all of them where it has several, and what of it is noise."""
     told = {code: share for code, share in languages.items() if code}
-    language = raw.language or (max(told, key=lambda code: told[code]) if told else "")
+    language = raw.language or main_language(languages)
     meta = dict(raw.meta)
     if sum(share >= _MIXED_SHARE for share in told.values()) > 1:
         meta["languages"] = describe(told)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.duplicates.contamination import ContaminationSettings
+from yanmo.corpus.duplicates.embedding import EmbeddingSettings
 from yanmo.corpus.duplicates.exact import RepeatSettings
 from yanmo.corpus.duplicates.signature import NearSettings
 from yanmo.corpus.language.passages import LanguageSettings
@@ -30,6 +31,10 @@ class DuplicateSettings:
     shingle: int = 3
     min_units: int = 20
     """Documents of fewer words (or characters of Chinese) are never near duplicates."""
+    same_meaning: Path | None = None
+    """A sentence encoder: documents whose vectors point the same way are dropped but for one."""
+    cosine: float = 0.95
+    """From which cosine on they do."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
@@ -38,6 +43,7 @@ class DuplicateSettings:
                 raise InputError(f"{name} must be 0 or from 0.5 to 1")
         if self.near:
             self.signing()
+        EmbeddingSettings(cosine=self.cosine)
 
     def signing(self) -> NearSettings | None:
         """How documents are compared, at the lower of the two thresholds; None where they are not."""
@@ -81,3 +87,16 @@ class CorpusSettings:
         for name, weight in self.weights.items():
             if not 0 <= weight <= 100:
                 raise InputError(f"the weight of {name} must be from 0 to 100, not {weight}")
+
+    def given(self) -> dict[str, tuple[Path, ...]]:
+        """The files and folders that are named, by setting; what is in them is part of what a corpus is."""
+        named = {
+            "decontaminate": self.decontaminate,
+            "surprise": self.quality.surprise,
+            "like": self.quality.like,
+            "unlike": self.quality.unlike,
+            "same_meaning": (self.duplicates.same_meaning,),
+            "entities": (self.personal.entities,),
+        }
+        paths = {name: tuple(path for path in some if path is not None) for name, some in named.items()}
+        return {name: some for name, some in paths.items() if some}

@@ -36,7 +36,9 @@ def write_refused(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         connection,
         f"SELECT {_COLUMNS}, reason FROM (SELECT seq, {_COLUMNS}, reason FROM refused UNION ALL"
         f" SELECT documents.seq, documents.id, substr(documents.text, 1, {MAX_REJECTED_CHARS}),"
-        " documents.source, documents.language, to_json({'like': twin.source}), reason"
+        " documents.source, documents.language,"
+        " CASE WHEN similarity IS NULL THEN to_json({'like': twin.source})"
+        " ELSE to_json({'like': twin.source, 'similarity': printf('%.3f', similarity)}) END, reason"
         " FROM documents JOIN dropped ON dropped.seq = documents.seq"
         " JOIN documents twin ON twin.seq = kept) ORDER BY seq",
         folder / REJECTED_FILE,

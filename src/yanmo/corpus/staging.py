@@ -68,6 +68,8 @@ class PartWriter:
     part: int
     sign: Sign | None = None
     """Texts to signatures, of which near texts have near ones; of many at once, which is quicker."""
+    chunk_chars: int = CHUNK_CHARS
+    """Characters from which on a chunk is written."""
     tally: Tally = field(default_factory=Tally)
     """Of the chunk being written."""
 
@@ -139,7 +141,7 @@ class PartWriter:
     def _count(self, tally: Mapping[str, Mapping[str, int]]) -> None:
         self.tally.add(tally)
         rows, chars = (sum(pair) for pair in zip(self._rows.size, self._refused.size, strict=True))
-        if rows >= CHUNK_ROWS or chars >= CHUNK_CHARS:
+        if rows >= CHUNK_ROWS or chars >= self.chunk_chars:
             self._write(is_last=False)
 
     def _write(self, *, is_last: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import duckdb
 import numpy as np
@@ -112,3 +112,15 @@ def write_clusters(
     connection.execute(f"CREATE OR REPLACE TABLE {out} AS SELECT * FROM near_columns ORDER BY cluster, seq")
     connection.unregister("near_columns")
     return len(np.unique(roots)), int((kept != members).sum())
+
+
+def together(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Of numbers that belong together two by two: each that is not the lowest of its group, to the lowest."""
+    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
+    numbers, compact = np.unique(ends, return_inverse=True)
+    compact = compact.reshape(-1, 2)
+    clusters = Clusters(len(numbers))
+    clusters.join(compact[:, 0], compact[:, 1])
+    lowest = numbers[clusters.roots]
+    moved = np.flatnonzero(lowest != numbers)
+    return dict(zip(numbers[moved].tolist(), lowest[moved].tolist(), strict=True))

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class ContaminationSettings:
     """Items of fewer words (twice as many characters of Chinese) are not looked for: they are everywhere."""
     passage_words: int = 13
     """So many words (twice as many characters of Chinese) in a row of an item are found too; 0: never."""
+    action: Literal["refuse", "cut"] = "refuse"
+    """Whether a document goes that holds an item, or only the passage goes."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""

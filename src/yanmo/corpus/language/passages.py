@@ -91,6 +91,12 @@ def shares_of(found: list[Passage]) -> dict[str, float]:
     return {code: count / total for code, count in ordered}
 
 
+def main_language(languages: Mapping[str, float]) -> str:
+    """The code of the greatest share; "" where no language can be told."""
+    told = {code: share for code, share in languages.items() if code}
+    return max(told, key=lambda code: told[code]) if told else ""
+
+
 def describe(languages: Mapping[str, float]) -> str:
     """Shares for people: ``en 0.7, zh 0.3``; what is under a hundredth, or in no language, is left out."""
     return ", ".join(f"{code} {share:.2g}" for code, share in languages.items() if code and share >= 0.01)

@@ -57,13 +57,14 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
     Args:
         text: any text.
         settings: the kinds to look for.
-        entities: a model that names what rules cannot know.
+        entities: a model that names what rules cannot know; its names count though no rule looks for them.
     """
     kinds = frozenset(settings.kinds)
     finders = [finder for made, finder in _FINDERS if made & kinds]
     candidates = list(_candidates(text, finders))
     if entities is not None:
         candidates += entities(text)
+        kinds |= {Kind.NAME}
     return [
         found
         for found in strongest(candidates)

@@ -59,7 +59,7 @@ class Found(NamedTuple):
 
 
 NEEDS_TRUST = frozenset({Kind.COORDINATES, Kind.NAME})
-"""Kinds whose rules know little: looked for only when asked, or when a model names them."""
+"""Kinds whose rules know little: looked for only when asked, names also where a model finds them."""
 
 STRENGTH: Mapping[Kind, int] = {kind: place for place, kind in enumerate(Kind)}
 
@@ -82,6 +82,12 @@ class PersonalSettings:
     """Whether private, loopback and documentation addresses count as personal."""
     key_file: Path | None = None
     """Where the key of pseudonyms lies; none is a file beside the corpus."""
+    entities: Path | None = None
+    """A token-classification model that finds names and addresses."""
+    labels: dict[str, Kind] = field(default_factory=dict)
+    """What its labels stand for, beside what ``entities.USUAL_KINDS`` knows."""
+    min_probability: float = 0.5
+    """From which on a finding of the model counts, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Check the names of kinds, and that a mask cannot itself be taken for personal data."""
@@ -94,6 +100,10 @@ class PersonalSettings:
             if not _MASK.fullmatch(mask):
                 remedy = f"[WORDS] or 〔WORDS〕, up to {_MAX_MASK_CHARS} characters without digits and signs"
                 raise InputError(f"{mask!r} cannot stand for {name}", where="masks", remedy=remedy)
+        if not 0 <= self.min_probability <= 1:
+            raise InputError(f"min_probability must be from 0 to 1, not {self.min_probability}")
+        if self.labels and self.entities is None:
+            raise InputError("labels need a model", where="personal data", remedy="name it under entities")
 
     def action_for(self, kind: Kind) -> Action:
         """What becomes of this kind."""
@@ -106,4 +116,5 @@ class PersonalSettings:
     @property
     def needs_key(self) -> bool:
         """Whether anything becomes a pseudonym."""
-        return any(self.action_for(kind) is Action.PSEUDONYM for kind in self.kinds)
+        kinds = {*self.kinds, Kind.NAME} if self.entities is not None else self.kinds
+        return any(self.action_for(kind) is Action.PSEUDONYM for kind in kinds)

@@ -5,14 +5,16 @@ Model and classifier come from above as plain functions of a text; of a text ove
 see four windows.
 
 A perplexity filter in the manner of CCNet (Wenzek et al. 2020, arXiv 1911.00359, section 3.4), whose
-thresholds are quantiles by language; here in bits per byte.
+thresholds are quantiles by language; here in bits per byte, and of text that is known to be good, so that it
+does not depend on how much of a corpus is bad.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from yanmo.corpus.quality.measures import Measures, sample_of
@@ -20,12 +22,19 @@ from yanmo.corpus.quality.rules import RULE_SETS, RULES, Rule
 from yanmo.errors import InputError
 
 Score = Callable[[str], float]
+"""A number for a text."""
 
 SURPRISE_RULE: Final = "surprise"
 WORTH_RULE: Final = "worth"
 SCORED_CHARS: Final = 20_000
+MIN_SCORED_CHARS: Final = 100
+"""Shorter texts are not asked for their surprise: chance would decide."""
+
+MIN_TEXTS_OF_LANGUAGE: Final = 20
+"""Of a language with a threshold of its own."""
+
+USUAL_WORTH: Final = 0.5
 _SCORED_WINDOWS = 4
-_MIN_TEXTS_OF_LANGUAGE = 100
 
 
 class Refusal(NamedTuple):
@@ -47,21 +56,26 @@ class QualitySettings:
     Attributes:
         sets: names of ``RULE_SETS``, asked in this order; empty asks none.
         thresholds: other thresholds, by the name of a rule in the chosen sets; an infinite one
-        turns a rule off.
-        max_surprise: bits per byte that a text may cost a language model, by ISO 639-1 code; ""
-        stands for all
-            languages without one of their own. Empty asks no model.
-        refuse_most_surprising: share of the documents of each language to refuse as the most
-        surprising, from 0
-            to 1; ``calibrate`` turns it into ``max_surprise``. 0 is none.
-        min_worth: what the user's classifier must give a text, from 0 to 1; 0 asks none.
+            turns a rule off.
+        surprise: good text to make a language model of, or the folder of one that an earlier corpus kept;
+            empty asks no model.
+        refuse_good: share of good text that may be refused, from 0 to 1; ``calibrate`` finds the thresholds.
+        max_surprise: bits per byte that a text may cost the model, by ISO 639-1 code, in place of what was
+            found; "" stands for all languages without one of their own.
+        like: examples of good texts for a classifier, or the folder of one that an earlier corpus kept;
+            empty asks none.
+        unlike: examples of bad ones.
+        min_worth: what the classifier must give a text, from 0 to 1; None is ``USUAL_WORTH``.
     """
 
     sets: tuple[str, ...] = ("lenient",)
     thresholds: dict[str, float] = field(default_factory=dict)
+    surprise: tuple[Path, ...] = ()
+    refuse_good: float = 0.01
     max_surprise: dict[str, float] = field(default_factory=dict)
-    refuse_most_surprising: float = 0.0
-    min_worth: float = 0.0
+    like: tuple[Path, ...] = ()
+    unlike: tuple[Path, ...] = ()
+    min_worth: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown sets and rules, and thresholds that are none."""
@@ -76,9 +90,10 @@ class QualitySettings:
                 raise InputError(f"the rule {name!r} {what}", remedy=chosen)
             if math.isnan(threshold):
                 raise InputError(f"the threshold of {name!r} is not a number")
-        for name in ("refuse_most_surprising", "min_worth"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 0 and less than 1, not {getattr(self, name)}")
+        for name in ("refuse_good", "min_worth"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise InputError(f"{name} must be at least 0 and less than 1, not {value}")
         if any(not limit > 0 for limit in self.max_surprise.values()):
             raise InputError("max_surprise must be over 0 bits per byte")
 
@@ -97,7 +112,7 @@ class Judge:
         """Take the settings.
 
         Args:
-            settings: with ``max_surprise`` already found if a share of the documents is to be refused.
+            settings: with ``max_surprise``, by whoever it was found.
             surprise: bits per byte of a text, by a language model.
             worth: how good a text is, from 0 to 1, by a classifier.
 
@@ -108,9 +123,8 @@ class Judge:
             raise InputError(
                 "max_surprise needs a language model", remedy="give one, or leave the setting out"
             )
-        if settings.min_worth and worth is None:
+        if settings.min_worth is not None and worth is None:
             raise InputError("min_worth needs a classifier", remedy="give one, or leave the setting out")
-        assert settings.max_surprise or not settings.refuse_most_surprising, "calibrate first"
         self._settings, self._surprise, self._worth = settings, surprise, worth
         self._rules = [(rule, settings.thresholds.get(rule.name, rule.threshold)) for rule in settings.rules]
 
@@ -132,12 +146,12 @@ class Judge:
     def _by_scores(self, text: str, language: str) -> Refusal | None:
         limits = self._settings.max_surprise
         most = limits.get(language, limits.get("", math.inf))
-        if self._surprise is not None and most < math.inf:
+        if self._surprise is not None and most < math.inf and len(text) >= MIN_SCORED_CHARS:
             value = self._surprise(scored_part(text))
             if not value <= most:
                 return Refusal(SURPRISE_RULE, value, most)
-        least = self._settings.min_worth
-        if self._worth is not None and least:
+        least = USUAL_WORTH if self._settings.min_worth is None else self._settings.min_worth
+        if self._worth is not None:
             value = self._worth(scored_part(text))
             if not value >= least:
                 return Refusal(WORTH_RULE, value, least)
@@ -154,40 +168,29 @@ def scored_part(text: str) -> str:
     return sample_of(text, SCORED_CHARS, _SCORED_WINDOWS)
 
 
-def calibrate(
-    settings: QualitySettings, surprise: Score, sample: Iterable[tuple[str, str]]
-) -> QualitySettings:
-    """The settings with ``refuse_most_surprising`` turned into thresholds, found on a sample.
+def calibrate(values: Mapping[str, Sequence[float]], refuse_good: float) -> dict[str, float]:
+    """Thresholds of the surprise, by language as in ``QualitySettings.max_surprise``.
 
-    A language has a threshold of its own if a hundred texts of the sample are in it.
+    A language has one of its own if ``MIN_TEXTS_OF_LANGUAGE`` texts are in it.
 
     Args:
-        settings: with the share.
-        surprise: bits per byte of a text.
-        sample: texts with their languages.
+        values: surprises at good texts that the model was not made of, by language; "" where it is unknown.
+        refuse_good: share of them to refuse.
 
     Raises:
-        InputError: the sample is empty.
+        InputError: there are too few texts.
     """
-    if not settings.refuse_most_surprising:
-        return settings
-    values: dict[str, list[float]] = {"": []}
-    for text, language in sample:
-        value = surprise(scored_part(text))
-        values[""].append(value)
-        if language:
-            values.setdefault(language, []).append(value)
-    if not values[""]:
-        raise InputError("no texts to find the threshold of the surprise on", remedy="give more text")
-    limits = {
-        language: _quantile(found, 1 - settings.refuse_most_surprising)
-        for language, found in sorted(values.items())
-        if not language or len(found) >= _MIN_TEXTS_OF_LANGUAGE
+    by_language = {**values, "": [value for some in values.values() for value in some]}
+    if len(by_language[""]) < MIN_TEXTS_OF_LANGUAGE:
+        what = f"{len(by_language[''])} texts are too few to find the threshold of the surprise on"
+        raise InputError(what, remedy="give more good text, or the threshold")
+    return {
+        language: _quantile(found, 1 - refuse_good)
+        for language, found in sorted(by_language.items())
+        if len(found) >= MIN_TEXTS_OF_LANGUAGE
     }
-    # Thresholds that were set by hand stay.
-    return replace(settings, max_surprise={**limits, **settings.max_surprise})
 
 
-def _quantile(values: list[float], share: float) -> float:
+def _quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -78,11 +78,16 @@ class Writing(enum.StrEnum):
 
 def sample_of(text: str, most_chars: int = MAX_CHARS, windows: int = _WINDOWS) -> str:
     """The text, or windows of it, evenly spread, of so many characters together."""
+    return "\n".join(windows_of(text, most_chars, windows))
+
+
+def windows_of(text: str, most_chars: int, windows: int) -> list[str]:
+    """The whole text, or windows of it, evenly spread, of so many characters together."""
     if len(text) <= most_chars:
-        return text
+        return [text]
     width = most_chars // windows
     starts = [(len(text) - width) * index // (windows - 1) for index in range(windows)]
-    return "\n".join(text[start : start + width] for start in starts)
+    return [text[start : start + width] for start in starts]
 
 
 class Measures:

@@ -12,16 +12,21 @@ uniform byte for each of its UTF-8 bytes. That is honest: the valid UTF-8 charac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yanmo import metrics
+from yanmo.artifact import read_json, write_json
 from yanmo.errors import InputError
 from yanmo.models.ngram.kneser_ney import Ints, join_documents
-from yanmo.models.ngram.model import NgramModel, fit_ngram
+from yanmo.models.ngram.model import NgramModel, fit_ngram, load_ngram
+
+CHARACTERS_FILE = "characters.json"
 
 _NUM_CODE_POINTS = 0x110000
 _CHUNK_CHARACTERS = 2**20
@@ -59,6 +64,40 @@ class CharacterNgram:
                 chunk, num_characters = [], 0
         yield from self._chunk_losses(chunk)
 
+    def bits_per_byte(self, text: str) -> float:
+        """Of one text; 0 for an empty one."""
+        loss_nats, num_bytes = next(self.losses([text]))
+        return metrics.bits_per_byte(float(loss_nats.sum()), int(num_bytes.sum())) if len(num_bytes) else 0.0
+
+    def save(self, folder: Path, *, facts: Mapping[str, Any] | None = None) -> None:
+        """Write a model folder: that of ``NgramModel.save``, the characters, and other plain facts.
+
+        Raises:
+            YanmoError: the disk is full or the place cannot be written.
+        """
+        seen = np.flatnonzero(self.id_of_code_point != self.model.config.unk_id)
+        self.model.save(folder, tokenizer=_Characters(seen.tolist(), facts or {}))
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple[CharacterNgram, Mapping[str, Any]]:
+        """Read a folder written by ``save``: the model, and the facts.
+
+        Raises:
+            InputError: a file is missing or damaged, or the folder holds another kind of model.
+        """
+        model = load_ngram(folder)
+        where = folder / CHARACTERS_FILE
+        stored = read_json(where)
+        code_points, facts = stored.get("code_points"), stored.get("facts")
+        if (
+            not isinstance(code_points, list)
+            or not isinstance(facts, dict)
+            or len(code_points) != model.config.unk_id
+            or not all(isinstance(point, int) and 0 <= point < _NUM_CODE_POINTS for point in code_points)
+        ):
+            raise InputError("does not fit the model", where=where, remedy="the folder is damaged")
+        return cls(model=model, id_of_code_point=_table(np.array(code_points, np.int64))), facts
+
     def _chunk_losses(self, texts: list[Ints]) -> Iterator[tuple[NDArray[np.float64], Ints]]:
         if not texts:
             return
@@ -88,8 +127,7 @@ def fit_character_ngram(texts: Iterable[str], *, order: int) -> CharacterNgram:
     for document in documents:
         seen[document] = True
     num_characters = int(seen.sum())
-    id_of_code_point = np.full(_NUM_CODE_POINTS, num_characters, np.int32)
-    id_of_code_point[seen] = np.arange(num_characters)
+    id_of_code_point = _table(np.flatnonzero(seen))
     model = fit_ngram(
         (id_of_code_point[document] for document in documents),
         order=order,
@@ -207,6 +245,25 @@ def _join(pieces: Iterable[_Piece]) -> list[str]:
 
 def _cut(text: str, max_bytes: int) -> str:
     return text.encode("utf-8", "surrogatepass")[:max_bytes].decode("utf-8", "ignore")
+
+
+@dataclass(frozen=True)
+class _Characters:
+    """What lies beside the model in its folder, where other models have a tokenizer."""
+
+    code_points: list[int]
+    facts: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the file."""
+        write_json(folder / CHARACTERS_FILE, {"code_points": self.code_points, "facts": dict(self.facts)})
+
+
+def _table(code_points: Ints) -> NDArray[np.int32]:
+    """The id of each code point: its place among those given, or the number of these."""
+    table = np.full(_NUM_CODE_POINTS, len(code_points), np.int32)
+    table[code_points] = np.arange(len(code_points))
+    return table
 
 
 def _code_points(text: str) -> Ints:
