@@ -72,8 +72,11 @@ def cases() -> list[Case]:
             flags=("--steps", "250", "--batch-size", "8", "--micro-batch-size", "3", "--seed", "1"),
         ),
         Case(
-            name="several epochs, dropout",
-            flags=("--steps", "500", "--batch-size", "4", "--dropout", "0.2", "--seed", "2"),
+            name="several epochs, dropout, tokens taken apart",
+            flags=(
+                *("--steps", "500", "--batch-size", "4", "--dropout", "0.2", "--split-share", "0.2"),
+                *("--seed", "2"),
+            ),
             corpus="small",
         ),
         Case(

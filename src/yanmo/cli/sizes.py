@@ -62,6 +62,9 @@ class Sizes:
     vocab_size: Annotated[int | None, Parameter(help="Tokens of the vocabulary.")] = None
     tokenizer: Annotated[Path | None, Parameter(help="Tokenizer folder to use.")] = None
     dropout: Annotated[float | None, Parameter(help="Share of each block's output that is dropped.")] = None
+    split_share: Annotated[
+        float | None, Parameter(help="Share of the tokens that are taken apart at first, anew in each pass.")
+    ] = None
     muon_learning_rate: Annotated[float | None, Parameter(help="Of the matrices in the blocks.")] = None
     adam_learning_rate: Annotated[float | None, Parameter(help="Of everything else.")] = None
     checkpoint_every: Annotated[str, Parameter(help="Time between checkpoints.")] = "30s"
@@ -146,6 +149,7 @@ def settings_of(
             max_seq_len=sizes.max_seq_len,
             batch_size=sizes.batch_size,
             dropout=sizes.dropout,
+            split_share=sizes.split_share,
             num_steps=sizes.steps,
             muon_learning_rate=sizes.muon_learning_rate,
             adam_learning_rate=sizes.adam_learning_rate,

@@ -19,6 +19,8 @@ class CorpusFacts:
     bytes_per_token: float
     vocab_size: int
     ngram_bits_per_byte: float
+    can_split: bool = False
+    """Whether tokens can be taken apart (``data/splitting.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class Wishes:
     max_seq_len: int | None = None
     batch_size: int | None = None
     dropout: float | None = None
+    split_share: float | None = None
     num_steps: int | None = None
     muon_learning_rate: float | None = None
     adam_learning_rate: float | None = None
@@ -65,6 +68,11 @@ class Subject:
         return PAIR_ENCODER if self.pairs else SHAPES[self.shape]
 
     @property
+    def continues_text(self) -> bool:
+        """Whether the next token is what it learns."""
+        return self.shape in ("decoder", "lstm")
+
+    @property
     def predicts_loss(self) -> bool:
         """Whether the scaling law says what to expect."""
         return self.given is None and self.kind.predicts_loss
@@ -87,6 +95,7 @@ class Candidate(Sizes):
     num_steps: int
     epochs: float
     dropout: float
+    split_share: float = 0.0
     muon_learning_rate: float
     adam_learning_rate: float
     weight_decay: float

@@ -28,6 +28,7 @@ from yanmo.planning.rules import (
     dropout_of,
     learning_rates,
     memorising_penalty,
+    split_share_of,
     weight_decays,
 )
 from yanmo.planning.scaling import LAW
@@ -243,6 +244,8 @@ class _Planner:
         # Beyond what guessing costs the law was never fitted: the text is too little, or too little read.
         promises = subject.predicts_loss and expected < math.log2(model.vocab_size) / facts.bytes_per_token
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
+        split = facts.can_split and subject.continues_text and subject.given is None
+        split_share = split_share_of(epochs) if split else 0.0
         muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
         muon_rate = muon_rate if wishes.muon_learning_rate is None else wishes.muon_learning_rate
         adam_rate = adam_rate if wishes.adam_learning_rate is None else wishes.adam_learning_rate
@@ -261,6 +264,7 @@ class _Planner:
             num_steps=num_steps,
             epochs=epochs,
             dropout=dropout if wishes.dropout is None else wishes.dropout,
+            split_share=split_share if wishes.split_share is None else wishes.split_share,
             muon_learning_rate=muon_rate,
             adam_learning_rate=adam_rate,
             weight_decay=muon_decay,

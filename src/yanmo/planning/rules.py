@@ -8,6 +8,8 @@ _MORE_MUON_RATE, _MORE_ADAM_RATE = 0.004, 0.002
 # Passes over the text after which Muon's and AdamW's weights have forgotten most of what they were; on tiny
 # texts, where a pass is a handful of steps, no fewer steps than these.
 _MUON_EPOCHS, _ADAM_EPOCHS, _LEAST_STEPS_AN_EPOCH = 2.5, 1.2, 40.0
+# Passes from which on tokens are taken apart (benchmarks/LOG.md).
+_SPLIT_EPOCHS = 6.0
 
 
 def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:
@@ -56,6 +58,11 @@ def dropout_of(epochs: float, num_parameters: int, num_train_tokens: float) -> f
     if num_parameters < num_train_tokens or epochs <= 4:
         return 0.0
     return 0.1
+
+
+def split_share_of(epochs: float) -> float:
+    """Probability at first that a merge is undone (``data/splitting.py``): for text read very often."""
+    return 0.1 if epochs > _SPLIT_EPOCHS else 0.0
 
 
 def memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:

@@ -42,6 +42,10 @@ class Goal(Protocol):
     """An objective and what goes with it; what its batches are made of is its own affair."""
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """Of the run."""
+
+    @property
     def outputs_per_token(self) -> float:
         """Predictions for each token of a row."""
 

@@ -13,6 +13,7 @@ import torch
 from yanmo.config import format_duration
 from yanmo.corpus.store import Corpus
 from yanmo.data.loader import Batches
+from yanmo.data.splitting import SplitRows, Splitter, can_split
 from yanmo.data.token_store import TokenStore
 from yanmo.errors import InputError
 from yanmo.machine import usable_cores
@@ -180,6 +181,9 @@ def mixture(
         for store, rows in zip(stores, split_rows(chosen, settings), strict=False)
         if rows
     )
+    if chosen.split_share:
+        splitter = Splitter(goal.tokenizer, share=chosen.split_share, num_steps=chosen.num_steps)
+        new = SplitRows(new, splitter, seed=settings.seed)
     return (OverParts(objective), Replay(new, old[0])) if old else (objective, new)
 
 
@@ -232,6 +236,7 @@ def _facts(corpus: Corpus, tokenizer: Tokenizer, sample: TokenStore) -> CorpusFa
         bytes_per_token=sample.num_bytes / sample.num_tokens,
         vocab_size=tokenizer.vocab_size,
         ngram_bits_per_byte=quick_baseline(corpus.texts("train"), corpus.texts("valid")),
+        can_split=can_split(tokenizer),
     )
 
 

@@ -100,6 +100,7 @@ class PretrainSettings:
         flags = {
             "--mask-share": self.mask_share is not None and objective == "causal",
             "--denoisers": self.denoisers != "spans" and objective != "denoising",
+            "--split-share": self.wishes.split_share is not None and objective != "causal",
             "--whole-words": self.whole_words and objective != "masked",
             "--next-sentence": self.next_sentence and objective != "masked",
         }
@@ -112,8 +113,10 @@ class PretrainSettings:
         wishes = self.wishes
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, not {self.seed}")
-        if wishes.dropout is not None and not 0.0 <= wishes.dropout < 1.0:
-            raise InputError(f"--dropout must be at least 0 and below 1, not {wishes.dropout:g}")
+        for name in ("dropout", "split_share"):
+            share = getattr(wishes, name)
+            if share is not None and not 0.0 <= share < 1.0:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share:g}")
 
     def _require_fresh_sizes(self) -> None:
         if self.model is None:

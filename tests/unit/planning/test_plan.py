@@ -89,12 +89,34 @@ def test_the_choice_is_the_best_candidate_and_fills_the_time() -> None:
 
 
 def test_wishes_are_granted() -> None:
-    wishes = Wishes(num_layers=3, d_model=96, max_seq_len=64, batch_size=5, dropout=0.3, num_steps=77)
+    wishes = Wishes(
+        num_layers=3,
+        d_model=96,
+        max_seq_len=64,
+        batch_size=5,
+        dropout=0.3,
+        split_share=0.2,
+        num_steps=77,
+    )
     chosen = make_plan(FACTS, MACHINE, budget_s=None, wishes=wishes).chosen
     granted = {key: getattr(chosen, key) for key in dataclasses.asdict(wishes) if hasattr(chosen, key)}
     assert granted | {"muon_learning_rate": None, "adam_learning_rate": None} == dataclasses.asdict(wishes)
     model = Subject().model(chosen)
     assert isinstance(model, TransformerConfig) and model.last_stack.block.attention.query_width == 96
+
+
+def test_tokens_of_text_that_is_read_very_often_are_taken_apart_where_they_can_be() -> None:
+    facts = dataclasses.replace(FACTS, num_train_bytes=1_000_000, can_split=True)
+    often, once = (Wishes(num_layers=2, d_model=64, num_steps=steps) for steps in (20_000, 100))
+
+    def share(wishes: Wishes, facts: CorpusFacts = facts, subject: Subject = Subject()) -> float:
+        return make_plan(facts, MACHINE, budget_s=None, wishes=wishes, subject=subject).chosen.split_share
+
+    assert share(often) > 0
+    assert share(often, subject=Subject(shape="lstm")) > 0
+    assert share(once) == 0
+    assert share(often, dataclasses.replace(facts, can_split=False)) == 0
+    assert share(often, subject=Subject(shape="encoder")) == 0
 
 
 def test_what_does_not_fit_is_refused_with_the_figures() -> None:
