@@ -34,7 +34,7 @@ from yanmo.training.replay import OverParts, Replay, replayed_rows
 # Facts and trial steps come from this much of the training text.
 _SAMPLE_BYTES = 200_000
 # A score reads at least the first much and by default the second; in a budget, what takes this share of it.
-_LEAST_SCORED_BYTES, _SCORED_BYTES = 8_000, 48_000
+_LEAST_SCORED_BYTES, _SCORED_BYTES = 32_000, 48_000
 _VALID_TIME_SHARE, _NUM_VALIDATIONS, _LEAST_VALIDATIONS = 0.04, 20, 4
 COMPARING_SHARE = 0.03
 
