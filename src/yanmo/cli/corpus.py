@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
 
 
+app = App(name="corpus")
+app.command("yanmo.cli.corpus_show:show", help="A document of a corpus, before and after.")
+
+
+@app.default
 def corpus(
     *source: Annotated[Path, Parameter(help="Files and folders of any kind: texts, tables, archives.")],
     out: Annotated[Path, Parameter(help="Corpus folder to write.")],

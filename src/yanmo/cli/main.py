@@ -28,7 +28,7 @@ VERBS = {
     "doctor": ("yanmo.cli.doctor:doctor", "What this machine can do, what is missing, how to mend it."),
     "demo": ("yanmo.cli.demo:demo", "The whole road on text that is already on the machine."),
     "train": ("yanmo.cli.train:train", "From a folder of text to a model, in one command."),
-    "corpus": ("yanmo.cli.corpus:corpus", "Files to clean documents, split without leaks."),
+    "corpus": ("yanmo.cli.corpus:app", "Files to clean documents, split without leaks."),
     "tokenizer": ("yanmo.cli.tokenizer:tokenizer", "Train a tokenizer on a corpus; compare; extend."),
     "features": ("yanmo.cli.features:features", "Words, parts of speech, counts, TF-IDF of a corpus."),
     "plan": ("yanmo.cli.plan:plan", "Choose sizes for a time budget; predict time, memory and loss."),

@@ -8,12 +8,12 @@ part of what is sealed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from yanmo.artifact import read_json, write_json
-from yanmo.corpus.document import Document
+from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.files import REPAIRED, Encoding, Slice, SourceFile, find_files
 from yanmo.corpus.reader import read_file
 from yanmo.errors import InputError
@@ -67,8 +67,10 @@ def find_file(label: str, sources: Sequence[Path]) -> SourceFile | None:
     return next((file for source in present for file in _named(source, label, sources)), None)
 
 
-def read_again(label: str, meta: dict[str, str], file: SourceFile, *, text_column: str | None) -> str | None:
-    """The text of a document as its reader gives it now; None where there is no longer such a document.
+def read_again(
+    label: str, meta: Mapping[str, str], file: SourceFile, *, text_column: str | None
+) -> Document | Rejected | None:
+    """What its reader gives under a label now; None where there is no longer such a document.
 
     Args:
         label: as of ``label_of``.
@@ -80,10 +82,8 @@ def read_again(label: str, meta: dict[str, str], file: SourceFile, *, text_colum
     if place is not None:
         begin = int(place[1])
         file = replace(file, slice=Slice(begin=begin, end=begin + 1, encoding=_encoding(meta)))
-    for item in read_file(file, text_column=text_column, note=lambda line: None):
-        if isinstance(item, Document) and item.source == label:
-            return item.text
-    return None
+    items = read_file(file, text_column=text_column, note=lambda line: None)
+    return next((item for item in items if item.source == label), None)
 
 
 def _below(source: Path, rest: str, prefix: str) -> SourceFile | None:
@@ -118,7 +118,7 @@ def _file(path: Path, label: str) -> SourceFile:
     return SourceFile(path=path, label=label, num_bytes=path.stat().st_size)
 
 
-def _encoding(meta: dict[str, str]) -> Encoding:
+def _encoding(meta: Mapping[str, str]) -> Encoding:
     """How the lines of a slice are decoded, from what its documents keep of it."""
     written = meta.get("encoding", "utf-8")
     name = written.removesuffix(REPAIRED).split(" or ")[0]

@@ -124,7 +124,7 @@ class Corpus:
         if split not in set(Split):
             names = ", ".join(Split)
             raise InputError(f"no split {split!r}", where=self.path, remedy=f"one of: {names}")
-        with _plain_path(self.path) as folder:
+        with plain_path(self.path) as folder:
             shards = [str(path) for path in sorted(folder.glob(f"{split}-*.parquet"))]
             if not shards:
                 return
@@ -135,7 +135,7 @@ class Corpus:
 
 
 @contextlib.contextmanager
-def _plain_path(folder: Path) -> Iterator[Path]:
+def plain_path(folder: Path) -> Iterator[Path]:
     """The folder under a name without ``*``, ``?`` and ``[``, which DuckDB reads as patterns."""
     if not any(char in str(folder) for char in "*?["):
         yield folder
