@@ -44,6 +44,8 @@ class DuplicateSettings:
         if self.near:
             self.signing()
         EmbeddingSettings(cosine=self.cosine)
+        if self.same_meaning is None and self.cosine != DuplicateSettings.cosine:
+            raise InputError("cosine needs a sentence encoder", remedy="name it under same_meaning")
 
     def signing(self) -> NearSettings | None:
         """How documents are compared, at the lower of the two thresholds; None where they are not."""

@@ -170,7 +170,7 @@ def test_no_sets_refuse_nothing() -> None:
         ({"thresholds": {"gopher.bullet_lines": 1.0}}, "is not in the chosen sets"),
         ({"thresholds": {"lenient.colour": 1.0}}, "is unknown"),
         ({"thresholds": {"lenient.hex": math.nan}}, "not a number"),
-        ({"refuse_most_surprising": 1.0}, "refuse_most_surprising"),
+        ({"refuse_good": 1.0}, "refuse_good"),
         ({"min_worth": -0.1}, "min_worth"),
         ({"max_surprise": {"en": 0.0}}, "over 0 bits"),
     ],
@@ -214,25 +214,33 @@ def test_surprise_sees_windows_of_long_texts() -> None:
     assert len(seen) == 1 and 20_000 <= seen[0] <= 20_010
 
 
+def test_short_texts_are_not_asked_for_their_surprise() -> None:
+    model = Judge(QualitySettings(sets=(), max_surprise={"": 2.0}), surprise=lambda text: 3.0)
+    assert model.judge(ENGLISH[:99]) is None
+    assert model.judge(ENGLISH[:100]) is not None
+
+
 def test_calibration_finds_the_share_by_language() -> None:
-    sample = [(str(number), "en") for number in range(200)] + [(str(number), "zh") for number in range(50)]
-    settings = QualitySettings(refuse_most_surprising=0.1)
-    found = calibrate(settings, lambda text: float(text) + 1, sample)
-    assert set(found.max_surprise) == {"", "en"}  # fifty texts are too few for a threshold of their own
-    made = QualitySettings(sets=(), max_surprise=found.max_surprise)
-    judged = Judge(made, surprise=lambda text: float(text) + 1)
-    assert sum(judged.judge(str(number), "en") is not None for number in range(200)) == 20
-    assert calibrate(QualitySettings(), float, sample) == QualitySettings()
-    by_hand = QualitySettings(refuse_most_surprising=0.1, max_surprise={"en": 7.0})
-    assert calibrate(by_hand, lambda text: float(text) + 1, sample).max_surprise["en"] == 7.0
-    with pytest.raises(InputError, match="no texts"):
-        calibrate(settings, float, [])
+    values = {"en": [number + 1.0 for number in range(200)], "zh": [3.0] * 19}
+    found = calibrate(values, 0.1)
+    assert set(found) == {"", "en"}  # nineteen texts are too few for a threshold of their own
+    judged = Judge(QualitySettings(sets=(), max_surprise=found), surprise=lambda text: float(text[:3]) + 1)
+    texts = [f"{number:03d}{ENGLISH}" for number in range(200)]
+    assert sum(judged.judge(text, "en") is not None for text in texts) == 20
+    assert sum(judged.judge(text, "fr") is not None for text in texts) > 20
+    assert calibrate(values, 0)["en"] == 200
+    with pytest.raises(InputError, match="19 texts are too few"):
+        calibrate({"zh": [3.0] * 19}, 0.1)
 
 
 def test_a_classifier_refuses_what_is_worth_too_little() -> None:
-    settings = QualitySettings(min_worth=0.5)
-    worth = Judge(settings, worth=lambda text: 0.9 if "harbour" in text else 0.1)
-    assert worth.judge(ENGLISH, "en") is None
-    assert worth.judge(CHINESE, "zh") == Refusal("worth", 0.1, 0.5)
+    def of_harbours(text: str) -> float:
+        return 0.6 if "harbour" in text else 0.4
+
+    usual = Judge(QualitySettings(), worth=of_harbours)
+    assert usual.judge(ENGLISH, "en") is None
+    assert usual.judge(CHINESE, "zh") == Refusal("worth", 0.4, 0.5)
+    assert Judge(QualitySettings(min_worth=0.3), worth=of_harbours).judge(CHINESE, "zh") is None
+    assert Judge(QualitySettings(min_worth=0.7), worth=of_harbours).judge(ENGLISH, "en") is not None
     with pytest.raises(InputError, match="needs a classifier"):
-        Judge(settings)
+        Judge(QualitySettings(min_worth=0.7))
