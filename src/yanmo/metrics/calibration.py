@@ -138,8 +138,7 @@ def reliability_bins(
 
 
 def fit_temperature(logits: ArrayLike, gold: Sequence[int]) -> float:
-    """The temperature T that makes softmax(logits / T) fit best: least negative log likelihood of the right
-    labels.
+    """The temperature T with which softmax(logits / T) gives the right labels the largest likelihood.
 
     It changes no answer, only how sure it is. The likelihood is concave in 1 / T, so the slope's sign
     change is found by halving, to a relative 1e-9. To be fitted on examples that the model was not trained

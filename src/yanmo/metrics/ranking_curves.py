@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from yanmo.errors import InputError
-from yanmo.metrics.scores import FloatArray, Scores, check_pairs, divide
+from yanmo.metrics.scores import FloatArray, Scores, check_finite, check_pairs, divide
 
 
 def ranking_curves(gold: Sequence[bool], scores: Sequence[float]) -> Scores:
@@ -29,8 +29,7 @@ def ranking_curves(gold: Sequence[bool], scores: Sequence[float]) -> Scores:
     """
     check_pairs(gold, scores)
     positive, score = np.asarray(gold, bool), np.asarray(scores, np.float64)
-    if not np.isfinite(score).all():
-        raise InputError("a score is NaN or infinite", where=f"example {int(np.argmin(np.isfinite(score)))}")
+    check_finite(score)
     distinct, group = np.unique(-score, return_inverse=True)
     # A kind is a score and a side, so kinds lie in falling order of scores.
     is_kind = np.zeros(2 * len(distinct), bool)

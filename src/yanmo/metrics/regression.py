@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from yanmo.errors import InputError
-from yanmo.metrics.scores import FloatArray, IntArray, Scores, check_pairs, divide, from_rows
+from yanmo.metrics.scores import FloatArray, IntArray, Scores, check_finite, check_pairs, divide, from_rows
 
 _MOMENTS = ("pearson", "spearman", "mae", "rmse", "r2", "concordance")
 
@@ -32,11 +31,7 @@ def regression(gold: Sequence[float], predicted: Sequence[float]) -> Scores:
     """
     check_pairs(gold, predicted)
     pairs = np.column_stack([np.asarray(predicted, np.float64), np.asarray(gold, np.float64)])
-    if not np.isfinite(pairs).all():
-        raise InputError(
-            "a gold or predicted number is NaN or infinite",
-            where=f"example {int(np.argmin(np.isfinite(pairs).all(1)))}",
-        )
+    check_finite(pairs)
     # Each about its own mean: sums of squares of large, nearly equal numbers would lose every digit.
     x, y = (pairs - pairs.mean(0)).T
     offset = float(pairs[:, 0].mean() - pairs[:, 1].mean())
@@ -66,14 +61,15 @@ def _of_sums(sums: FloatArray, offset: float) -> FloatArray:
     count, x, y, xx, yy, xy, distance, square = sums.T
     spread_x, spread_y = xx - divide(x * x, count, otherwise=0.0), yy - divide(y * y, count, otherwise=0.0)
     shift = divide(x - y, count, otherwise=0.0) + offset
+    expected = spread_x + spread_y + count * shift**2
     return np.column_stack(
         [
             _correlation(count, x, y, xx, yy, xy),
             np.full(len(sums), np.nan),
             divide(distance, count, otherwise=np.nan),
             np.sqrt(divide(square, count, otherwise=np.nan)),
-            1 - divide(square, spread_y, otherwise=np.nan),
-            1 - divide(square, spread_x + spread_y + count * shift**2, otherwise=np.nan),
+            1 - divide(square, _unless_rounding(spread_y, yy), otherwise=np.nan),
+            1 - divide(square, _unless_rounding(expected, xx + yy + count * offset**2), otherwise=np.nan),
         ]
     )
 
@@ -83,9 +79,14 @@ def _correlation(
 ) -> FloatArray:
     """Pearson's from sums; NaN where a variance is nothing but rounding."""
     spread_x, spread_y = count * xx - x * x, count * yy - y * y
-    defined = (spread_x > 1e-12 * count * xx) & (spread_y > 1e-12 * count * yy)
-    bottom = np.sqrt(np.where(defined, spread_x * spread_y, 0.0))
+    spread = _unless_rounding(spread_x, count * xx) * _unless_rounding(spread_y, count * yy)
+    bottom = np.sqrt(spread)
     return np.clip(divide(count * xy - x * y, bottom, otherwise=np.nan), -1.0, 1.0)
+
+
+def _unless_rounding(spread: FloatArray, scale: FloatArray) -> FloatArray:
+    """A sum of squares about a mean, or 0 where it is the rounding of numbers of this scale."""
+    return np.where(spread > 1e-12 * scale, spread, 0.0)
 
 
 class _RankCorrelation:

@@ -67,8 +67,7 @@ def relations_by_label(
     negative: str = "Other",
     relations: Sequence[str] | None = None,
 ) -> Scores:
-    """``precision/RELATION``, ``recall/RELATION`` and ``f1/RELATION`` with directions as one; shares from 0
-    to 1.
+    """``precision/RELATION``, ``recall/RELATION`` and ``f1/RELATION``, both directions as one; shares.
 
     Args:
         gold: as ``relation_extraction``.

@@ -90,9 +90,9 @@ class Scores:
         given = np.asarray(weights, np.float64)
         if given.ndim not in (1, 2) or given.shape[-1] != self.num_examples:
             raise InputError(f"weights of shape {given.shape} do not fit {self.num_examples} examples")
-        of_kinds = np.stack(
-            [np.bincount(self.kinds, row, minlength=self.num_kinds) for row in np.atleast_2d(given)]
-        )
+        of_kinds = np.empty((given.size // given.shape[-1], self.num_kinds))
+        for row, weighting in zip(of_kinds, np.atleast_2d(given), strict=True):
+            row[:] = np.bincount(self.kinds, weighting, minlength=self.num_kinds)
         return self.of_weights(of_kinds).reshape(*given.shape[:-1], len(self.names))
 
     def only(self, names: Sequence[str]) -> Scores:
@@ -115,7 +115,7 @@ def from_rows(
 
     Args:
         names: of the scores.
-        rows: what each example adds, (examples, sums); dense, or a scipy.sparse CSR array.
+        rows: what each example adds, (examples, sums); dense, or a scipy.sparse CSR array of counts.
         formula: from sums, (draws, sums), to values, (draws, scores).
 
     Raises:
@@ -123,12 +123,8 @@ def from_rows(
     """
     if rows.shape[0] == 0:
         raise InputError("there is no example to score")
-    entries = rows if isinstance(rows, np.ndarray) else rows.data
-    if not np.isfinite(entries).all():
-        where = (
-            f"example {int(np.argmin(np.isfinite(rows).all(1)))}" if isinstance(rows, np.ndarray) else None
-        )
-        raise InputError("a number to score is NaN or infinite", where=where)
+    if isinstance(rows, np.ndarray):
+        check_finite(rows)
     kinds, distinct = _kinds(rows)
     return Scores(
         names=tuple(names),
@@ -169,6 +165,17 @@ def check_pairs(gold: Sized, predicted: Sized) -> None:
         )
     if len(gold) == 0:
         raise InputError("there is no example to score")
+
+
+def check_finite(numbers: FloatArray) -> None:
+    """No NaN and no infinite number among (examples,) or (examples, columns).
+
+    Raises:
+        InputError: otherwise, naming the first example.
+    """
+    fine = np.isfinite(numbers).reshape(len(numbers), -1).all(1)
+    if not fine.all():
+        raise InputError("a number to score is NaN or infinite", where=f"example {int(np.argmin(fine))}")
 
 
 def _kinds(rows: FloatArray | csr_array) -> tuple[IntArray, FloatArray | csr_array]:

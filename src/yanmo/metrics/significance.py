@@ -147,8 +147,7 @@ def approximate_randomisation(both: Scores, *, num_resamples: int = 1000, seed: 
 
 
 def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> float:
-    """Exact two-sided p-value of McNemar's test (1947): are the examples that one system alone gets right
-    evenly split?
+    """Exact two-sided p-value of McNemar's test (1947): who alone is right, as often the one as the other?
 
     2 · P(X <= min(b, c)) with X binomial of b + c trials and 1/2, at most 1; 1 where the systems never
     differ.

@@ -20,8 +20,7 @@ from yanmo.metrics.translation import as_references
 
 
 def rouge(references: Sequence[str | Sequence[str]], hypotheses: Sequence[str]) -> Scores:
-    """``rouge1``, ``rouge2`` and ``rougeL``: mean over examples of 2 shared / (made + wanted), shares from 0
-    to 1.
+    """``rouge1``, ``rouge2`` and ``rougeL``: mean over examples of 2 shared / (made + wanted); shares.
 
     Of several references, the best counts, for each of the three.
 
@@ -64,8 +63,7 @@ def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> i
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Different n-grams over all n-grams of the texts (Li et al. 2016, arXiv 1510.03055), a share from 0 to
-    1.
+    """Different n-grams over all n-grams of the texts (Li et al. 2016, arXiv 1510.03055), a share.
 
     It falls with the amount of text, so compare equal amounts; for that reason a resample, whose texts
     repeat, says nothing about it, and it has no interval.

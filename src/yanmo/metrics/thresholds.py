@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from yanmo.errors import InputError
-from yanmo.metrics.scores import FloatArray
+from yanmo.metrics.scores import FloatArray, check_finite
 
 
 def best_threshold(gold: Sequence[bool], scores: Sequence[float], *, without_cases: float = 0.5) -> float:
@@ -33,8 +33,7 @@ def best_threshold(gold: Sequence[bool], scores: Sequence[float], *, without_cas
     positive, score = np.asarray(gold, bool), np.asarray(scores, np.float64)
     if positive.shape != score.shape or positive.ndim != 1 or len(score) == 0:
         raise InputError(f"gold of shape {positive.shape} does not fit scores of shape {score.shape}")
-    if not np.isfinite(score).all():
-        raise InputError("a score is NaN or infinite", where=f"example {int(np.argmin(np.isfinite(score)))}")
+    check_finite(score)
     if not positive.any():
         return without_cases
     order = np.argsort(-score, kind="stable")

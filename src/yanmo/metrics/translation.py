@@ -81,7 +81,7 @@ def bleu_tokenizer(references: Sequence[str | Sequence[str]]) -> Literal["13a", 
 
 
 def _sacrebleu_tokenizer(name: str) -> _Cut:
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return _Cut(BLEU(tokenize=name, force=True).tokenizer)
 
@@ -126,8 +126,7 @@ def _bleu_of_counts(
 
 
 def chrf(references: Sequence[str | Sequence[str]], hypotheses: Sequence[str]) -> Scores:
-    """``chrf`` of a corpus, 0 to 100: (1 + 4) P R / (4 P + R) with P, R the mean over orders of precision
-    and recall.
+    """``chrf`` of a corpus, 0 to 100: 5 P R / (4 P + R), of the mean precision P and recall R of the orders.
 
     Of several references, the one with the best chrF of its own counts.
 
