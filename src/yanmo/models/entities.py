@@ -31,7 +31,7 @@ from yanmo.tokenizers.load import Tokenizer
 
 _WINDOW_CHARS, _BATCH_WINDOWS = 600, 8
 _MARKED = re.compile(r"([BIELSU])[-_](.+)", re.DOTALL)
-_OUTSIDE, _BEGINS, _ENDS = "O", "BSU", "ELSU"
+_OUTSIDE, _BEGINS, _ENDS = "O", frozenset("BSU"), frozenset("ELSU")
 _SENTENCE_END = re.compile(r"\n|[。！？!?；](?:[”’」』）)]*)|[.](?=\s)")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
