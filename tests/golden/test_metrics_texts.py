@@ -10,7 +10,10 @@ from sacrebleu.metrics.chrf import CHRF
 
 from yanmo import metrics
 
-ENGLISH = 'the a cat dog sat ran on in under mat park, today. quickly (slowly) it\'s 3.5% of U.S. "Hello!" e-mail'.split()
+ENGLISH = [
+    *("the", "a", "cat", "dog", "sat", "ran", "on", "in", "under", "mat", "park,", "today.", "quickly"),
+    *("(slowly)", "it's", "3.5%", "of", "U.S.", '"Hello!"', "e-mail"),
+]
 CHINESE = [*"今天天气很好我们去公园玩，。！《书》", "iPhone", "2024", "年", " ", "、", "３", "，"]
 
 
