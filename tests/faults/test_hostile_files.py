@@ -23,6 +23,6 @@ def test_no_hostile_file_is_fatal_or_goes_unmentioned() -> None:
 def test_a_missed_bar_is_told() -> None:
     assert complaint(Outcome(kind="k", name="n", num_documents=1)) == ""
     assert complaint(Outcome(kind="k", name="n")) == "gave neither a document nor a reason"
-    assert "3.00 s" in complaint(Outcome(kind="k", name="n", num_documents=1, wall_s=3.0))
+    assert "3.00 s" in complaint(Outcome(kind="k", name="n", num_documents=1, cpu_s=3.0))
     assert complaint(Outcome(kind="k", name="n", num_documents=1, grown_bytes=600 << 20)) == "took 600 MB"
     assert complaint(Outcome(kind="k", name="n", num_documents=1, fatal="died")) == "died"

@@ -31,7 +31,7 @@ from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.split import Split
 from yanmo.corpus.staging import finished_parts, read_tally
 from yanmo.corpus.store import SUMMARY_FILE, Corpus, CorpusSummary
-from yanmo.corpus.workers import spread
+from yanmo.corpus.workers import Spread, spread
 from yanmo.errors import InputError
 from yanmo.machine import usable_cores
 from yanmo.reporting.corpus_report import write_corpus_report
@@ -54,6 +54,7 @@ def build_corpus(
     settings: CorpusSettings = _USUAL,
     make_aids: MakeAids = no_models,
     num_workers: int | None = None,
+    engine: Spread = spread,
     force: bool = False,
 ) -> CorpusSummary:
     """Turn files and folders into a corpus folder; the same call goes on where an earlier one was stopped.
@@ -65,6 +66,7 @@ def build_corpus(
         make_aids: makes the models that settings ask for (``recipes.corpus`` has them).
         num_workers: processes that read, of which the result is independent; None for as many as there are
             processors, 0 for this one.
+        engine: what spreads the work; a ``cluster.Cluster`` does it over machines, with the same result.
         force: replace whatever ``out`` is.
 
     Raises:
@@ -80,7 +82,7 @@ def build_corpus(
         return Corpus.open(out).summary
     with partial_work(out, kind="corpus", details=details) as parts:
         aids = add_files(make_aids(settings, parts / _MODELS), settings, out)
-        _refine(files, parts, settings, aids, num_workers)
+        _refine(files, parts, settings, aids, num_workers, engine)
         gathering = Gathering(parts, memory_bytes=_DATABASE_BYTES, threads=usable_cores())
         try:
             how = _decide(gathering, settings, aids)
@@ -163,6 +165,7 @@ def _refine(
     settings: CorpusSettings,
     aids: Aids,
     num_workers: int | None,
+    engine: Spread,
 ) -> None:
     """The first pass: every file read, cleaned and kept in ``folder``."""
     parts = make_parts(files)
@@ -175,7 +178,7 @@ def _refine(
     work = PartWork(folder=folder, settings=settings, aids=aids)
     todo = [part for part in parts if part.number not in done]
     with Progress("reading", total=total / 1e6, unit="MB") as progress:
-        for _ in spread(work, todo, num_workers=num_workers, report=_Narrator(progress)):
+        for _ in engine(work, todo, num_workers=num_workers, report=_Narrator(progress)):
             pass
 
 

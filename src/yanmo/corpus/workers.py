@@ -28,6 +28,8 @@ R = TypeVar("R")
 # Seconds that a file may take, and further ones for each megabyte of it.
 LIMIT_S, LIMIT_S_PER_MB = 20.0, 4.0
 _PATIENCE_S = 0.5
+# A busy machine does not make a file slow: what computes for less of the time than this waits for something.
+_LEAST_COMPUTING = 0.01
 
 
 class Report(Protocol):
@@ -47,6 +49,21 @@ Work = Callable[[T, dict[str, Reason], Report], R]
 """From a task, and the files to leave out of it with the reason, to its result."""
 
 
+class Spread(Protocol):
+    """A way to have tasks done, such as ``spread``."""
+
+    def __call__(
+        self,
+        work: Work[T, R],
+        tasks: Sequence[T],
+        *,
+        num_workers: int,
+        report: Report,
+        limit_s: float = LIMIT_S,
+    ) -> Iterator[tuple[T, R]]:
+        """As ``spread``."""
+
+
 @dataclass(frozen=True)
 class _Crash:
     label: str
@@ -63,7 +80,7 @@ def spread(
         tasks: in the order in which they are begun.
         num_workers: processes; 0 works in this one, where nothing can be stopped.
         report: hears what the work says.
-        limit_s: seconds that a small file may take.
+        limit_s: seconds that a small file may take; of computing, while it computes.
 
     Raises:
         YanmoError: work failed, or a process died while it read no file.
@@ -87,6 +104,30 @@ class _Worker(Generic[T]):
     task: int | None = None
     label: str = ""
     deadline_s: float = float("inf")
+    left_s: float = 0.0
+    """Of computing, for the file."""
+    seen: tuple[float, float] = (0.0, 0.0)
+    """When it was last looked at, and what it had computed by then."""
+
+    def begin(self, label: str, limit_s: float) -> None:
+        """Count the time of a file."""
+        self.label, self.left_s = label, limit_s
+        self._look_again()
+
+    def is_stuck(self) -> bool:
+        """Whether the file took its time, or waits without computing; asked after the deadline."""
+        then_s, before_s = self.seen
+        waited_s, computed_s = time.monotonic() - then_s, computing_s(self.process.pid) - before_s
+        self.left_s -= computed_s
+        if self.left_s <= 0 or computed_s < _LEAST_COMPUTING * waited_s:
+            return True
+        self._look_again()
+        return False
+
+    def _look_again(self) -> None:
+        now_s = time.monotonic()
+        self.seen = now_s, computing_s(self.process.pid)
+        self.deadline_s = now_s + max(self.left_s, _PATIENCE_S)
 
 
 @dataclass
@@ -151,7 +192,7 @@ class _Crew(Generic[T, R]):
     def _hear(self, worker: _Worker[T]) -> tuple[R] | _Crash | None:
         """A result, the file that ended the process, or nothing to act on."""
         if not worker.connection.poll():
-            return _Crash(worker.label, Reason.TIMEOUT)
+            return _Crash(worker.label, Reason.TIMEOUT) if worker.is_stuck() else None
         try:
             kind, *values = worker.connection.recv()
         except (EOFError, OSError):
@@ -166,9 +207,9 @@ class _Crew(Generic[T, R]):
         if kind == "failed":
             raise values[0]
         if kind == "begin":
-            worker.label, num_bytes = values
-            worker.deadline_s = time.monotonic() + self.limit_s + LIMIT_S_PER_MB * num_bytes / 1e6
-            self.report.begin(worker.label, num_bytes)
+            label, num_bytes = values
+            worker.begin(label, self.limit_s + LIMIT_S_PER_MB * num_bytes / 1e6)
+            self.report.begin(label, num_bytes)
         elif kind == "advance":
             self.report.advance(values[0])
         else:
@@ -181,6 +222,17 @@ class _Crew(Generic[T, R]):
         worker.connection.close()
         worker.lifeline.close()
         self.workers[self.workers.index(worker)] = self._hire()
+
+
+def computing_s(process_id: int | None) -> float:
+    """Processor time of a process so far; 0 where the system does not tell."""
+    if process_id is None or not hasattr(time, "clock_gettime"):
+        return 0.0
+    try:
+        # Linux: the clock of a process is named by its number (clock_getcpuclockid).
+        return time.clock_gettime((~process_id << 3) | 2)
+    except OSError:
+        return 0.0
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from yanmo.corpus import workers
 from yanmo.corpus.document import Reason
 from yanmo.corpus.workers import Report, spread
 from yanmo.errors import InputError, YanmoError
@@ -76,6 +77,40 @@ def test_a_file_that_crashes_or_hangs_is_left_out_with_its_reason() -> None:
         ["c", "hangs: takes too long to read", "d"],
         ["crashes: crashed its reader", "e"],
     ]
+
+
+def compute(task: float, skipped: dict[str, Reason], report: Report) -> str:
+    """Processor time of so many seconds, however long that takes."""
+    if skipped:
+        return str(skipped["file"])
+    report.begin("file", 10)
+    until_s = time.process_time() + task
+    while time.process_time() < until_s:
+        pass
+    return "done"
+
+
+def test_a_file_is_given_its_time_of_computing() -> None:
+    results = dict(spread(compute, [0.1, 60.0], num_workers=2, report=Heard(), limit_s=1.0))
+    assert results == {0.1: "done", 60.0: "takes too long to read"}
+
+
+def test_a_busy_machine_makes_no_file_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if the process had a twentieth of a processor.
+    monkeypatch.setattr(workers, "computing_s", lambda process_id: time.monotonic() / 20)
+    results = list(spread(compute, [1.5], num_workers=1, report=Heard(), limit_s=0.5))
+    assert results == [(1.5, "done")]
+
+
+def test_the_time_of_another_process_is_known() -> None:
+    spin = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert 0.5 <= workers.computing_s(other.pid) < 5.0
+        other.kill()
 
 
 def test_an_error_of_the_user_arrives_whole() -> None:
