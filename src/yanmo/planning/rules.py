@@ -9,7 +9,7 @@ _MORE_MUON_RATE, _MORE_ADAM_RATE = 0.004, 0.002
 # texts, where a pass is a handful of steps, no fewer steps than these.
 _MUON_EPOCHS, _ADAM_EPOCHS, _LEAST_STEPS_AN_EPOCH = 2.5, 1.2, 40.0
 # Passes from which on tokens are taken apart (benchmarks/LOG.md).
-_SPLIT_EPOCHS = 6.0
+_SPLIT_EPOCHS = 12.0
 
 
 def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:

@@ -86,9 +86,11 @@ def plan_run(
     start: Start,
     *,
     spent_s: float,
-    reserve_s: float,
+    reserve_s: Callable[[Plan], float],
 ) -> Plan:
     """Measure the machine and choose sizes.
+
+    What is needed after training depends on the sizes, so they are chosen twice: real steps are timed once.
 
     Args:
         corpus: to train on.
@@ -96,7 +98,7 @@ def plan_run(
         settings: budget and wishes.
         start: where weights come from.
         spent_s: seconds of the budget spent before this call.
-        reserve_s: seconds of the budget that are needed after training.
+        reserve_s: seconds of the budget that are needed after the training of a plan.
 
     Raises:
         InputError: nothing fits, or the budget is spent.
@@ -108,24 +110,25 @@ def plan_run(
     sample = text_store(texts, tokenizer, words=goal.words)
     facts = _facts(corpus, tokenizer, sample)
     subject = subject_of(settings, start, goal)
-    budget_s = settings.budget_s
-    if budget_s is not None:
-        if start.given is not None:
-            reserve_s += 2 * COMPARING_SHARE * budget_s
-        budget_s = _left_s(budget_s, spent_s + time.monotonic() - began_s + reserve_s)
-    made = make_plan(
-        facts,
-        machine,
-        budget_s=budget_s,
-        wishes=settings.wishes,
-        subject=subject,
-        measure=_trial(settings, goal, subject, sample, machine),
-    )
+    trial = _trial(settings, goal, subject, sample, machine)
+
+    def choose(budget_s: float | None) -> Plan:
+        return make_plan(
+            facts, machine, budget_s=budget_s, wishes=settings.wishes, subject=subject, measure=trial
+        )
+
     if settings.budget_s is None:
-        return made
+        return choose(None)
+    comparing_s = 0.0 if start.given is None else 2 * COMPARING_SHARE * settings.budget_s
+
+    def left_s(after_s: float) -> float:
+        other_s = spent_s + time.monotonic() - began_s + comparing_s + after_s
+        return _left_s(settings.budget_s or 0.0, other_s)
+
+    made = choose(left_s(0.0))
+    made = choose(left_s(reserve_s(made)))
     # Measuring real steps took its time too.
-    planning_s = time.monotonic() - began_s
-    return dataclasses.replace(made, training_s=_left_s(settings.budget_s, spent_s + planning_s + reserve_s))
+    return dataclasses.replace(made, training_s=left_s(reserve_s(made)))
 
 
 def _left_s(budget_s: float, other_s: float) -> float:
@@ -243,9 +246,16 @@ def _facts(corpus: Corpus, tokenizer: Tokenizer, sample: TokenStore) -> CorpusFa
 def _trial(
     settings: PretrainSettings, goal: Goal, subject: Subject, sample: TokenStore, machine: Machine
 ) -> Callable[[Candidate], float]:
-    """Seconds of real steps of a candidate, on rows of the corpus."""
+    """Seconds of real steps of a candidate, on rows of the corpus; those of a size are timed once."""
+    known: dict[tuple[int, ...], float] = {}
 
     def measure(candidate: Candidate) -> float:
+        sizes = (candidate.num_parameters, candidate.max_seq_len, candidate.batch_size)
+        if sizes not in known:
+            known[sizes] = timed(candidate)
+        return known[sizes]
+
+    def timed(candidate: Candidate) -> float:
         context = min(candidate.max_seq_len, sample.num_tokens - 2)
         objective, batches = mixture(goal, candidate, [sample, sample], settings, seq_len=context)
         return measure_step_s(

@@ -54,7 +54,7 @@ def plan(corpus: Path | str, *, settings: PretrainSettings) -> Plan:
     """
     source, start = Corpus.open(Path(corpus)), open_start(settings)
     tokenizer = start.fit_tokenizer(source)
-    return plan_run(source, tokenizer, settings, start, spent_s=0.0, reserve_s=_FINISH_S)
+    return plan_run(source, tokenizer, settings, start, spent_s=0.0, reserve_s=lambda _: _FINISH_S)
 
 
 def pretrain(
@@ -219,17 +219,19 @@ class _Pretraining:
             self._settings,
             start,
             spent_s=time.monotonic() - self._began_s,
-            reserve_s=_FINISH_S,
+            reserve_s=self._reserve_s,
         )
-        if self._epilogue is not None and made.training_s is not None:
-            left_s = made.training_s - self._epilogue.seconds(made)
-            made = dataclasses.replace(made, training_s=max(0.5 * made.training_s, left_s))
         say(plan_table(made))
         if self._settings.profile:
             made = self._profile(made, start, tokenizer, stores)
         self._run.write(MACHINE_FILE, made.machine.to_json())
         self._run.write(PLAN_FILE, made.to_json())
         return made.chosen, made.training_s
+
+    def _reserve_s(self, made: Plan) -> float:
+        """What follows the training of a plan; no more than half of what is left."""
+        epilogue_s = 0.0 if self._epilogue is None else self._epilogue.seconds(made)
+        return _FINISH_S + min(epilogue_s, 0.5 * (made.budget_s or 0.0))
 
     def _profile(self, made: Plan, start: Start, tokenizer: Tokenizer, stores: list[TokenStore]) -> Plan:
         """Write profile.json; the plan with what that took off its time."""
