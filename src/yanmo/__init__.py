@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _FUNCTIONS = {
-    "build_corpus": "yanmo.corpus.build",
+    "build_corpus": "yanmo.recipes.corpus",
     "train_tokenizer": "yanmo.tokenizers.train",
     "plan": "yanmo.recipes.pretrain",
     "pretrain": "yanmo.recipes.pretrain",

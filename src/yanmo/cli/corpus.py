@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from yanmo.cli.corpus_flags import Comparing, Dividing, Masking, Reading, Refusing
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
+
+if TYPE_CHECKING:
+    from yanmo.corpus.workers import Spread
 
 
 app = App(name="corpus")
@@ -18,56 +22,17 @@ app.command("yanmo.cli.corpus_show:show", help="A document of a corpus, before a
 def corpus(
     *source: Annotated[Path, Parameter(help="Files and folders of any kind: texts, tables, archives.")],
     out: Annotated[Path, Parameter(help="Corpus folder to write.")],
-    valid_fraction: Annotated[
-        float | None, Parameter(help="Share of the bytes held out for validation (0.02).")
-    ] = None,
-    test_fraction: Annotated[
-        float | None, Parameter(help="Share of the bytes held out for the test (0.03).")
-    ] = None,
-    split: Annotated[str | None, Parameter(help="How to split: auto, names, documents or pieces.")] = None,
-    min_chars: Annotated[int | None, Parameter(help="Refuse shorter documents.")] = None,
-    text_column: Annotated[
-        str | None, Parameter(help="Column or key of the text in tables and records; guessed if not given.")
-    ] = None,
-    language: Annotated[
-        list[str] | None,
-        Parameter(consume_multiple=True, negative="", help="Keep these languages alone, such as zh en."),
-    ] = None,
-    quality: Annotated[
-        list[str] | None,
-        Parameter(
-            consume_multiple=True,
-            negative="",
-            help="Rules to refuse texts by: lenient (usual), gopher, c4, fineweb; or off.",
-        ),
-    ] = None,
-    personal: Annotated[
-        str | None,
-        Parameter(help="Personal data: mask (usual), pseudonym, drop (the document) or keep."),
-    ] = None,
-    near_duplicates: Annotated[
-        float | None, Parameter(help="Drop documents that share this part of their words (0.9); 0 for none.")
-    ] = None,
-    decontaminate: Annotated[
-        list[Path] | None,
-        Parameter(
-            consume_multiple=True, negative="", help="Refuse documents that hold items of these test sets."
-        ),
-    ] = None,
-    script: Annotated[
-        str | None, Parameter(help="Chinese characters: simplified, traditional, taiwan, hong kong.")
-    ] = None,
-    width: Annotated[str | None, Parameter(help="Full width to half: letters or all.")] = None,
-    weight: Annotated[
-        list[str] | None,
-        Parameter(
-            consume_multiple=True,
-            negative="",
-            help="How often to train on a source or language: NAME=2, language=zh=0.5.",
-        ),
-    ] = None,
+    reading: Reading = Reading(),
+    refusing: Refusing = Refusing(),
+    masking: Masking = Masking(),
+    comparing: Comparing = Comparing(),
+    dividing: Dividing = Dividing(),
     settings: Annotated[Path | None, Parameter(help="TOML file of all settings; flags win over it.")] = None,
     workers: Annotated[int | None, Parameter(help="Processes that read; as many as processors.")] = None,
+    engine: Annotated[str, Parameter(help="What reads: local processes, or dask for a cluster.")] = "local",
+    scheduler: Annotated[
+        str | None, Parameter(help="Address of Dask's scheduler; none tries Dask on this machine.")
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     dry_run: DryRun = False,
@@ -75,43 +40,35 @@ def corpus(
 ) -> None:
     """Files to clean documents, split without leaks."""
     from yanmo.config import from_mapping, read_toml
-    from yanmo.corpus.build import build_corpus, survey
+    from yanmo.corpus.build import survey
     from yanmo.corpus.settings import CorpusSettings
+    from yanmo.recipes.corpus import build_corpus
 
-    given = {
-        "valid_fraction": valid_fraction,
-        "test_fraction": test_fraction,
-        "split": split,
-        "min_chars": min_chars,
-        "text_column": text_column,
-        "seed": seed or None,
-        "decontaminate": None if decontaminate is None else [str(path) for path in decontaminate],
-        "weights": None if weight is None else dict(map(_weight, weight)),
-        "language.keep": language,
-        "quality.sets": None if quality is None else [name for name in quality if name != "off"],
-        "personal.action": personal,
-        "duplicates.near": near_duplicates,
-        "cleaning.script": script,
-        "cleaning.width": width,
-    }
-    chosen = _merged({} if settings is None else read_toml(settings), given)
+    groups = (reading, refusing, masking, comparing, dividing)
+    given = {name: value for group in groups for name, value in group.given().items()}
+    chosen = _merged({} if settings is None else read_toml(settings), {**given, "seed": seed or None})
     made = from_mapping(CorpusSettings, chosen, where=settings)
     if dry_run:
         found = survey(source, out=out)
         emit(found, _survey_table(found, out), as_json=json)
         return
-    result = build_corpus(source, out, settings=made, num_workers=workers, force=force).to_json()
+    how = _engine(engine, scheduler)
+    result = build_corpus(source, out, settings=made, num_workers=workers, engine=how, force=force).to_json()
     emit(result, _table(result), as_json=json)
 
 
-def _weight(text: str) -> tuple[str, float]:
+def _engine(name: str, scheduler: str | None) -> Spread:
+    from yanmo.corpus.cluster import Cluster
+    from yanmo.corpus.workers import spread
     from yanmo.errors import InputError
 
-    name, _, number = text.rpartition("=")
-    try:
-        return name, float(number)
-    except ValueError:
-        raise InputError(f"{text!r} is no weight", remedy="write it as NAME=2 or language=zh=0.5") from None
+    if name == "dask":
+        return Cluster(scheduler=scheduler)
+    if name != "local":
+        raise InputError(f"--engine is local or dask, not {name!r}")
+    if scheduler is not None:
+        raise InputError("--scheduler is an address of Dask's", remedy="add --engine dask")
+    return spread
 
 
 def _merged(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
