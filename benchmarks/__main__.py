@@ -29,6 +29,7 @@ ONLY_BY_NAME = (
     "languages",
     "quality",
     "tokenizers",
+    "score_intervals",
 )
 
 

@@ -126,8 +126,8 @@ def averages(right: FloatArray, predicted: FloatArray, gold: FloatArray) -> Floa
     """
     of_labels = precision_recall_f1(right, predicted, gold)
     micro = precision_recall_f1(right.sum(1), predicted.sum(1), gold.sum(1))
-    occurs = (predicted + gold > 0).astype(np.float64)
-    macro = [divide((score * occurs).sum(1), occurs.sum(1), otherwise=0.0) for score in of_labels]
+    num_labels = (predicted + gold > 0).sum(1).astype(np.float64)
+    macro = [divide(score.sum(1), num_labels, otherwise=0.0) for score in of_labels]
     weighted = [divide((score * gold).sum(1), gold.sum(1), otherwise=0.0) for score in of_labels]
     return np.stack([*micro, *macro, *weighted], axis=1)
 

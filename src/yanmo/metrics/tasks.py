@@ -47,7 +47,7 @@ class TaskMetrics:
     """The scores of a task.
 
     Attributes:
-        scored_by: functions of (gold, predicted), each giving several scores.
+        scored_by: functions of (gold, predicted), each giving several scores; none where the loss is the score.
         decides: the score that says which of two models is better.
         shown: the scores of a short table, the deciding one first.
     """
@@ -148,6 +148,12 @@ TASKS: dict[str, TaskMetrics] = {
     "translation": TaskMetrics(
         scored_by=(bleu, chrf), decides="bleu", shown=("bleu", "chrf", "length_ratio")
     ),
+    # Scored by its loss on held-out text, not by answers.
+    "text-generation": TaskMetrics(
+        scored_by=(), decides="bits_per_byte", shown=("bits_per_byte", "perplexity")
+    ),
+    "chat": TaskMetrics(scored_by=(), decides="bits_per_byte", shown=("bits_per_byte", "perplexity")),
+    "fill-mask": TaskMetrics(scored_by=(), decides="nll", shown=("nll", "perplexity")),
     # Which of two answers is preferred: a label of two.
     "preference": TaskMetrics(scored_by=(classification,), decides="accuracy", shown=("accuracy",)),
 }

@@ -71,6 +71,8 @@ def tune_thresholds(
     positive, table = np.asarray(gold, bool), np.asarray(scores, np.float64)
     if positive.shape != table.shape or table.ndim != 2 or table.size == 0:
         raise InputError(f"gold of shape {positive.shape} does not fit scores of shape {table.shape}")
+    if average not in ("macro", "micro"):
+        raise InputError(f"thresholds are tuned for macro or micro F1, not {average!r}")
     if average == "micro":
         one = best_threshold(positive.ravel().tolist(), table.ravel().tolist(), without_cases=without_cases)
         return np.full(table.shape[1], one)
