@@ -37,7 +37,7 @@ def as_text(cell: Any, what: str, how: How) -> str:
     else:
         text = field_text([part for part in cell if part]) if isinstance(cell, list) else field_text(cell)
     if text is None or not text.strip():
-        raise FlawError(Flaw.EMPTY_TEXT, f"no {what}", "write the text, or leave the row out")
+        raise FlawError(Flaw.EMPTY_TEXT, what, "write the text, or leave the row out")
     if how.is_repaired and "\ufffd" in text:
         raise FlawError(
             Flaw.DAMAGED_TEXT,

@@ -29,8 +29,9 @@ TEXT = Role(
 LABEL = Role(
     name="label",
     names=(
-        "label labels class category categories sentiment 标签 類別 类别 分类 情感 标注 標籤 类 标签名称",
-        "labelname labeltext classname categoryname relation target y gold topic intent emotion polarity"
+        "label labels class category categories sentiment labelname labeltext"
+        " classname categoryname 标签 類別 类别 分类 情感 标注 標籤 类 标签名称",
+        "relation target y gold topic intent emotion polarity"
         " stars rating star score tag tags 意图 主题 情绪 极性 星级 评分 分数 得分 类型",
         "type kind genre area 领域 种类",
     ),

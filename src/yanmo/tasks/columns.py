@@ -200,6 +200,9 @@ class _Table:
         longest = sorted(lengths, key=lambda name: -lengths[name])
         # Of roles that hold texts alike those before this one have their columns already.
         num_needed = len(together) - together.index(role.name)
+        if len(together) > 1 and len(free) == num_needed:
+            # Nothing is to be chosen: pairs of words are texts as well.
+            return free[0], "the columns in order"
         if len(longest) < num_needed:
             raise FlawError(
                 Flaw.COLUMNS,
@@ -230,7 +233,7 @@ class _Table:
     def unclear(self, role: Role, names: Sequence[str], why: str) -> FlawError:
         """That the user has to say which column it is."""
         shown = " or ".join(names[:4])
-        return FlawError(Flaw.COLUMNS, f"{role.name} may be {shown}: {why}", self._advice(role, names[0]))
+        return FlawError(Flaw.COLUMNS, f"{role.name} may be {shown}, {why}", self._advice(role, names[0]))
 
     def cells(self, name: str) -> list[Any]:
         """The cells of a column."""

@@ -255,7 +255,7 @@ class ChatExample:
 
     def inputs(self) -> tuple[str, ...]:
         """What was said before the last answer."""
-        return tuple(message.content for message in self.messages[:-1])
+        return tuple(message.content for message in self.messages[:-1] or self.messages)
 
     def labels(self) -> tuple[str, ...]:
         """None: answers are texts."""

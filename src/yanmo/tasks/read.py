@@ -120,8 +120,9 @@ def _all_broken(broken: Broken, sources: Sequence[Path]) -> InputError:
     # A file that was passed over for being no table says less than a row.
     first = next((row for row in listed if row.flaw is not Flaw.LAYOUT), listed[0])
     what = f"{first.flaw}: {first.detail}" if first.detail else str(first.flaw)
-    if len(broken) > 1:
-        what = f"{what}; nothing else can be learned from either, {len(broken)} rows and files in all"
+    num_broken = sum(count for (_, flaw), count in broken.counts.items() if flaw is not Flaw.LAYOUT)
+    if num_broken > 1:
+        what = f"{what}; all of the {num_broken} rows and files are broken"
     return InputError(" ".join(what.split()), where=first.origin, remedy=first.remedy)
 
 
