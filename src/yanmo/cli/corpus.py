@@ -39,22 +39,22 @@ def corpus(
     json: Json = False,
 ) -> None:
     """Files to clean documents, split without leaks."""
+    from yanmo.cli.corpus_tables import corpus_table, dry_run_table
     from yanmo.config import from_mapping, read_toml
-    from yanmo.corpus.build import survey
     from yanmo.corpus.settings import CorpusSettings
-    from yanmo.recipes.corpus import build_corpus
+    from yanmo.recipes.corpus import build_corpus, preview_corpus
 
     groups = (reading, refusing, masking, comparing, dividing)
     given = {name: value for group in groups for name, value in group.given().items()}
     chosen = _merged({} if settings is None else read_toml(settings), {**given, "seed": seed or None})
     made = from_mapping(CorpusSettings, chosen, where=settings)
     if dry_run:
-        found = survey(source, out=out)
-        emit(found, _survey_table(found, out), as_json=json)
+        found = preview_corpus(source, out, settings=made, num_workers=workers)
+        emit(found, dry_run_table(found, out), as_json=json)
         return
     how = _engine(engine, scheduler)
     result = build_corpus(source, out, settings=made, num_workers=workers, engine=how, force=force).to_json()
-    emit(result, _table(result), as_json=json)
+    emit(result, corpus_table(result), as_json=json)
 
 
 def _engine(name: str, scheduler: str | None) -> Spread:
@@ -78,25 +78,3 @@ def _merged(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
             table, _, key = name.rpartition(".")
             (settings.setdefault(table, {}) if table else settings)[key] = value
     return settings
-
-
-def _table(result: dict[str, Any]) -> str:
-    from yanmo.config import format_size
-
-    lines = [f"{result['path']}: {result['num_documents']:,} documents, {format_size(result['num_bytes'])}"]
-    for name, counts in result["splits"].items():
-        size = format_size(counts["num_bytes"])
-        lines.append(f"  {name:<6} {counts['num_documents']:>10,} documents {size:>10}")
-    for title, counts in (("cleaned", result["cleaned"]), ("rejected", result["rejected"])):
-        lines += [f"  {title}: {name} {count:,}" for name, count in counts.items() if count]
-    return "\n".join(lines)
-
-
-def _survey_table(found: dict[str, Any], out: Path) -> str:
-    from yanmo.config import format_size
-
-    size = format_size(found["num_bytes_on_disk"])
-    lines = [f"would read {found['num_files']:,} files ({size} on disk) into {out}"]
-    lines += [f"  {suffix:<12} {count:>8,}" for suffix, count in found["suffixes"].items()]
-    lines += [f"  passed over: {reason} {count:,}" for reason, count in found["passed_over"].items()]
-    return "\n".join(lines)

@@ -204,12 +204,7 @@ class _Narrator:
 
 def _decide(gathering: Gathering, settings: CorpusSettings, aids: Aids) -> str:
     """The second pass: duplicates dropped, splits made; one line that says how."""
-    gathering.drop_equal()
-    gathering.drop_near(settings.duplicates)
-    if aids.embed is not None:
-        gathering.drop_same_meaning(aids.embed, settings.duplicates)
-    if settings.duplicates.passages:
-        gathering.take_out_repeats(settings.duplicates.repeats)
+    gathering.drop_copies(settings.duplicates, aids.embed)
     if not gathering.num_documents:
         raise InputError(
             "no text found" + _refusals(Counter(gathering.reasons())),

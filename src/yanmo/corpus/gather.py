@@ -97,6 +97,15 @@ class Gathering:
             self.connection.close()
         self._remove()
 
+    def drop_copies(self, settings: DuplicateSettings, embed: Embed | None = None) -> None:
+        """Drop what is said again: equal documents, near ones, those of one meaning, and paragraphs."""
+        self.drop_equal()
+        self.drop_near(settings)
+        if embed is not None:
+            self.drop_same_meaning(embed, settings)
+        if settings.passages:
+            self.take_out_repeats(settings.repeats)
+
     def drop_equal(self) -> None:
         """Keep one of the documents with equal texts: the strictest, else the first."""
         order = f"{_STRICTNESS} DESC, seq"

@@ -10,7 +10,7 @@ from yanmo.corpus.aids import Aids
 from yanmo.corpus.document import Document, Reason, Rejected
 from yanmo.corpus.duplicates.signature import Signer
 from yanmo.corpus.files import SourceFile
-from yanmo.corpus.reader import read_file, split_large
+from yanmo.corpus.reader import ReadFile, read_file, split_large
 from yanmo.corpus.refine import Counts, Refiner
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.staging import CHUNK_CHARS, PartWriter, Refined
@@ -59,6 +59,7 @@ class PartWork:
     folder: Path
     settings: CorpusSettings
     aids: Aids
+    read: ReadFile = read_file
 
     def __call__(self, part: Part, skipped: dict[str, Reason], report: Report) -> None:
         """Read the part's files, refine their documents, write its chunks.
@@ -106,7 +107,7 @@ class PartWork:
                 yield Rejected(source=file.label, reason=skipped[file.label])
                 continue
             report.begin(file.label, file.num_bytes)
-            items = read_file(file, text_column=self.settings.text_column, note=say, meter=report.advance)
+            items = self.read(file, text_column=self.settings.text_column, note=say, meter=report.advance)
             yield from self._untimed(items, file, report) if self.aids.are_slow else items
 
     @staticmethod

@@ -43,6 +43,15 @@ class Reader(Protocol):
         """Read ``blob``; ``text_column`` is the user's choice, ``note`` takes lines to be said."""
 
 
+class ReadFile(Protocol):
+    """A way to read a file, such as ``read_file``."""
+
+    def __call__(
+        self, file: SourceFile | Rejected, *, text_column: str | None, note: Note, meter: Meter
+    ) -> Iterator[Document | Rejected]:
+        """As ``read_file``."""
+
+
 def _read_nested(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Document | Rejected]:
     raise RefusedError(Reason.NESTED)
 

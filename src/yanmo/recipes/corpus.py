@@ -15,6 +15,7 @@ from yanmo.config import to_mapping
 from yanmo.corpus import build
 from yanmo.corpus.aids import Aids
 from yanmo.corpus.personal.entities import kinds_of
+from yanmo.corpus.sample import sample_corpus
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.store import CorpusSummary
 from yanmo.corpus.workers import Spread, spread
@@ -57,6 +58,34 @@ def build_corpus(
         engine=engine,
         force=force,
     )
+
+
+def preview_corpus(
+    sources: Path | Sequence[Path],
+    out: Path,
+    *,
+    settings: CorpusSettings = _USUAL,
+    num_workers: int | None = None,
+) -> dict[str, Any]:
+    """What ``build_corpus`` would read, and what it makes of a sample; writes nothing that stays.
+
+    Args:
+        sources: as of ``build_corpus``.
+        out: as of ``build_corpus``; left as it is.
+        settings: as of ``build_corpus``.
+        num_workers: as of ``build_corpus``.
+
+    Returns:
+        As of ``corpus.build.survey``, and under ``sample`` as of ``corpus.sample.sample_corpus``.
+
+    Raises:
+        InputError: a source or a model is missing.
+    """
+    paths = [sources] if isinstance(sources, Path) else list(sources)
+    found = build.survey(paths, out=out)
+    settings = with_models_found(settings)
+    sample = sample_corpus(paths, out=out, settings=settings, make_aids=make_aids, num_workers=num_workers)
+    return {**found, "sample": sample}
 
 
 def with_models_found(settings: CorpusSettings) -> CorpusSettings:
