@@ -98,7 +98,9 @@ class Refiner:
         if not spans:
             return [], None
         cuts = cut_edits(spans) if self._settings.contamination.action == "cut" else []
-        if cuts and len(apply_edits(document.text, cuts).strip()) >= self._settings.min_chars:
+        # Question marks that are left over are no document.
+        left = sum(map(str.isalnum, apply_edits(document.text, cuts))) if cuts else 0
+        if left >= self._settings.min_chars:
             return cuts, None
         return [], _refused(document, Reason.CONTAMINATED, self._aids.item_names[spans[0].item])
 
