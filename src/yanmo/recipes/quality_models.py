@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -74,8 +74,10 @@ def limits_of(quality: QualitySettings, place: Path) -> dict[str, Any]:
     Raises:
         InputError: there was too little text to find the thresholds on, or the folder is damaged.
     """
-    facts = read_json(place / CHARACTERS_FILE).get("facts", {})
-    values: Mapping[str, list[float]] = facts.get("held_out", {})
+    facts = read_json(place / CHARACTERS_FILE).get("facts")
+    values = facts.get("held_out") if isinstance(facts, dict) else None
+    if not isinstance(facts, dict) or not _are_values(values):
+        raise InputError("is not a model that a corpus kept", where=place, remedy="give good text instead")
     if "" in quality.max_surprise:
         limits = dict(quality.max_surprise)
     else:
@@ -84,14 +86,14 @@ def limits_of(quality: QualitySettings, place: Path) -> dict[str, Any]:
     by_language = ", ".join(f"{name or 'any language'} {limit:.2f}" for name, limit in limits.items())
     size = format_size(facts.get("num_bytes", 0))
     say(f"a model of {size} of good text: refused are texts over these bits per byte: {by_language}")
-    means = {language: round(float(np.mean(some)), 4) for language, some in values.items()}
-    counts = {language: len(some) for language, some in values.items()}
+    held_out = {
+        language: {"num_texts": len(some), "bits_per_byte": round(float(np.mean(some)), 4)}
+        for language, some in values.items()
+    }
     return {
         "num_bytes": facts.get("num_bytes", 0),
         "max_bits_per_byte": limits,
-        "held_out": {
-            name: {"num_texts": counts[name], "bits_per_byte": mean} for name, mean in means.items()
-        },
+        "held_out": held_out,
     }
 
 
@@ -121,6 +123,14 @@ def classifier_folder(quality: QualitySettings, cleaning: CleaningSettings, plac
         f" {', '.join(made.speaking_for(_SPEAKING))}; dislikes {', '.join(made.speaking_for(-_SPEAKING))}"
     )
     return place
+
+
+def _are_values(found: Any) -> TypeGuard[Mapping[str, list[float]]]:
+    """Whether they are non-empty lists of numbers by language."""
+    return isinstance(found, dict) and all(
+        isinstance(some, list) and some and all(isinstance(value, float) for value in some)
+        for some in found.values()
+    )
 
 
 def _kept(paths: Sequence[Path], name: str) -> Path | None:
