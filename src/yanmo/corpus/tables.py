@@ -108,7 +108,7 @@ def parquet_rows(blob: Blob) -> Iterator[Row]:
         except duckdb.OutOfMemoryException:
             raise RefusedError(Reason.TOO_LARGE, "parquet: a row group of more than 400 MB") from None
         except duckdb.Error as error:
-            detail = (str(error).splitlines() or [""])[0][:200]
+            detail = (str(error).splitlines() or [""])[0].replace(str(path), blob.label)[:200]
             raise RefusedError(Reason.DAMAGED, f"parquet: {detail}") from None
 
 

@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from yanmo.reporting.axes import Words
-from yanmo.tasks.broken import Broken
+from yanmo.tasks.broken import WORDS, Broken, Flaw
 from yanmo.tasks.examples import Example, SpanExample, TokenExample
 from yanmo.tasks.findings import (
     MOST_ROWS,
@@ -133,17 +133,23 @@ def _broken(broken: Broken, num_good: int) -> Iterator[Finding]:
         num_rows = num_rows if is_file else len(broken) - num_rows
         if not num_rows:
             continue
-        flaws = Counter(str(row.flaw) for row in listed)
-        kinds = ", ".join(f"{flaw} ({count:,})" for flaw, count in flaws.most_common(4))
-        many = not is_file and num_rows > num_good
-        en, zh = ("files", "个文件") if is_file else ("rows", "行")
+        flaws = Counter(row.flaw for row in listed).most_common(4)
+        en = ", ".join(f"{WORDS[flaw].en} ({count:,})" for flaw, count in flaws)
+        zh = "，".join(f"{WORDS[flaw].zh}（{count:,}）" for flaw, count in flaws)
+        severity = Severity.ERROR if not is_file and num_rows > num_good else Severity.WARNING
+        if {flaw for flaw, _ in flaws} == {Flaw.LAYOUT}:
+            # A readme beside the data.
+            severity = Severity.NOTE
         yield Finding(
             kind=FindingKind.BROKEN_FILES if is_file else FindingKind.BROKEN,
-            severity=Severity.ERROR if many else Severity.WARNING,
-            what=Words(f"{num_rows:,} {en} set aside: {kinds}", f"{num_rows:,} {zh}被搁置：{kinds}"),
+            severity=severity,
+            what=Words(
+                f"{_counted(num_rows, 'file' if is_file else 'row')} set aside: {en}",
+                f"{num_rows:,} {'个文件' if is_file else '行'}被搁置：{zh}",
+            ),
             rows=tuple(row.origin for row in listed[:MOST_ROWS]),
             num_rows=num_rows,
-            proposal=Words(listed[0].remedy, f"按所列原因修改（{listed[0].remedy}）"),
+            proposal=Words(listed[0].remedy, "按逐行列出的原因改正，或去掉"),
         )
 
 
@@ -153,7 +159,7 @@ def _rows(split: _Split) -> Iterator[Finding]:
         yield _finding(
             FindingKind.FEW_ROWS,
             Severity.ERROR if count < 2 else Severity.WARNING,
-            Words(f"{count} row{'s' * (count > 1)} to learn from", f"只有 {count} 行可供学习"),
+            Words(f"{_counted(count)} to learn from", f"只有 {count} 行可供学习"),
             Words("label more rows, or prompt with these as examples", "标注更多数据，或将其用作提示示例"),
             split.examples,
         )
@@ -173,7 +179,7 @@ def _targets(split: _Split) -> Iterator[Finding]:
         yield _finding(
             FindingKind.NO_TARGET,
             Severity.ERROR,
-            Words(f"{len(bare):,} rows have no target", f"{len(bare):,} 行没有标签"),
+            Words(f"{_counted(len(bare))} without a target", f"{len(bare):,} 行没有标签"),
             Words("leave them out of training", "训练时去掉这些行"),
             bare,
         )
@@ -235,8 +241,7 @@ def _labels(split: _Split) -> Iterator[Finding]:
                 "is this the column of labels? --columns label=NAME; numbers: --label-kind number",
                 "这是标签列吗？--columns label=列名；若为数值：--label-kind number",
             ),
-            _with_labels(split, {least[0]}),
-            len(split.examples),
+            split.examples,
         )
     else:
         yield from _uneven(split, most, least)
@@ -257,7 +262,10 @@ def _uneven(split: _Split, most: tuple[str, int], least: tuple[str, int]) -> Ite
             Words(
                 "add examples, join it with another label, or leave it out", "增加样本、并入其他标签或去掉"
             ),
-            _with_labels(split, rare),
+            sorted(
+                _with_labels(split, rare),
+                key=lambda example: min(split.counts[label] for label in example.labels()),
+            ),
         )
     if most[1] > _UNEVEN * least[1]:
         yield _finding(
@@ -273,25 +281,28 @@ def _uneven(split: _Split, most: tuple[str, int], least: tuple[str, int]) -> Ite
 
 def _equal(split: _Split) -> Iterator[Finding]:
     """Rows that stand twice: harmless, but for those that say different things of one text."""
-    copies: list[Example] = []
-    clashing: list[Example] = []
+    later: list[int] = []
+    unlike: list[int] = []
     num_clashes = 0
     for group in groups_of_equal(digests_of(split.texts)):
-        examples = [split.examples[index] for index in group.tolist()]
-        targets = {target for example in examples if (target := example.target()) is not None}
-        if len(targets) > 1:
+        indices = group.tolist()
+        examples = [split.examples[index] for index in indices]
+        if len({target for example in examples if (target := example.target()) is not None}) > 1:
             num_clashes += 1
-            clashing += examples
+            unlike += indices
         else:
             # Of one source several translations are no copies.
-            known = {_content(example): example for example in reversed(examples)}
-            copies += [example for example in examples if known[_content(example)] is not example]
+            first = {
+                _content(example): index for example, index in zip(examples[::-1], indices[::-1], strict=True)
+            }
+            later += set(indices) - set(first.values())
+    copies, clashing = ([split.examples[index] for index in sorted(found)] for found in (later, unlike))
     if clashing:
         yield _finding(
             FindingKind.CONFLICTS,
             Severity.WARNING,
             Words(
-                f"{num_clashes:,} texts have two labels or more, {len(clashing):,} rows in all",
+                f"{_counted(num_clashes, 'text')} with two labels or more, {len(clashing):,} rows in all",
                 f"{num_clashes:,} 个文本有两个以上不同标签，共 {len(clashing):,} 行",
             ),
             Words("decide which is right, and delete the others", "确定正确的标签并删除其余的行"),
@@ -303,7 +314,8 @@ def _equal(split: _Split) -> Iterator[Finding]:
             FindingKind.DUPLICATES,
             Severity.WARNING if share > 0.1 else Severity.NOTE,
             Words(
-                f"{len(copies):,} rows ({share:.1%}) are copies", f"{len(copies):,} 行（{share:.1%}）是重复的"
+                f"{_counted(len(copies))} of train ({share:.1%}): copies",
+                f"{len(copies):,} 行（{share:.1%}）是重复的",
             ),
             Words(
                 "delete them; splits are drawn so that copies stay together", "删除；划分时重复行会放在一起"
@@ -341,7 +353,7 @@ def _leaks(train: _Split, other: _Split, *, near: bool) -> Iterator[Finding]:
         for index in group[group >= num_train] - num_train
     )
     if equal:
-        yield _leak(FindingKind.LEAK, other, equal, Words("stand in train too", "也在训练集中"))
+        yield _leak(FindingKind.LEAK, other, equal, Words("in train too", "也在训练集中"))
     if not near:
         return
     pairs = near_pairs(*([" ".join(texts) for texts in split.texts] for split in (train, other)))
@@ -351,7 +363,7 @@ def _leaks(train: _Split, other: _Split, *, near: bool) -> Iterator[Finding]:
         first = alike[0]
         origin = train.examples[first.train].origin
         words = Words(
-            f"are nearly in train too (the first is {first.similarity:.0%} of {origin})",
+            f"nearly in train too (the first is {first.similarity:.0%} of {origin})",
             f"与训练集几乎相同（第一条与 {origin} 相似度 {first.similarity:.0%}）",
         )
         yield _leak(FindingKind.NEAR_LEAK, other, [pair.test for pair in alike], words)
@@ -363,7 +375,7 @@ def _leak(kind: FindingKind, other: _Split, indices: Sequence[int], words: Words
         kind,
         Severity.WARNING,
         Words(
-            f"{count:,} rows of {other.name} ({share:.1%}) {words.en}",
+            f"{_counted(count)} of {other.name} ({share:.1%}): {words.en}",
             f"{other.name} 中 {count:,} 行（{share:.1%}）{words.zh}",
         ),
         Words("take them out of train: scores would be too good", "从训练集中去掉，否则分数虚高"),
@@ -421,6 +433,10 @@ def _kind(example: Example) -> LabelKind | None:
     if isinstance(target, tuple):
         return LabelKind.SEVERAL
     return None if target is None else LabelKind.ONE
+
+
+def _counted(count: int, noun: str = "row") -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _content(example: Example) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,7 +125,8 @@ def _class(cell: Any, names: Sequence[str]) -> str:
             f"{len(text)} characters: {text[:30]!r}",
             "a class is a short name: is this the column of the texts, or is a quotation mark not closed?",
         )
-    return text
+    # A few classes stand in a million rows.
+    return sys.intern(text)
 
 
 def _missing() -> FlawError:

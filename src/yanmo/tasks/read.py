@@ -193,10 +193,14 @@ class _Reader:
 
     def _tables(self, rows: Iterator[Row], how: How, blob: Blob) -> Iterator[Item]:
         names = class_names(blob.path.parent) if blob.path is not None else {}
+        is_empty = True
         for prefix, group in groupby(rows, key=lambda row: row.prefix):
+            is_empty = False
             place = _PLACE.search(f"{prefix}0")
             origin = Origin(blob.label, within=(place[1] or "") if place else "")
             yield from self._table(group, how, origin, names)
+        if is_empty:
+            raise FlawError(Flaw.UNREADABLE, "no rows", "write rows into it or leave it out")
 
     def _table(
         self, rows: Iterator[Row], how: How, origin: Origin, names: Mapping[str, tuple[str, ...]]
@@ -254,7 +258,8 @@ class _Reader:
                 return shape, guess_columns(sample, shape.roles, wanted, labelled=labelled)
             except FlawError as flaw:
                 flaws.append((num_by_name(sample, shape.roles), flaw))
-        raise max(flaws, key=lambda pair: pair[0])[1]
+        # Of shapes that fit as well the last asks for least.
+        raise max(reversed(flaws), key=lambda pair: pair[0])[1]
 
     def _class_folder(self, blob: Blob, kind: str) -> Iterator[Item]:
         """The text of a file in a folder that stands for its class."""

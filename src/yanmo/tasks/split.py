@@ -132,6 +132,8 @@ def _draw(
     examples: Sequence[Example], shares: dict[Split, float], settings: SplitSettings
 ) -> dict[int, Split]:
     """The examples that are held out; those of one group go the same way."""
+    if not any(shares.values()):
+        return {}
     if len(examples) < _MIN_ROWS:
         raise InputError(
             f"{len(examples)} rows are too few to hold some out",

@@ -38,7 +38,7 @@ _LETTERS = {
 }
 _BARE = frozenset("BIO")
 _UNNAMED = "entity"
-_MOSTLY = 0.9
+_MOSTLY = 0.5
 
 
 class TagFlawError(FlawError):
@@ -53,12 +53,13 @@ class TagFlawError(FlawError):
 def guess_scheme(sentences: Iterable[Sequence[str]]) -> TagScheme:
     """The scheme of a file by its sentences' tags.
 
-    Of a file with errors it is the one that explains more beginnings of entities.
+    Of a file with errors it is the one in which fewer sentences are wrong.
     """
+    known = [tags for tags in sentences if tags]
     num_tags = num_known = starts_b = starts_i = needless_b = 0
     letters: set[str] = set()
     bare: set[str] = set()
-    for tags in sentences:
+    for tags in known:
         parts = [_split(tag) for tag in tags]
         num_tags += len(tags)
         num_known += sum(tag == OUTSIDE or letter != "" for tag, (letter, _) in zip(tags, parts, strict=True))
@@ -73,7 +74,7 @@ def guess_scheme(sentences: Iterable[Sequence[str]]) -> TagScheme:
         return TagScheme.BIO
     if not letters - {""} or num_known < _MOSTLY * num_tags:
         return TagScheme.PLAIN
-    if letters & {"E", "S"}:
+    if letters & {"E", "S"} and _num_wrong(known, TagScheme.BIOES) <= _num_wrong(known, TagScheme.BIO):
         return TagScheme.BIOES
     if "B" not in letters:
         return TagScheme.IO
@@ -129,6 +130,17 @@ def spans_of(tags: Sequence[str]) -> list[tuple[int, int, str]]:
         if tag.startswith("B-"):
             start, kind = index, tag[2:]
     return spans
+
+
+def _num_wrong(sentences: Sequence[Sequence[str]], scheme: TagScheme) -> int:
+    """How many sentences a scheme does not allow."""
+    count = 0
+    for tags in sentences:
+        try:
+            to_bio(tags, scheme)
+        except TagFlawError:
+            count += 1
+    return count
 
 
 def looks_like_tag(text: str) -> bool:
