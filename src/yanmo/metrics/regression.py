@@ -7,6 +7,7 @@ anew under every weighting.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def regression(gold: Sequence[float], predicted: Sequence[float]) -> Scores:
         values[:, 1] = ranks(weights)
         return values
 
-    return Scores(names=_MOMENTS, kinds=moments.kinds, num_kinds=moments.num_kinds, of_weights=of_weights)
+    return replace(moments, of_weights=of_weights)
 
 
 def _of_sums(sums: FloatArray, offset: float) -> FloatArray:

@@ -28,6 +28,8 @@ from yanmo.errors import InputError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+_BLOCK_NUMBERS = 2_000_000
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -42,12 +44,14 @@ class Scores:
         num_kinds: how many kinds there are.
         of_weights: from weights of the kinds, (draws, num_kinds), to values, (draws, scores). A value that is
             not defined under some weights is NaN.
+        alone: gives the values of each kind alone, (num_kinds, scores); None where only many have one.
     """
 
     names: tuple[str, ...]
     kinds: IntArray
     num_kinds: int
     of_weights: Callable[[FloatArray], FloatArray]
+    alone: Callable[[], FloatArray] | None = None
 
     @property
     def num_examples(self) -> int:
@@ -95,6 +99,30 @@ class Scores:
             row[:] = np.bincount(self.kinds, weighting, minlength=self.num_kinds)
         return self.of_weights(of_kinds).reshape(*given.shape[:-1], len(self.names))
 
+    def each(self) -> FloatArray:
+        """The scores of each example alone, (examples, scores), to find the worst.
+
+        Raises:
+            InputError: these scores are of many examples only, as an area under a curve is.
+        """
+        if self.alone is None:
+            raise InputError(f"an example alone has no {self.names[0]}")
+        return self.alone()[self.kinds]
+
+    def among(self, rows: ArrayLike) -> Scores:
+        """The scores of some of the examples, for slices and their intervals.
+
+        Args:
+            rows: their numbers, or a boolean an example.
+
+        Raises:
+            InputError: no example is chosen.
+        """
+        kinds = self.kinds[np.asarray(rows)]
+        if len(kinds) == 0:
+            raise InputError("there is no example to score")
+        return replace(self, kinds=kinds)
+
     def only(self, names: Sequence[str]) -> Scores:
         """These scores alone, in the order given.
 
@@ -104,8 +132,13 @@ class Scores:
         for name in names:
             self[name]
         columns = [self.names.index(name) for name in names]
-        of_weights = self.of_weights
-        return replace(self, names=tuple(names), of_weights=lambda weights: of_weights(weights)[:, columns])
+        of_weights, alone = self.of_weights, self.alone
+        return replace(
+            self,
+            names=tuple(names),
+            of_weights=lambda weights: of_weights(weights)[:, columns],
+            alone=None if alone is None else lambda: alone()[:, columns],
+        )
 
 
 def from_rows(
@@ -131,7 +164,16 @@ def from_rows(
         kinds=kinds,
         num_kinds=distinct.shape[0],
         of_weights=lambda weights: formula(np.asarray(weights @ distinct)),
+        alone=lambda: _of_blocks(distinct, formula),
     )
+
+
+def _of_blocks(rows: FloatArray | csr_array, formula: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """The formula of each row, some rows at a time: a sparse one may be wide."""
+    size = max(1, _BLOCK_NUMBERS // rows.shape[1])
+    blocks = (rows[start : start + size] for start in range(0, rows.shape[0], size))
+    dense = (block if isinstance(block, np.ndarray) else block.toarray() for block in blocks)
+    return np.concatenate([formula(block) for block in dense])
 
 
 def from_ratios(names: Sequence[str], tops: FloatArray, bottoms: FloatArray | None = None) -> Scores:

@@ -47,7 +47,7 @@ class TaskMetrics:
     """The scores of a task.
 
     Attributes:
-        scored_by: functions of (gold, predicted), each giving several scores; none where the loss is the score.
+        scored_by: functions of (gold, predicted), each giving several scores; none where the loss says all.
         decides: the score that says which of two models is better.
         shown: the scores of a short table, the deciding one first.
     """

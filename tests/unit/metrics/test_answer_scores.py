@@ -26,6 +26,7 @@ from yanmo.metrics.answers import Counted, longest_common_run
         (["gold"], "", 0.0, 0.0),
         ([], "", 1.0, 1.0),
         ([""], "", 1.0, 1.0),
+        (["Paris", "the"], "", 0.0, 0.0),
         ([], "anything", 0.0, 0.0),
         (["ü.A."], "ÜA", 1.0, 1.0),
     ],

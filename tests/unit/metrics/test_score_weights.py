@@ -155,6 +155,27 @@ def test_a_slice_is_a_weighting() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name != "curves"])
+def test_an_example_alone_and_a_slice_have_scores(name: str) -> None:
+    score, gold, predicted = CASES[name]
+    whole = score(gold, predicted)
+    assert whole.each() == pytest.approx(whole.at(np.eye(COUNT)), nan_ok=True)
+    rows = np.flatnonzero(CLASSES > 1)
+    part = whole.among(rows)
+    assert list(part.values.values()) == pytest.approx(whole.at(CLASSES > 1).tolist(), nan_ok=True)
+    assert part.num_examples == len(rows)
+    assert part.only(whole.names[:1]).each()[:, 0] == pytest.approx(whole.each()[rows, 0], nan_ok=True)
+    assert list(metrics.bootstrap(part, num_resamples=20)) == list(whole.names)
+
+
+def test_what_only_many_examples_have_is_refused_of_one() -> None:
+    curves = metrics.ranking_curves([True, False], [0.9, 0.1])
+    with pytest.raises(InputError, match="an example alone has no roc_auc"):
+        curves.each()
+    with pytest.raises(InputError, match="no example to score"):
+        curves.among([False, False])
+
+
 def test_what_does_not_fit_is_refused() -> None:
     scores = metrics.classification(["a", "b"], ["a", "a"])
     with pytest.raises(InputError, match="do not fit 2 examples"):
