@@ -50,7 +50,10 @@ class _Way(enum.Enum):
     BEGINNING = enum.auto()
     ROWS = enum.auto()
     MEMBERS = enum.auto()
-    WHOLE = enum.auto()
+
+
+class _UncutError(Exception):
+    """A file can only be taken whole."""
 
 
 def draw(files: Sequence[SourceFile], scratch: Path, *, num_bytes: int) -> list[list[Drawn]]:
@@ -95,19 +98,23 @@ class _Drawing:
                 self.windows[window].append(Drawn(file=file, num_bytes=file.num_bytes))
             return
         spans = list(self._spans(start, file.num_bytes))
-        way = _way(file) if spans else _Way.WHOLE
-        in_all = sum(end - begin for _, begin, end in spans)
-        if way is _Way.WHOLE:
+        try:
+            for own, drawn in self._cut(file, spans) if spans else ():
+                self.windows[own].append(drawn)
+        except (_UncutError, RefusedError, duckdb.Error, OSError):
+            # What is wrong with it, if anything, is said where it is read.
             if begins_here:
                 self.windows[window].append(Drawn(file=file, num_bytes=file.num_bytes))
-        elif way is _Way.LINES:
-            for own, begin, end in spans:
-                self.windows[own].append(self._stretch(file, begin, end - begin))
-        elif way is _Way.MEMBERS:
-            self.windows[spans[0][0]].append(Drawn(file=file, num_bytes=in_all, is_archive=True))
-        else:
-            cut = self._rows if way is _Way.ROWS else self._beginning
-            self.windows[spans[0][0]].append(cut(file, in_all))
+
+    def _cut(self, file: SourceFile, spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, Drawn]]:
+        """What is drawn of a large file, with its windows."""
+        way, first = _way(file), spans[0][0]
+        in_all = sum(end - begin for _, begin, end in spans)
+        if way is _Way.LINES:
+            return [(own, self._stretch(file, begin, end - begin)) for own, begin, end in spans]
+        if way is _Way.MEMBERS:
+            return [(first, Drawn(file=file, num_bytes=in_all, is_archive=True))]
+        return [(first, self._rows(file, in_all) if way is _Way.ROWS else self._beginning(file, in_all))]
 
     def _spans(self, start: int, num_bytes: int) -> Iterator[tuple[int, int, int]]:
         """Windows, with what of a file lies in them."""
@@ -134,7 +141,8 @@ class _Drawing:
             read += number
 
         blob = next(open_file(file, meter=count))
-        assert not isinstance(blob, Rejected), "its way is to be taken whole"
+        if isinstance(blob, Rejected):
+            raise _UncutError
         # Its kind was found by reading, too.
         read, data = 0, bytearray()
         with blob.open() as stream:
@@ -153,12 +161,13 @@ class _Drawing:
         """The first rows of a Parquet file."""
         path = self._new_path(".parquet")
         with duckdb.connect(":memory:") as connection:
-            row = connection.execute(
-                "SELECT num_rows FROM parquet_file_metadata(?)", [str(file.path)]
-            ).fetchone()
-            assert row is not None
-            wanted = max(1, row[0] * num_bytes // file.num_bytes)
-            connection.read_parquet(str(file.path)).limit(wanted).write_parquet(str(path))
+            query = "SELECT num_rows FROM parquet_file_metadata(?)"
+            ((num_rows,),) = connection.execute(query, [str(file.path)]).fetchall()
+            source = str(file.path).replace("'", "''")
+            wanted = max(1, num_rows * num_bytes // file.num_bytes)
+            connection.execute(
+                f"COPY (SELECT * FROM read_parquet('{source}') LIMIT {wanted}) TO '{path}' (FORMAT parquet)"
+            )
         return Drawn(
             file=replace(file, path=path, num_bytes=path.stat().st_size), num_bytes=num_bytes, is_cut=True
         )
@@ -175,20 +184,21 @@ class _Drawing:
 
 
 def _way(file: SourceFile) -> _Way:
-    """How to cut a file; whole where it cannot be, or cannot even be opened."""
-    try:
-        blob = next(open_file(file), None)
-        if blob is None or isinstance(blob, Rejected):
-            return _Way.WHOLE
-        if blob.label != file.label:
-            return _Way.MEMBERS
-        kind, head = kind_of(blob, note=lambda line: None), blob.head()
-    except RefusedError:
-        return _Way.WHOLE
+    """How to cut a file.
+
+    Raises:
+        _UncutError: it cannot be.
+        RefusedError: it cannot even be opened.
+    """
+    blob = next(open_file(file), None)
+    if blob is None or isinstance(blob, Rejected):
+        raise _UncutError
+    if blob.label != file.label:
+        return _Way.MEMBERS
+    kind, head = kind_of(blob, note=lambda line: None), blob.head()
     if kind == ".parquet" and blob.path is not None and not any(char in str(file.path) for char in "*?["):
         return _Way.ROWS
-    if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _Way.WHOLE
-    if kind in _LINES or kind not in READERS:
-        return _Way.LINES if blob.path is not None else _Way.BEGINNING
-    return _Way.BEGINNING if kind in _BEGINNINGS else _Way.WHOLE
+    is_text = kind not in READERS or kind in _LINES or kind in _BEGINNINGS
+    if not is_text or b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _UncutError
+    return _Way.LINES if blob.path is not None and kind not in _BEGINNINGS else _Way.BEGINNING

@@ -157,7 +157,8 @@ def _locate(
         conditions.insert(0, ("id >= ? AND id < ?", [wanted, f"{wanted}g"]))
     for condition, values in conditions:
         rows = connection.execute(
-            f"SELECT DISTINCT filename, id, source FROM read_parquet(?, filename = true, union_by_name = true)"
+            "SELECT DISTINCT filename, id, source"
+            " FROM read_parquet(?, filename = true, union_by_name = true)"
             f" WHERE {condition} ORDER BY id, filename LIMIT {_MOST_NAMED + 1}",
             [list(files), *values],
         ).fetchall()
@@ -217,8 +218,6 @@ def _past(
     raw = read_again(label, document.meta, file, text_column=settings.text_column)
     if raw is None:
         return {"file": file.path, "note": "its source has changed: this document is no longer in it"}
-    if alignment is None and settings.personal.entities is not None and not unmasked:
-        return {"file": file.path, "note": "what a model masked in it is not known any more: see --unmasked"}
     cleaned = Cleaned(text=raw.text)
     if isinstance(raw, Document):
         cleaned = Cleaner(settings.cleaning).clean(raw.text, language=raw.language, paged="\f" in raw.text)
@@ -229,11 +228,14 @@ def _past(
         if len(text) > MAX_REJECTED_CHARS:
             text, alignment = text[:MAX_REJECTED_CHARS], alignment.cut(0, MAX_REJECTED_CHARS)
             raw = replace(raw, text=raw.text[: alignment.source_span(0, len(text))[1]])
-    hidden = [] if unmasked else _hidden(text, alignment, cleaned, masks)
     begin, end = _extent(document, alignment, len(raw.text))
     if text != document.text or not alignment.fits(text, raw.text[:end]):
         note = "its source has changed since, or is read in another way now"
+        if settings.personal.entities is not None and not unmasked:
+            return {"file": file.path, "note": f"{note}; what the model would mask in it is not known"}
+        hidden = [] if unmasked else _found(cleaned, masks)
         return {"file": file.path, "before": _masked(raw.text, 0, len(raw.text), hidden), "note": note}
+    hidden = [] if unmasked else _hidden(text, alignment, cleaned, masks)
     return {
         "file": file.path,
         "steps": cleaned.changed,
@@ -252,9 +254,14 @@ def _masks(cleaned: Cleaned, settings: CorpusSettings) -> list[Edit]:
     ]
 
 
+def _found(cleaned: Cleaned, masks: Sequence[Edit]) -> list[_Hidden]:
+    """Where in the source stands what is masked in the cleaned text."""
+    return [_Hidden(*cleaned.alignment.source_span(start, end), mask) for start, end, mask in masks]
+
+
 def _hidden(text: str, alignment: Alignment, cleaned: Cleaned, masks: Sequence[Edit]) -> list[_Hidden]:
     """What of the source is not to be seen, in order and apart."""
-    spans = [_Hidden(*cleaned.alignment.source_span(start, end), mask) for start, end, mask in masks]
+    spans = _found(cleaned, masks)
     explained = {
         (stretch.source_start, stretch.source_end, cleaned.text[stretch.start : stretch.end])
         for stretch in cleaned.alignment.stretches
