@@ -78,6 +78,8 @@ class Layout:
     """For messages: ``CoNLL``."""
     fits: Callable[[Sequence[str]], bool]
     """Whether a file begins like that, by its first lines."""
+    suffixes: tuple[str, ...] = ()
+    """Names of files that are nothing else."""
     read: Callable[[Blob, Encoding, ReadSettings, Note], Iterator[Item]]
     """Reads it; raises ``FlawError`` or ``RefusedError`` for the file as a whole."""
 

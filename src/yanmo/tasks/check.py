@@ -356,7 +356,7 @@ def _leaks(train: _Split, other: _Split, *, near: bool) -> Iterator[Finding]:
         yield _leak(FindingKind.LEAK, other, equal, Words("in train too", "也在训练集中"))
     if not near:
         return
-    pairs = near_pairs(*([" ".join(texts) for texts in split.texts] for split in (train, other)))
+    pairs = near_pairs([" ".join(texts) for texts in train.texts], [" ".join(texts) for texts in other.texts])
     known = set(equal)
     alike = [pair for pair in pairs if pair.test not in known]
     if alike:

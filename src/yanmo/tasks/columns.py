@@ -164,14 +164,18 @@ class _Table:
         raise FlawError(Flaw.COLUMNS, f"there is no column {wanted!r}", f"columns: {self._shown()}")
 
     def by_name(self, role: Role, used: frozenset[str]) -> list[str]:
-        """The columns that have the likeliest of the role's names; then those whose name holds one."""
+        """The columns that have the likeliest of the role's names; else those whose name holds one."""
         free = [name for name in self.names if name not in used]
-        for tier in role.names:
-            known = frozenset(tier.split())
+        if role.holds is Holds.TEXT:
+            free = [name for name in free if not any(isinstance(cell, Mapping) for cell in self.cells(name))]
+        tiers = [frozenset(tier.split()) for tier in role.names]
+        for known in tiers:
             if same := [name for name in free if plain_name(name) in known]:
                 return same
-        words = frozenset(role.names[0].split())
-        return [name for name in free if _holds_word(name, words)]
+        for words in tiers[:2]:
+            if same := [name for name in free if _holds_word(name, words)]:
+                return same
+        return []
 
     def fewer(self, names: list[str], role: Role) -> list[str]:
         """Without columns that are empty or say one thing in all rows, or the same by a number."""
@@ -289,6 +293,8 @@ def _all_names(sample: Sequence[Values]) -> Iterator[str]:
 
 
 def _holds_word(name: str, words: frozenset[str]) -> bool:
+    # Of a column of objects only the inner name tells.
+    name = name.partition(".")[2] or name
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[\u3400-\u9fff]+", name)
     if any(part.casefold() in words for part in parts):
         return True

@@ -9,8 +9,9 @@ number of columns are comments.
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -23,6 +24,8 @@ from yanmo.tasks.tags import TagFlawError, TagScheme, guess_scheme, looks_like_t
 
 _SAMPLE_SENTENCES = 1000
 _DOCUMENT = "-DOCSTART-"
+_SUFFIXES = ".conll .conllu .bio .iob .iob2 .bioes .bmes .ner"
+_COUNT = re.compile(r"\d+(?:[-.]\d+)?")
 _HEADER_NAMES = "tag tags label labels ner ner_tag ner_tags pos pos_tag entity bio 标签 标注"
 _HEADERS = frozenset(_HEADER_NAMES.split())
 _MOSTLY = 0.9
@@ -94,7 +97,7 @@ def read_conll(blob: Blob, encoding: Encoding, settings: ReadSettings, note: Not
                 yield flaw.at(origin, " ".join(sentence.raw))
 
 
-LAYOUT = Layout(what="CoNLL", fits=fits, read=read_conll)
+LAYOUT = Layout(what="CoNLL", fits=fits, suffixes=tuple(_SUFFIXES.split()), read=read_conll)
 
 
 def _sentences(lines: Iterator[str]) -> Iterator[_Sentence]:
@@ -125,7 +128,7 @@ def _guess_columns(first: Sequence[_Sentence], settings: ReadSettings, label: st
     width = Counter(len(row) for row in fields if not row[0].startswith("#") or len(row) > 1).most_common(1)
     num_columns = width[0][0] if width else 1
     even = [row for row in fields if len(row) == num_columns]
-    counts_tokens = num_columns > 2 and _share(even, 0, str.isdigit) > _MOSTLY
+    counts_tokens = num_columns > 2 and _share(even, 0, _COUNT.fullmatch) > _MOSTLY
     token = _wanted(settings, "tokens", num_columns, 1 if counts_tokens else 0)
     tagged = [
         column
@@ -158,8 +161,7 @@ def _wanted(settings: ReadSettings, role: str, width: int, guess: int) -> int:
     raise FlawError(Flaw.COLUMNS, f"there is no column {name!r}", f"columns have numbers here: 1 to {width}")
 
 
-def _share(rows: Sequence[Sequence[str]], column: int, fits: object) -> float:
-    assert callable(fits)
+def _share(rows: Sequence[Sequence[str]], column: int, fits: Callable[[str], object]) -> float:
     return sum(bool(fits(row[column])) for row in rows) / max(1, len(rows))
 
 

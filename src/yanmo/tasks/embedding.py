@@ -10,7 +10,7 @@ from yanmo.tasks.broken import Flaw, FlawError
 from yanmo.tasks.cells import text_in
 from yanmo.tasks.columns import Holds, Role
 from yanmo.tasks.examples import Origin, SimilarityExample
-from yanmo.tasks.labels import LabelKind, read_label
+from yanmo.tasks.labels import read_number
 from yanmo.tasks.pair import FIRST, SECOND
 
 _ANCHOR = Role(name="first", names=("anchor query question premise sentence 查询 问题 锚",), holds=Holds.TEXT)
@@ -36,8 +36,7 @@ def _build_pair(cells: Cells, origin: Origin, how: How) -> Iterable[Item]:
     first, second = text_in(cells, "first", how), text_in(cells, "second", how)
     score = None
     if "score" in cells and (how.labelled or cells["score"] not in (None, "")):
-        score = read_label(cells["score"], LabelKind.NUMBER)
-        assert isinstance(score, float)
+        score = read_number(cells["score"])
     return (SimilarityExample(first=first, second=second, score=score, origin=origin),)
 
 

@@ -75,7 +75,7 @@ def read_label(cell: Any, kind: LabelKind, names: Sequence[str] = (), separator:
         FlawError: there is none, or it is none.
     """
     if kind is LabelKind.NUMBER:
-        return _score(cell)
+        return read_number(cell)
     if kind is LabelKind.SEVERAL:
         parts = cell if isinstance(cell, list | tuple) else _split(cell, separator)
         classes = (_class(part, names) for part in parts if part is not None and part != "")
@@ -140,7 +140,12 @@ def _split(cell: Any, separator: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _score(cell: Any) -> float:
+def read_number(cell: Any) -> float:
+    """The number in a cell.
+
+    Raises:
+        FlawError: there is none, or it is not finite.
+    """
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         raise _missing()
     number = _number(cell)

@@ -50,9 +50,10 @@ def groups_of_equal(digests: Digests) -> Iterator[npt.NDArray[np.int64]]:
     order = np.lexsort((numbers[:, 1], numbers[:, 0]))
     ranked = numbers[order]
     same = (ranked[1:] == ranked[:-1]).all(axis=1)
-    starts = np.flatnonzero(same & ~np.concatenate([[False], same[:-1]])) if len(same) else []
-    ends = np.flatnonzero(same & ~np.concatenate([same[1:], [False]])) + 2 if len(same) else []
-    for start, end in zip(starts, ends, strict=True):
+    # A stretch of places whose next one is the same begins and ends where that changes.
+    changes = np.diff(np.concatenate([[False], same, [False]]).astype(np.int8))
+    starts, ends = np.flatnonzero(changes == 1), np.flatnonzero(changes == -1) + 1
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         yield np.sort(order[start:end])
 
 

@@ -86,7 +86,8 @@ def _pairs(cell: Any, start: Any) -> Iterator[tuple[Any, Any]]:
     """Texts of answers and their positions, in each of the ways that files have them."""
     table = mapping_in(cell)
     if table is not None and isinstance(table.get("text"), list):
-        starts = next((table[name] for name in _STARTS if isinstance(table.get(name), list)), [])
+        nowhere: list[Any] = []
+        starts = next((table[name] for name in _STARTS if isinstance(table.get(name), list)), nowhere)
         yield from zip_longest(table["text"], starts)
     elif table is not None:
         yield table.get("text"), _first_start(table)

@@ -182,9 +182,11 @@ class _Reader:
             return
         encoding = detect(blob, note=self._note)
         head = _head(blob, encoding) if self._task.layouts and kind not in _JSON else []
-        layout = next((layout for layout in self._task.layouts if head and layout.fits(head)), None)
-        if layout is not None:
-            yield from layout.read(blob, encoding, self._settings, self._note)
+        layouts = [
+            layout for layout in self._task.layouts if head and (kind in layout.suffixes or layout.fits(head))
+        ]
+        if layouts:
+            yield from layouts[0].read(blob, encoding, self._settings, self._note)
         elif kind in _TEXT_ROWS:
             how = replace(how, is_repaired=encoding.num_bad > 0)
             yield from self._tables(_TEXT_ROWS[kind](blob, encoding), how, blob)
