@@ -133,12 +133,14 @@ def _entities(count: int, rng: np.random.Generator) -> tuple[list[Any], list[Any
 
 def _texts(count: int, rng: np.random.Generator) -> tuple[list[str], list[str], list[str]]:
     letters = np.array(list("的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就"))
-    wanted = rng.integers(0, len(letters), (count, 24))
-    made = [
-        np.where(rng.random(wanted.shape) < 0.7, wanted, rng.integers(0, len(letters), wanted.shape))
-        for _ in range(2)
-    ]
-    first, second, third = (["".join(row) for row in letters[symbols]] for symbols in (wanted, *made))
+    lengths = rng.integers(10, 41, count).tolist()
+    wanted = rng.integers(0, len(letters), (count, 40))
+    noise = rng.integers(0, len(letters), wanted.shape)
+    made = [np.where(rng.random(wanted.shape) < 0.7, wanted, noise) for _ in range(2)]
+    first, second, third = (
+        ["".join(row[:length]) for row, length in zip(letters[symbols], lengths, strict=True)]
+        for symbols in (wanted, *made)
+    )
     return first, second, third
 
 

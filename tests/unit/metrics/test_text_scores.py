@@ -64,12 +64,12 @@ def test_a_common_subsequence_is_the_longest() -> None:
 
 
 def test_matches_are_clipped_and_stay_in_their_segment() -> None:
-    found = count_matches(["aaab", "b", ""], [["aab", "aaa"], ["a"], ["ab"]], orders=2)
-    assert found.hypothesis.tolist() == [[4, 3], [1, 0], [0, 0]]
-    assert found.reference.tolist() == [[3, 2], [3, 2], [1, 0], [2, 1]]
-    # aaab has aa twice and ab once; aab one aa and one ab, aaa two aa.
-    assert found.matched.tolist() == [[3, 2], [3, 2], [0, 0], [0, 0]]
-    assert found.matched_best.tolist() == [[4, 3], [0, 0], [0, 0]]
+    found = count_matches(["aaaab", "b", ""], [["aab", "aaa"], ["bb"], ["ab"]], orders=2)
+    assert found.hypothesis.tolist() == [[5, 4], [1, 0], [0, 0]]
+    assert found.reference.tolist() == [[3, 2], [3, 2], [2, 1], [2, 1]]
+    # aaaab has four a, aab two and aaa three; the second text has one b, its reference two.
+    assert found.matched.tolist() == [[3, 2], [3, 2], [1, 0], [0, 0]]
+    assert found.matched_best.tolist() == [[4, 3], [1, 0], [0, 0]]
 
 
 def test_many_segments_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
