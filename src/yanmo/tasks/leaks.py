@@ -40,7 +40,7 @@ class NearPair(NamedTuple):
 
 def digests_of(texts: Sequence[tuple[str, ...]]) -> Digests:
     """16 bytes for each example's texts, equal only where these are the same up to white space."""
-    joined = b"".join(document_digest("\0".join(parts)) for parts in texts)
+    joined = b"".join(document_digest(" \0 ".join(parts)) for parts in texts)
     return np.frombuffer(joined, "V16")
 
 
