@@ -30,6 +30,7 @@ ONLY_BY_NAME = (
     "quality",
     "tokenizers",
     "score_intervals",
+    "task_files",
 )
 
 

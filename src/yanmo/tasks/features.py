@@ -1,4 +1,7 @@
-"""What a Hugging Face datasets folder says of its columns: the names of the classes that they number."""
+"""What Hugging Face datasets say of their columns: the names of the classes that they number.
+
+A folder says it in ``dataset_info.json``, a Parquet file of the hub in its metadata.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 _INFO = "dataset_info.json"
 _MOST_BYTES = 16 << 20
@@ -23,11 +28,29 @@ def class_names(folder: Path) -> Mapping[str, tuple[str, ...]]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # Rows are read without it: then classes have numbers.
         return {}
-    found = {}
-    for column, feature in features.items() if isinstance(features, dict) else ():
-        if names := _names(feature):
-            found[column] = names
-    return found
+    return _all_names(features)
+
+
+def class_names_in_parquet(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """As ``class_names``, of what a Parquet file says itself."""
+    with duckdb.connect(":memory:") as connection:
+        try:
+            found = connection.execute(
+                "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'huggingface'",
+                [str(path)],
+            ).fetchone()
+            features = json.loads(found[0])["info"]["features"] if found else {}
+        except (duckdb.Error, ValueError, KeyError, TypeError, RecursionError):
+            # A damaged file is told when its rows are read.
+            return {}
+    return _all_names(features)
+
+
+def _all_names(features: Any) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(features, dict):
+        return {}
+    named = {column: _names(feature) for column, feature in features.items()}
+    return {column: names for column, names in named.items() if names}
 
 
 def _names(feature: Any) -> tuple[str, ...]:

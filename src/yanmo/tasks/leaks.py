@@ -26,7 +26,7 @@ _NEAR = NearSettings()
 _BATCH_CHARS = 1 << 18
 _MOST_CHARS = 1 << 14
 _MOST_OWNERS = 32
-_BITS = 22
+_LEAST_BITS, _MOST_BITS = 20, 28
 
 
 class NearPair(NamedTuple):
@@ -87,15 +87,16 @@ class _Table:
         self._hashes, self._owners = hashes[kept], owners[kept]
         self._kept_sizes = np.bincount(self._owners, minlength=len(texts))
         # Most shingles of other texts end at a table of bits.
-        self._bits = np.zeros(1 << _BITS, bool)
-        self._bits[_bit(self._hashes)] = True
+        self._num_bits = min(_MOST_BITS, max(_LEAST_BITS, len(self._hashes).bit_length() + 3))
+        self._bits = np.zeros(1 << self._num_bits, bool)
+        self._bits[self._bit(self._hashes)] = True
 
     def find(self, texts: Sequence[str]) -> Iterator[NearPair]:
         """The pairs of a text of the test with one of these."""
         if not len(self._hashes):
             return
         hashes, owners, sizes = _shingles(texts, self._settings)
-        seen = np.flatnonzero(self._bits[_bit(hashes)])
+        seen = np.flatnonzero(self._bits[self._bit(hashes)])
         hashes, owners = hashes[seen], owners[seen]
         lows = np.searchsorted(self._hashes, hashes, "left")
         counts = np.searchsorted(self._hashes, hashes, "right") - lows
@@ -108,6 +109,9 @@ class _Table:
         jaccard = common / np.maximum(1, self._sizes[own] + sizes[others] - common)
         for place in np.flatnonzero(jaccard >= 0.9 * share * self._settings.jaccard):
             yield from self._verified(int(own[place]), int(others[place]), texts)
+
+    def _bit(self, hashes: Hashes) -> Places:
+        return (hashes >> np.uint64(64 - self._num_bits)).astype(np.int64)
 
     def _verified(self, own: int, other: int, texts: Sequence[str]) -> Iterator[NearPair]:
         size = self._settings.shingle
@@ -145,7 +149,3 @@ def _shingles(texts: Sequence[str], settings: NearSettings) -> tuple[Hashes, Pla
     is_new[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
     hashes, owners = hashes[is_new], owners[is_new]
     return hashes, owners, np.bincount(owners, minlength=len(texts))
-
-
-def _bit(hashes: Hashes) -> Places:
-    return (hashes >> np.uint64(64 - _BITS)).astype(np.int64)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
@@ -34,7 +35,7 @@ from yanmo.tasks.base import Cells, How, Item, ReadSettings, Shape, Task
 from yanmo.tasks.broken import Broken, BrokenRow, Flaw, FlawError, Note, refused
 from yanmo.tasks.columns import Guess, getter, guess_columns, is_complete_by_name, num_by_name
 from yanmo.tasks.examples import ClassificationExample, Example, Origin, TextExample
-from yanmo.tasks.features import class_names
+from yanmo.tasks.features import class_names, class_names_in_parquet
 from yanmo.tasks.parallel import find_parallel, read_parallel
 from yanmo.tasks.registry import find_task
 
@@ -53,6 +54,7 @@ _BINARY_ROWS: dict[str, Callable[[Blob], Iterator[Row]]] = {
 }
 _JSON = (".json", ".jsonl", ".ndjson")
 _SAMPLE_ROWS, _HEAD_LINES = 1000, 200
+_MOSTLY = 0.9
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|zst|tbz2?|txz|tzst)\Z")
 _PLACE = re.compile(r"#(?:(.*)&)?(row|line|item|section|byte)=(\d+)\Z")
 _GUESS = ReadSettings()
@@ -181,10 +183,12 @@ class _Reader:
             yield from self._class_folder(blob, kind)
             return
         encoding = detect(blob, note=self._note)
-        head = _head(blob, encoding) if self._task.layouts and kind not in _JSON else []
+        head = _head(blob, encoding) if kind not in _JSON else []
         layouts = [
             layout for layout in self._task.layouts if head and (kind in layout.suffixes or layout.fits(head))
         ]
+        if kind not in _TEXT_ROWS and (not self._takes_folders or _class_of(blob.label) is None):
+            kind = _shown_kind(head) or kind
         if layouts:
             yield from layouts[0].read(blob, encoding, self._settings, self._note)
         elif kind in _TEXT_ROWS:
@@ -194,7 +198,7 @@ class _Reader:
             yield from self._class_folder(blob, kind)
 
     def _tables(self, rows: Iterator[Row], how: How, blob: Blob) -> Iterator[Item]:
-        names = class_names(blob.path.parent) if blob.path is not None else {}
+        names = _class_names(blob)
         is_empty = True
         for prefix, group in groupby(rows, key=lambda row: row.prefix):
             is_empty = False
@@ -291,6 +295,24 @@ class _Reader:
             else:
                 flaw = FlawError(Flaw.EMPTY_TEXT, "no text", "write the text, or leave the row out")
                 yield flaw.at(_origin_of(item))
+
+
+def _class_names(blob: Blob) -> Mapping[str, tuple[str, ...]]:
+    """What the folder of a file, or the file itself, says of the classes that its columns number."""
+    if blob.path is None:
+        return {}
+    own = class_names_in_parquet(blob.path) if blob.suffix == ".parquet" else {}
+    return {**class_names(blob.path.parent), **own}
+
+
+def _shown_kind(head: Sequence[str]) -> str | None:
+    """The kind of table that a file's first lines show under any name: JSON lines, or tabs in all lines."""
+    filled = [line for line in head if line.strip()]
+    if filled and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in filled):
+        return ".jsonl"
+    counts = Counter(line.count("\t") for line in filled)
+    num_tabs, num_lines = counts.most_common(1)[0] if counts else (0, 0)
+    return ".tsv" if num_tabs and num_lines >= _MOSTLY * len(filled) else None
 
 
 def _is_table(file: SourceFile) -> bool:

@@ -128,6 +128,28 @@ def test_a_datasets_folder_names_its_classes(tmp_path: Path) -> None:
     assert sorted(e.label for e in loaded.examples if isinstance(e, ClassificationExample)) == ["neg", "pos"]
 
 
+def test_a_parquet_file_names_its_classes(tmp_path: Path) -> None:
+    features = {"label": {"_type": "ClassLabel", "names": ["负面", "正面"]}}
+    info = json.dumps({"info": {"features": features}}, ensure_ascii=False)
+    duckdb.execute(
+        f"COPY (SELECT 'so it is' AS text, 1 AS label) TO '{tmp_path / 'a.parquet'}'"
+        f" (FORMAT parquet, KV_METADATA {{huggingface: '{info}'}})"
+    )
+    (example,) = load_examples(tmp_path, TASK).examples
+    assert example.labels() == ("正面",)
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train"])
+def test_tables_under_another_name(name: str, tmp_path: Path) -> None:
+    write_tsv(tmp_path / name)
+    assert [example.labels() for example in load_examples(tmp_path, TASK).examples[:2]] == [
+        ("好评",),
+        ("差评",),
+    ]
+    write_jsonl(tmp_path / name)
+    assert len(load_examples(tmp_path / name, TASK).examples) == 3
+
+
 def labels(folder: Path, rows: list[Any], **settings: Any) -> list[Any]:
     """The labels of rows with these cells."""
     lines = [json.dumps({"text": f"text {i}", "label": cell}) for i, cell in enumerate(rows)]
