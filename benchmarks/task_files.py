@@ -2,9 +2,9 @@
 
     python -m benchmarks task_files [ROWS]
 
-Rows are made of random words, 24 in the mean, once as CSV and once as JSON lines, with a test of 2,000 rows of
-which half are near copies of training rows; each kind in a process of its own. The data sets below YANMO_DATA
-are read as they are, with no column named.
+Rows are made of random words, 24 in the mean, once as CSV and once as JSON lines, with a test of 2,000 rows
+of which half are near copies of training rows; each kind in a process of its own. The data sets below
+YANMO_DATA are read as they are, with no column named.
 """
 
 from __future__ import annotations
