@@ -78,8 +78,9 @@ def _tar(members: Sequence[tuple[str, bytes]], kind: bytes = tarfile.REGTYPE) ->
     return buffer.getvalue()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _bomb(suffix: str, megabytes: int, unit: bytes) -> bytes:
+    """One stream, or one a megabyte where a large one takes long to make."""
     block = unit * ((1 << 20) // len(unit))
     buffer = io.BytesIO()
     if suffix == "gz":
@@ -91,9 +92,9 @@ def _bomb(suffix: str, megabytes: int, unit: bytes) -> bytes:
             for _ in range(megabytes):
                 writer.write(block)
     elif suffix == "bz2":
-        return bz2.compress(block * min(megabytes, 200))
+        return bz2.compress(block) * megabytes
     elif suffix == "xz":
-        return lzma.compress(block * min(megabytes, 200), preset=0)
+        return lzma.compress(block, preset=0) * megabytes
     return buffer.getvalue()
 
 

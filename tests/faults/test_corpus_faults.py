@@ -22,7 +22,7 @@ from yanmo.corpus import files
 from yanmo.corpus.build import build_corpus
 from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.quality.judge import QualitySettings
-from yanmo.corpus.reader import read_documents
+from yanmo.corpus.reader import read_documents, read_file
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.staging import copy_to
 from yanmo.corpus.store import Corpus
@@ -74,6 +74,7 @@ def zip_with_wrong_checksum() -> bytes:
         ("a.zip", encrypted_zip(), "a.zip/a.txt", "encrypted"),
         ("a.parquet", b"PAR1 nothing PAR1", "a.parquet", "damaged"),
         ("a.txt", b"", "a.txt", "empty"),
+        ("a.html", b"<p>x<a " + b" ".join(b"k%d=1" % n for n in range(40_000)), "a.html", "too large"),
         ("a.json", b"{broken", "a.json", "broken JSON"),
         ("a.json", b"[" * 100_000, "a.json#item=1", "broken JSON"),
         ("a.txt.gz", gzip.compress(b"", mtime=0), "a.txt.gz", "empty"),
@@ -98,6 +99,52 @@ def test_a_decompression_bomb_ends_early(tmp_path: Path, monkeypatch: pytest.Mon
     else:
         path.write_bytes(zstandard.ZstdCompressor().compress(bomb))
     assert list(refused(tmp_path).values()) == ["decompression bomb"]
+
+
+def test_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("first.txt", PROSE)
+        archive.writestr("alone.txt", PROSE)
+        # Listed again under another name: the bytes of the first stand for two.
+        again = zipfile.ZipInfo("again.txt")
+        for name in ("CRC", "compress_size", "file_size", "header_offset", "compress_type"):
+            setattr(again, name, getattr(archive.getinfo("first.txt"), name))
+        archive.filelist.append(again)
+    path = tmp_path / "a.zip"
+    path.write_bytes(inner.getvalue())
+    items = list(read_documents(path))
+    assert [item.source for item in items if isinstance(item, Document)] == ["a.zip/alone.txt"]
+    found = {item.source: item.detail for item in items if isinstance(item, Rejected)}
+    assert found == dict.fromkeys(["a.zip/first.txt", "a.zip/again.txt"], "zip: overlaps another member")
+
+
+def test_a_bomb_ends_before_it_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MIN_ALLOWED_BYTES", 1 << 20)
+    data = b"".join(gzip.compress(bytes(1 << 20), 9, mtime=0) for _ in range(400))
+    (good_source(tmp_path) / "a.txt.gz").write_bytes(data)
+    num_read = 0
+
+    def count(num_bytes: int) -> None:
+        nonlocal num_read
+        num_read += num_bytes
+
+    (file,) = (file for file in files.find_files([tmp_path]) if file.label != "good.txt")
+    (item,) = read_file(file, text_column=None, note=str, meter=count)
+    assert isinstance(item, Rejected)
+    assert item.reason.value == "decompression bomb"
+    assert num_read < len(data) / 2
+
+
+def test_rows_without_end_of_hardly_a_character_are_left(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\n" + "x\n" * 50_000)
+    (tmp_path / "b.csv").write_text("text\n" + "字词\n" * 50_000, encoding="utf-8")
+    items = list(read_documents(tmp_path))
+    kept = [item.source.partition("#")[0] for item in items if isinstance(item, Document)]
+    assert (kept.count("a.csv"), kept.count("b.csv")) == (20_000, 50_000)
+    (left,) = (item for item in items if isinstance(item, Rejected))
+    assert left.source == "a.csv#row=20001"
+    assert "the rest is not read" in left.detail
 
 
 def test_links_pipes_and_loops_do_not_hang(tmp_path: Path) -> None:

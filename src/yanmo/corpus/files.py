@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 # Text compresses 3 to 50 times; what passes both limits is no text worth reading.
 MAX_RATIO = 200
-MIN_ALLOWED_BYTES = 128 << 20
+MIN_ALLOWED_BYTES = 32 << 20
+_BOMB = f"gives more than {MAX_RATIO} times its size"
 _SPOOL_BYTES = 16 << 20
 # What the Hugging Face ``datasets`` library writes beside the rows, and what it only keeps for itself.
 _DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
@@ -108,7 +109,17 @@ class Allowance:
         """Take ``num_bytes`` off, or refuse the file."""
         self._left -= num_bytes
         if self._left < 0:
-            raise RefusedError(Reason.BOMB, f"gives more than {MAX_RATIO} times its size")
+            raise RefusedError(Reason.BOMB, _BOMB)
+
+
+def refuse_bomb(given: int, taken: int) -> None:
+    """Refuse what gives so many bytes for so many compressed ones, before they are all read.
+
+    Raises:
+        RefusedError: it is out of proportion.
+    """
+    if given > MIN_ALLOWED_BYTES and given > MAX_RATIO * taken:
+        raise RefusedError(Reason.BOMB, _BOMB)
 
 
 @dataclass(frozen=True, kw_only=True)

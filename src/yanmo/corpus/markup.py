@@ -41,6 +41,12 @@ _AROUND_NAMES = re.compile(
 )
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
 _LINK_SHARE, _MIN_LINKS, _MAX_LINK_CHARS = 0.6, 3, 3000
+# libxml2 compares each attribute of a tag with all before it.
+_MAX_ATTRIBUTES = 1000
+_MANY_ATTRIBUTES = re.compile(
+    r"<[a-zA-Z][^\s<>]*+(?:[\s/]++[^\s<>=/]++(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'<>]++))?+)"
+    f"{{{_MAX_ATTRIBUTES}}}"
+)
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:\w[\w-]*:.*\n|[ \t#-].*\n|\n){1,200}?---[ \t]*(?:\n|\Z)")
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
@@ -79,10 +85,12 @@ def html_text(html: str, *, main_only: bool = True) -> tuple[str, dict[str, str]
         Its text, and what it tells of its title, author and date; both may be empty.
 
     Raises:
-        RefusedError: it has too many tags to be held.
+        RefusedError: it has too many tags to be held, or one of too many attributes.
     """
     if html.count("<") > _MAX_TAGS:
         raise RefusedError(Reason.TOO_LARGE, f"more than {_MAX_TAGS} tags")
+    if _MANY_ATTRIBUTES.search(html):
+        raise RefusedError(Reason.TOO_LARGE, f"a tag of more than {_MAX_ATTRIBUTES} attributes")
     # As bytes, because lxml refuses a str that declares an encoding; lone surrogates cannot be bytes.
     raw = html.replace("\0", "").encode("utf-8", "replace")
     parser = lxml.html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,7 +199,8 @@ class Table:
         if not self.size[0]:
             return
         self._hand_over()
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Two machines of a cluster may write the same part, one of them given up for lost.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             copy_to(self._open(), f"SELECT * FROM {self._name} ORDER BY seq", temporary)
             with temporary.open("rb") as file:

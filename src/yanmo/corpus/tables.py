@@ -35,6 +35,8 @@ MAX_COLUMNS = 4096
 _MAX_LINES_A_ROW = 100_000
 _MAX_SAMPLE_CHARS = 4 << 20
 _FETCH_ROWS = 64
+# Millions of rows of a letter each would be as many documents.
+_STRETCH_ROWS, _LEAST_CHARS = 20_000, 1.5
 _T = TypeVar("_T")
 _OTHER_NAMES = "id label title name url date author source category target src tgt en zh 标签 标题 类别"
 _HEADER_NAMES = frozenset([*TEXT_NAMES, *_OTHER_NAMES.split()])
@@ -145,12 +147,21 @@ def fields_of(
 def documents(
     rows: Iterable[Row], fields: Sequence[str], encoding: Encoding = UTF_8
 ) -> Iterator[Document | Rejected]:
-    """The documents of rows whose text is in ``fields``."""
-    for row in rows:
+    """The documents of rows whose text is in ``fields``; no more of them where these are no text."""
+    num_chars = 0
+    for number, row in enumerate(rows, 1):
         if isinstance(row.values, Rejected):
             yield row.values
         else:
-            yield from record_document(row.values, fields, row.source, encoding)
+            for item in record_document(row.values, fields, row.source, encoding):
+                num_chars += len(item.text) if isinstance(item, Document) else 0
+                yield item
+        if number % _STRETCH_ROWS == 0:
+            if num_chars < _LEAST_CHARS * _STRETCH_ROWS:
+                detail = f"{_STRETCH_ROWS} rows in a row of hardly a character; the rest is not read"
+                yield Rejected(source=row.source, reason=Reason.TEXTLESS, detail=detail)
+                return
+            num_chars = 0
 
 
 def row_size(row: Row) -> int:

@@ -14,12 +14,24 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from yanmo.corpus.document import Reason, RefusedError, Rejected
-from yanmo.corpus.files import Allowance, Blob, Meter, Opener, SourceFile, printable, raw_opener
+from yanmo.corpus.files import (
+    Allowance,
+    Blob,
+    Meter,
+    Opener,
+    SourceFile,
+    printable,
+    raw_opener,
+    refuse_bomb,
+)
 from yanmo.corpus.formats.compression import DECOMPRESSORS
 from yanmo.corpus.formats.kinds import compression_of, kind_by_content
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _SHORT_NAMES = {
     ".tgz": ".tar.gz",
@@ -29,7 +41,7 @@ _SHORT_NAMES = {
     ".tzst": ".tar.zst",
 }
 _MAX_LAYERS = 3
-_SPOOL_BYTES = 16 << 20
+_SPOOL_BYTES, _BUFFER_BYTES = 16 << 20, 1 << 16
 # A zip file's table of members is read whole; half a million of them take 300 MB.
 _MAX_DIRECTORY_BYTES = 32 << 20
 _MAX_TAR_HEADER_BYTES = 1 << 20
@@ -76,13 +88,7 @@ def _uncompressed(file: SourceFile, raw: Opener) -> Blob:
         layers = [found]
     if len(layers) > _MAX_LAYERS:
         raise RefusedError(Reason.NESTED, f"compressed {len(layers)} times")
-    return Blob(
-        label=file.label,
-        suffix=suffix,
-        path=None,
-        opener=_stacked(raw, layers),
-        allowance=Allowance(file.num_bytes),
-    )
+    return Blob(label=file.label, suffix=suffix, path=None, opener=_stacked(raw, layers))
 
 
 def _layers(label: str) -> tuple[list[str], str]:
@@ -97,15 +103,35 @@ def _layers(label: str) -> tuple[list[str], str]:
 
 
 def _stacked(raw: Opener, layers: Sequence[str]) -> Opener:
+    if not layers:
+        return raw
+
     @contextlib.contextmanager
     def opened() -> Iterator[BinaryIO]:
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(raw())
+            source = stream = stack.enter_context(raw())
             for layer in layers:
                 stream = stack.enter_context(DECOMPRESSORS[layer](stream))
-            yield stream
+            yield cast(BinaryIO, io.BufferedReader(_Proportioned(stream, source), _BUFFER_BYTES))
 
     return opened
+
+
+class _Proportioned(io.RawIOBase):
+    """A decompressed stream that ends where it gives too much for what it has taken of its source."""
+
+    def __init__(self, stream: BinaryIO, source: BinaryIO) -> None:
+        self._stream, self._source, self._given = stream, source, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        data = self._stream.read(memoryview(buffer).nbytes)
+        memoryview(buffer).cast("B")[: len(data)] = data
+        self._given += len(data)
+        refuse_bomb(self._given, self._source.tell())
+        return len(data)
 
 
 def open_zip(stream: BinaryIO) -> zipfile.ZipFile:
@@ -131,7 +157,8 @@ def open_zip(stream: BinaryIO) -> zipfile.ZipFile:
 
 def _zip_members(blob: Blob) -> Iterator[Blob | Rejected]:
     with blob.seekable() as stream, open_zip(stream) as archive:
-        allowance = blob.allowance or Allowance(stream.seek(0, io.SEEK_END))
+        allowance = Allowance(stream.seek(0, io.SEEK_END))
+        overlapping = _overlapping(archive)
         for member in archive.infolist():
             if member.is_dir():
                 continue
@@ -146,8 +173,26 @@ def _zip_members(blob: Blob) -> Iterator[Blob | Rejected]:
             if reason is not None:
                 yield Rejected(source=label, reason=reason)
                 continue
+            try:
+                if member.header_offset in overlapping:
+                    raise RefusedError(Reason.DAMAGED, "zip: overlaps another member")
+                refuse_bomb(member.file_size, member.compress_size)
+            except RefusedError as refused:
+                yield Rejected(source=label, reason=refused.reason, detail=refused.detail)
+                continue
             opener = _stacked(_member_opener(archive, member), layers)
             yield from _member_blob(label, suffix, opener, allowance)
+
+
+def _overlapping(archive: zipfile.ZipFile) -> set[int]:
+    """Where members begin that claim bytes of the next: a bomb's members share one stretch (Fifield 2019)."""
+    members = sorted(archive.filelist, key=lambda member: member.header_offset)
+    ends = [member.header_offset for member in members[1:]] + [archive.start_dir]
+    return {
+        member.header_offset
+        for member, end in zip(members, ends, strict=True)
+        if member.header_offset + member.compress_size > end
+    }
 
 
 def _member_opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Opener:
@@ -175,13 +220,13 @@ def _tar_members(blob: Blob) -> Iterator[Blob | Rejected]:
     """Members in the order of the archive; one that was stored badly ends the reading."""
     with (
         blob.open() as stream,
-        tarfile.open(fileobj=_Spending(stream, blob), mode="r|", tarinfo=_Header) as archive,  # type: ignore[call-overload]
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
     ):
         num_members = 0
         for member in archive:
             num_members += 1
             # The library remembers every member, which nobody asks for.
-            archive.members = []
+            cast(Any, archive).members = []
             if member.isdir():
                 continue
             name = printable(member.name)
@@ -199,7 +244,7 @@ def _tar_members(blob: Blob) -> Iterator[Blob | Rejected]:
                 shutil.copyfileobj(inner, copy)
                 layers, suffix = _layers(name)
                 opener = _stacked(_copy_opener(cast(BinaryIO, copy)), layers)
-                yield from _member_blob(label, suffix, opener, Allowance(member.size) if layers else None)
+                yield from _member_blob(label, suffix, opener, None)
         if num_members == 0:
             raise RefusedError(Reason.EMPTY, "tar: no members")
 
@@ -220,18 +265,6 @@ class _Header(tarfile.TarInfo):
         if self.type in _LONG_HEADERS and self.size > _MAX_TAR_HEADER_BYTES:
             raise RefusedError(Reason.TOO_LARGE, "tar: a header of more than 1 MB")
         return super()._proc_member(archive)  # type: ignore[misc]
-
-
-class _Spending:
-    """A stream that is read once and takes what it gives off the allowance."""
-
-    def __init__(self, stream: BinaryIO, blob: Blob) -> None:
-        self._stream, self._blob = stream, blob
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._blob.spend(len(data))
-        return data
 
 
 def _refused_by_name(name: str) -> Reason | None:

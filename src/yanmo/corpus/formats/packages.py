@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from lxml import etree
 
 from yanmo.corpus.document import Reason, RefusedError
-from yanmo.corpus.files import Allowance, Blob, refusing_damage
+from yanmo.corpus.files import Allowance, Blob, refuse_bomb, refusing_damage
 from yanmo.corpus.formats.archives import open_zip
 
 _FEED_BYTES = 1 << 16
@@ -45,8 +45,10 @@ class Package:
         """
         if name not in self.names:
             raise RefusedError(Reason.DAMAGED, f"has no {name}")
-        if self._archive.getinfo(name).flag_bits & 0x1:
+        part = self._archive.getinfo(name)
+        if part.flag_bits & 0x1:
             raise RefusedError(Reason.ENCRYPTED)
+        refuse_bomb(part.file_size, part.compress_size)
         with refusing_damage(), self._archive.open(name) as stream:
             yield cast(BinaryIO, stream)
 

@@ -22,6 +22,8 @@ _TOKEN = re.compile(
 )
 _MAX_BYTES = 128 << 20
 _MAX_DEPTH = 10_000
+# Control words in a row without a character of text, hidden text included.
+_MAX_IDLE = 1_000_000
 _HIDDEN_WORDS = (
     "fonttbl colortbl stylesheet info pict object objdata fldinst listtable listoverridetable revtbl rsidtbl"
     " generator header headerl headerr headerf footer footerl footerr footerf themedata datastore"
@@ -100,10 +102,15 @@ class _Interpreter:
 
     def read(self, data: bytes) -> Iterator[str]:
         """The text, piece by piece."""
-        place = 0
+        place = last = tokens = 0
         while match := _TOKEN.match(data, place):
             place = match.end()
             word, number, code, symbol, brace, text, _ = match.groups()
+            tokens += 1
+            if code is not None or text is not None:
+                last = tokens
+            elif tokens - last > _MAX_IDLE:
+                raise RefusedError(Reason.DAMAGED, f"rtf: {_MAX_IDLE} control words without text")
             if code is not None:
                 if self._to_skip:
                     self._to_skip -= 1
