@@ -144,10 +144,10 @@ class _Drawing:
         if isinstance(blob, Rejected):
             raise _UncutError
         # Its kind was found by reading, too.
-        read, data = 0, bytearray()
+        read, data, block_bytes = 0, bytearray(), min(_BLOCK_BYTES, 1 + num_bytes // 8)
         with blob.open() as stream:
             while read < num_bytes and len(data) < _MOST_RATIO * num_bytes:
-                block = stream.read(_BLOCK_BYTES)
+                block = stream.read(block_bytes)
                 if not block:
                     break
                 data += block

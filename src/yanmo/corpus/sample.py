@@ -77,7 +77,7 @@ def sample_corpus(
         aids = _aids(settings, make_aids, scratch)
         groups = _grouped(draw(files, excerpts, num_bytes=num_bytes))
         if num_workers is None:
-            num_workers = 0 if sum(map(_size, groups)) < _SMALL_BYTES else usable_cores()
+            num_workers = 0 if sum(map(_size, groups.values())) < _SMALL_BYTES else usable_cores()
         pace = _Pace(limit_s, num_warm=max(1, num_workers))
         covered = _read(groups, PartWork(folder=parts, settings=settings, aids=aids), pace, num_workers)
         num_files = len({drawn.file.label for number in covered for drawn in groups[number]})
@@ -108,30 +108,36 @@ def _aids(settings: CorpusSettings, make_aids: MakeAids, scratch: Path) -> Aids:
     return replace(aids, key=secrets.token_bytes(32))
 
 
-def _grouped(windows: Sequence[Sequence[Drawn]]) -> list[list[Drawn]]:
-    """Parts that are each spread over everything, in an order in which the first ones are, too."""
+def _grouped(windows: Sequence[Sequence[Drawn]]) -> dict[int, list[Drawn]]:
+    """Parts by number, in which documents keep their order; the first ones are spread over everything."""
     bits = _NUM_PARTS.bit_length() - 1
     order = [int(f"{number:0{bits}b}"[::-1], 2) for number in range(_NUM_PARTS)]
-    groups = ([drawn for window in windows[number::_NUM_PARTS] for drawn in window] for number in order)
-    return [group for group in groups if group]
+    size = len(windows) // _NUM_PARTS
+    groups = {
+        number: [drawn for window in windows[number * size : (number + 1) * size] for drawn in window]
+        for number in order
+    }
+    return {number: group for number, group in groups.items() if group}
 
 
 def _size(group: Sequence[Drawn]) -> int:
     return sum(drawn.num_bytes for drawn in group)
 
 
-def _read(groups: Sequence[Sequence[Drawn]], work: PartWork, pace: _Pace, num_workers: int) -> dict[int, int]:
+def _read(
+    groups: Mapping[int, Sequence[Drawn]], work: PartWork, pace: _Pace, num_workers: int
+) -> dict[int, int]:
     """The first pass over the sample, as far as there is time.
 
     Returns:
         Parts that were read, with the bytes on disk that they stand for.
     """
     parts = [
-        Part(number=number, files=tuple(drawn.file for drawn in group)) for number, group in enumerate(groups)
+        Part(number=number, files=tuple(drawn.file for drawn in group)) for number, group in groups.items()
     ]
-    drawn = {one.file.path: one for group in groups for one in group}
+    drawn = {one.file.path: one for group in groups.values() for one in group}
     covered: dict[int, int] = {}
-    with Progress("sampling", total=sum(map(_size, groups)) / 1e6, unit="MB") as progress:
+    with Progress("sampling", total=sum(map(_size, groups.values())) / 1e6, unit="MB") as progress:
         results = spread(_SampleWork(work, drawn), parts, num_workers=num_workers, report=pace)
         try:
             for part, num_bytes in results:
@@ -140,7 +146,7 @@ def _read(groups: Sequence[Sequence[Drawn]], work: PartWork, pace: _Pace, num_wo
                 progress.advance(num_bytes / 1e6)
         except _TimeIsUpError:
             pass
-    for number in set(range(len(parts))) - set(finished_parts(work.folder)):
+    for number in groups.keys() - set(finished_parts(work.folder)):
         for leftover in work.folder.glob(f"*-{number:05d}-*"):
             leftover.unlink()
     return covered
