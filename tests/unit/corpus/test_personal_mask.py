@@ -17,7 +17,6 @@ from yanmo.corpus.personal.checks import is_card, is_iban, is_resident_id
 from yanmo.corpus.personal.find import find
 from yanmo.corpus.personal.mask import Masker, read_key, usual_key_file
 from yanmo.corpus.personal.pseudonyms import pseudonym
-from yanmo.corpus.personal.report import PersonalCounts, length_class, redacted_example
 from yanmo.corpus.personal.settings import Action, Kind, PersonalSettings
 from yanmo.errors import InputError
 
@@ -216,36 +215,6 @@ def test_a_file_that_holds_no_key_is_refused_without_quoting_it(tmp_path: Path) 
         with pytest.raises(InputError, match="not a key") as error:
             read_key(path, tmp_path / "corpus")
         assert content not in str(error.value)
-
-
-def test_counts_are_by_kind_and_source() -> None:
-    counts, other = PersonalCounts(), PersonalCounts()
-    counts.add("b.txt", find("ann@acme.com, bob@acme.com", MASKS))
-    other.add("a.csv", find("ann@acme.com 13812345678", MASKS))
-    other.add("empty.txt", [])
-    counts.merge(other)
-    assert counts.by_kind() == {"email": 3, "phone": 1}
-    assert counts.by_source() == {"a.csv": {"email": 1, "phone": 1}, "b.txt": {"email": 2}}
-
-
-def test_examples_show_neither_the_value_nor_the_words_about_it() -> None:
-    text = "Dear Ann, 我的手机是 13812345678, call me at noon!"
-    found = find(text, MASKS)
-    example = redacted_example(text, found, 0)
-    assert "[phone, 8 to 15 characters]" in example
-    kept = set(example.replace("[phone, 8 to 15 characters]", ""))
-    assert kept <= set("▒ ,!.")
-
-
-def test_examples_show_no_neighbouring_value() -> None:
-    text = "ann@acme.com/hunter22x 13812345678"
-    example = redacted_example(text, find(text, MASKS), 0)
-    assert not any(c.isdigit() or c in "anh" for c in example.replace("[email, 8 to 15 characters]", ""))
-
-
-@pytest.mark.parametrize(("chars", "name"), [(1, "1 to 7"), (8, "8 to 15"), (255, "64 to 255"), (256, "256")])
-def test_lengths_are_told_as_classes(chars: int, name: str) -> None:
-    assert length_class(chars).startswith(name)
 
 
 def test_nothing_is_logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:

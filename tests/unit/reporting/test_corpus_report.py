@@ -103,7 +103,7 @@ def test_everything_of_the_account_is_told_in_both_languages() -> None:
     ):
         assert words in chinese, words
     # Texts of documents are no markup.
-    assert "<passage>" not in page and "&lt;footer&gt;" in page
+    assert "<passage>" not in page and "&lt;passage&gt;" in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
