@@ -121,6 +121,8 @@ class _Ranks:
 
     def __call__(self, weights: FloatArray) -> FloatArray:
         """From (draws, numbers) to the rank of each number, (draws, numbers), counted from 1."""
-        of_groups = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
+        of_groups = weights[:, self.order]
+        if len(self.starts) < len(self.order):
+            of_groups = np.add.reduceat(of_groups, self.starts, axis=1)
         ranks = np.cumsum(of_groups, axis=1) - (of_groups - 1) / 2
         return ranks[:, self.group]

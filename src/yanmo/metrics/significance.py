@@ -26,13 +26,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yanmo.errors import InputError
-from yanmo.metrics.intervals import check_settings, percentiles, resamples
+from yanmo.metrics.intervals import BLOCK_NUMBERS, check_settings, percentiles, resamples
 from yanmo.metrics.scores import FloatArray, IntArray, Scores, check_pairs
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-_BLOCK_NUMBERS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +199,7 @@ def _values(both: Scores, pairs: _Pairs) -> tuple[FloatArray, FloatArray]:
 def _exchanges(counts: IntArray, num_kinds: int, num_resamples: int, seed: int) -> Iterator[FloatArray]:
     """How many examples of each differing pair change places, (exchanges of a block, pairs)."""
     rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK_NUMBERS // max(num_kinds, len(counts), 1))
+    block = max(1, BLOCK_NUMBERS // max(num_kinds, len(counts), 1))
     single = bool((counts == 1).all())
     for start in range(0, num_resamples, block):
         shape = (min(block, num_resamples - start), len(counts))
