@@ -157,7 +157,7 @@ ANSWERED = [
         ANSWERS,
         {"a.json": squad({"context": "So."})},
         "a.json row 1 paragraph 2",
-        'no list "qas"',
+        'no questions in "qas"',
         '"qas": [...]',
         1,
     ),

@@ -78,10 +78,11 @@ class FlawError(Exception):
             origin = origin._replace(line=self.line)
         if self.within:
             origin = origin._replace(within=f"{origin.within} {self.within}".strip())
+        detail = self.detail if len(self.detail) <= _MOST_CHARS else f"{self.detail[:_MOST_CHARS]}..."
         return BrokenRow(
             origin=origin,
             flaw=self.flaw,
-            detail=self.detail,
+            detail=detail,
             remedy=self.remedy,
             text=text[:_MOST_CHARS],
         )

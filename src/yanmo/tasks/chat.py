@@ -123,7 +123,10 @@ def _build_instruction(cells: Cells, origin: Origin, how: How) -> Iterable[Item]
 
 
 def _build_instances(cells: Cells, origin: Origin, how: How) -> Iterator[Item]:
-    for number, entry in enumerate(list_in(cells["instances"], "instances"), 1):
+    instances = list_in(cells["instances"], "instances")
+    if not instances:
+        raise FlawError(Flaw.MESSAGE, "no instances", "write one, or leave the row out")
+    for number, entry in enumerate(instances, 1):
         at = origin._replace(within=f"instance {number}")
         try:
             if not isinstance(entry, Mapping):

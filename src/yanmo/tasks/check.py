@@ -35,7 +35,7 @@ CountTokens = Callable[[tuple[str, ...]], int]
 _TRAIN = "train"
 _FEW_ROWS, _RARE, _UNEVEN = 50, 5, 10.0
 _MANY_LABELS, _LEAST_ROWS_A_LABEL = 20, 2.0
-_MOST_COUNTED = 20_000
+_MOST_COUNTED, _NAME_CHARS = 20_000, 40
 _ORDER = list(Severity)
 
 
@@ -225,7 +225,7 @@ def _labels(split: _Split) -> Iterator[Finding]:
         yield _finding(
             FindingKind.ONE_CLASS,
             Severity.ERROR,
-            Words(f"all rows are {most[0]!r}", f"所有行都是 {most[0]!r}"),
+            Words(f"all rows are {_short(most[0])!r}", f"所有行都是 {_short(most[0])!r}"),
             Words("add rows of other classes", "加入其他类别的数据"),
             split.examples,
         )
@@ -250,7 +250,7 @@ def _labels(split: _Split) -> Iterator[Finding]:
 def _uneven(split: _Split, most: tuple[str, int], least: tuple[str, int]) -> Iterator[Finding]:
     rare = {label for label, count in split.counts.items() if count < _RARE}
     if rare:
-        names = ", ".join(f"{label} ({split.counts[label]})" for label in sorted(rare)[:5])
+        names = ", ".join(f"{_short(label)} ({split.counts[label]})" for label in sorted(rare)[:5])
         more = ", ..." if len(rare) > 5 else ""
         yield _finding(
             FindingKind.RARE_LABELS,
@@ -272,8 +272,8 @@ def _uneven(split: _Split, most: tuple[str, int], least: tuple[str, int]) -> Ite
             FindingKind.IMBALANCE,
             Severity.NOTE,
             Words(
-                f"{most[0]} stands {most[1]:,} times, {least[0]} {least[1]:,} times",
-                f"{most[0]} 出现 {most[1]:,} 次，{least[0]} 仅 {least[1]:,} 次",
+                f"{_short(most[0])} stands {most[1]:,} times, {_short(least[0])} {least[1]:,} times",
+                f"{_short(most[0])} 出现 {most[1]:,} 次，{_short(least[0])} 仅 {least[1]:,} 次",
             ),
             Words("judge by macro F1; weigh the classes", "以宏平均 F1 评判；训练时对类别加权"),
         )
@@ -328,7 +328,7 @@ def _unseen(train: _Split, other: _Split) -> Iterator[Finding]:
     unseen = other.counts.keys() - train.counts.keys()
     if not unseen or not train.counts:
         return
-    names = ", ".join(sorted(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
+    names = ", ".join(map(_short, sorted(unseen)[:5])) + (", ..." if len(unseen) > 5 else "")
     yield _finding(
         FindingKind.UNSEEN_LABELS,
         Severity.WARNING,
@@ -433,6 +433,10 @@ def _kind(example: Example) -> LabelKind | None:
     if isinstance(target, tuple):
         return LabelKind.SEVERAL
     return None if target is None else LabelKind.ONE
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _NAME_CHARS else f"{label[:_NAME_CHARS]}..."
 
 
 def _counted(count: int, noun: str = "row") -> str:

@@ -42,11 +42,14 @@ def _build_flat(cells: Cells, origin: Origin, how: How) -> Iterable[Item]:
 
 def _build_article(cells: Cells, origin: Origin, how: How) -> Iterator[Item]:
     """The questions of an article, each read for itself."""
-    for number, paragraph in enumerate(list_in(cells["paragraphs"], "paragraphs"), 1):
+    paragraphs = list_in(cells["paragraphs"], "paragraphs")
+    if not paragraphs:
+        raise FlawError(Flaw.ROW, "no paragraphs", "write some, or leave the article out")
+    for number, paragraph in enumerate(paragraphs, 1):
         within = f"paragraph {number}"
         questions = paragraph.get("qas") if isinstance(paragraph, Mapping) else None
-        if not isinstance(questions, list):
-            what = FlawError(Flaw.ROW, 'no list "qas"', 'write {"context": ..., "qas": [...]}')
+        if not isinstance(questions, list) or not questions:
+            what = FlawError(Flaw.ROW, 'no questions in "qas"', 'write {"context": ..., "qas": [...]}')
             yield what.at(origin._replace(within=within))
             continue
         for place, entry in enumerate(questions, 1):

@@ -15,7 +15,7 @@ from yanmo.tasks.broken import Flaw, FlawError
 from yanmo.tasks.cells import as_text, list_in, mapping_in, span_in, text_in
 from yanmo.tasks.columns import Holds, Role
 from yanmo.tasks.examples import Origin, Span, SpanExample, TokenExample
-from yanmo.tasks.labels import read_label
+from yanmo.tasks.labels import LabelKind, read_label
 from yanmo.tasks.tags import guess_scheme, to_bio
 
 _TOKENS = Role(name="tokens", names=("tokens words token word chars characters 词 字 分词",))
@@ -133,10 +133,10 @@ def _span(text: str, entity: Any, number: int) -> Span:
             f"entity {number} is {repr(entity)[:50]}",
             'write it as {"start": 0, "end": 3, "label": "PER"} or [0, 3, "PER"]',
         )
-    if not isinstance(kind, str | int) or str(kind).strip() == "":
+    if kind is None or kind == "":
         raise FlawError(Flaw.NO_LABEL, f"entity {number} has no kind", 'write its kind: "label": "PER"')
     try:
-        return span_in(text, start, end, str(kind).strip(), surface)[0]
+        return span_in(text, start, end, str(read_label(kind, LabelKind.ONE)), surface)[0]
     except FlawError as flaw:
         flaw.within = f"entity {number}"
         raise
