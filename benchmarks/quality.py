@@ -104,8 +104,7 @@ def _print_models(kinds: Mapping[str, Sequence[Document]]) -> None:
 def _surprise_judge(folder: Path, good: Sequence[str]) -> Judge:
     settings = QualitySettings(sets=(), surprise=(_written(folder / "good.jsonl", good),))
     place = surprise_folder(settings, CleaningSettings(), folder / "surprise")
-    limits = limits_of(settings, place)["max_bits_per_byte"]
-    return Judge(QualitySettings(sets=(), max_surprise=limits), surprise=Surprise(place))
+    return Judge(QualitySettings(sets=()), surprise=Surprise(place), limits=limits_of(settings, place)[0])
 
 
 def _worth_judge(

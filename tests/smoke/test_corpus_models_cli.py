@@ -69,7 +69,7 @@ def test_models_are_named_by_their_folders(folder: Path, capsys: pytest.CaptureF
         ("--like like.txt", "needs bad examples"),
         ("--max-surprise 2", "needs good text"),
         ("--cosine 0.9", "needs a sentence encoder"),
-        ("--surprise like.txt", "too few to find the threshold"),
+        ("--surprise like.txt", "too few to find a threshold"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -15,7 +15,7 @@ from yanmo.corpus.duplicates.contamination import Contamination
 from yanmo.corpus.duplicates.embedding import Embed
 from yanmo.corpus.personal.find import Entities
 from yanmo.corpus.personal.mask import read_key, usual_key_file
-from yanmo.corpus.quality.judge import Score
+from yanmo.corpus.quality.judge import Limits, Score
 from yanmo.corpus.settings import CorpusSettings
 from yanmo.corpus.texts import read_texts
 from yanmo.errors import InputError
@@ -31,8 +31,8 @@ class Aids:
     """Of the evaluation items, in their order."""
     surprise: Score | None = None
     """Bits per byte of a text, by a language model."""
-    max_surprise: Mapping[str, float] = field(default_factory=dict)
-    """Thresholds that were found for it, as in ``QualitySettings``."""
+    limits: Limits = field(default_factory=dict)
+    """Thresholds that were found for it."""
     worth: Score | None = None
     """How good a text is, from 0 to 1, by a classifier."""
     entities: Entities | None = None

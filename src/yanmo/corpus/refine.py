@@ -37,10 +37,7 @@ class Refiner:
         """Make ready what the steps need."""
         self._settings, self._aids = settings, aids
         self._cleaner = Cleaner(settings.cleaning)
-        quality = replace(
-            settings.quality, max_surprise={**settings.quality.max_surprise, **aids.max_surprise}
-        )
-        self._judge = Judge(quality, surprise=aids.surprise, worth=aids.worth)
+        self._judge = Judge(settings.quality, surprise=aids.surprise, limits=aids.limits, worth=aids.worth)
         self._masker = Masker(settings.personal, key=aids.key)
 
     def refine(self, raw: Document) -> tuple[Refined | Rejected, Counts]:

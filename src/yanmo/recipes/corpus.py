@@ -127,8 +127,8 @@ def make_aids(settings: CorpusSettings, folder: Path) -> Aids:
     aids, facts = Aids(), dict[str, Any]()
     if quality.surprise:
         place = surprise_folder(quality, settings.cleaning, folder / "surprise")
-        facts["surprise"] = limits = limits_of(quality, place)
-        aids = replace(aids, surprise=Surprise(place), max_surprise=limits["max_bits_per_byte"])
+        limits, facts["surprise"] = limits_of(quality, place)
+        aids = replace(aids, surprise=Surprise(place), limits=limits)
     if quality.like:
         worth = Worth(classifier_folder(quality, settings.cleaning, folder / "classifier"))
         facts["classifier"] = to_mapping(worth.classifier.held_out)

@@ -1,27 +1,27 @@
 """The models of quality: of good text how surprising another is, and a classifier of good and bad examples.
 
 Trained before the first document of a corpus is read, and kept with it; another corpus can be built with them
-as they are. Held-out text for the threshold of the surprise is every tenth text, or of few long ones the last
-tenth, in pieces of one length.
+as they are. Thresholds of the surprise are found on every tenth good text, or of few long ones on the last
+tenth: on pieces of several lengths, about as many of each text, so that long texts do not decide alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from yanmo.artifact import read_json
-from yanmo.config import format_size
 from yanmo.corpus.cleaning.cleaner import Cleaner
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.language.passages import main_language, shares
-from yanmo.corpus.quality.judge import QualitySettings, calibrate, scored_part
+from yanmo.corpus.quality.judge import LENGTHS, Limits, QualitySettings, calibrate
 from yanmo.corpus.reader import read_documents
 from yanmo.corpus.store import SUMMARY_FILE, Corpus
 from yanmo.corpus.texts import read_texts
@@ -35,7 +35,7 @@ from yanmo.reporting.progress import say
 _LINES = ("", ".txt", ".text")
 _ORDER, _GOOD_BYTES = 6, 5 << 20
 _FEW_TEXTS, _HELD_OUT_EVERY = 20, 10
-_PIECE_CHARS = 200
+_MOST_PIECES = 1_000
 _SPEAKING = 5
 
 
@@ -56,43 +56,55 @@ def surprise_folder(quality: QualitySettings, cleaning: CleaningSettings, place:
     texts = sample_texts(_documents(quality.surprise, cleaning), max_bytes=_GOOD_BYTES)
     shown, hidden = _held_out(texts)
     model = fit_character_ngram(shown, order=_ORDER)
-    found: dict[str, list[float]] = {}
-    for piece in _pieces(hidden):
-        language = main_language(shares(piece))
-        found.setdefault(language, []).append(model.bits_per_byte(scored_part(piece)))
+    # Texts of a line or two are judged together.
+    hidden = [text for text in hidden if len(text) >= LENGTHS[0]] or ["\n".join(hidden)]
+    most = -(-_MOST_PIECES // len(hidden))
+    found: dict[str, dict[int, list[float]]] = {}
+    for text in hidden:
+        by_length = found.setdefault(main_language(shares(text)), {})
+        for length in LENGTHS:
+            pieces = islice(_pieces(text, length), most)
+            by_length.setdefault(length, []).extend(model.bits_per_byte_of(pieces))
     facts = {
         "num_bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in shown),
-        "held_out": {language: sorted(values) for language, values in sorted(found.items())},
+        "held_out": dict(sorted(found.items())),
     }
     model.save(place, facts=facts)
     return place
 
 
-def limits_of(quality: QualitySettings, place: Path) -> dict[str, Any]:
-    """What is told of a language model of good text: its size, thresholds, held-out texts.
+def limits_of(quality: QualitySettings, place: Path) -> tuple[Limits, dict[str, Any]]:
+    """The thresholds of a language model of good text, and what is told of it.
 
     Raises:
         InputError: there was too little text to find the thresholds on, or the folder is damaged.
     """
     facts = read_json(place / CHARACTERS_FILE).get("facts")
-    values = facts.get("held_out") if isinstance(facts, dict) else None
-    if not isinstance(facts, dict) or not _are_values(values):
+    values = _values_of(facts.get("held_out")) if isinstance(facts, dict) else None
+    if values is None:
         raise InputError("is not a model that a corpus kept", where=place, remedy="give good text instead")
-    if "" in quality.max_surprise:
-        limits = dict(quality.max_surprise)
-    else:
-        # Thresholds that were set by hand stay.
-        limits = {**calibrate(values, quality.refuse_good), **quality.max_surprise}
-    by_language = ", ".join(f"{name or 'any language'} {limit:.2f}" for name, limit in limits.items())
-    size = format_size(facts.get("num_bytes", 0))
-    say(f"a model of {size} of good text: refused are texts over these bits per byte: {by_language}")
+    limits: Limits = {}
+    if "" not in quality.max_surprise:
+        limits = calibrate(values, quality.refuse_good)
+        said = ", ".join(
+            f"{language or 'any'} {' to '.join(f'{limit:.2f}' for limit in _ends(list(some.values())))}"
+            for language, some in limits.items()
+        )
+        say(f"good text costs its model at most so many bits per byte, the longer the fewer: {said}")
     held_out = {
-        language: {"num_texts": len(some), "bits_per_byte": round(float(np.mean(some)), 4)}
-        for language, some in values.items()
+        language: {
+            str(length): {"num_texts": len(some), "bits_per_byte": round(float(np.mean(some)), 4)}
+            for length, some in by_length.items()
+            if some
+        }
+        for language, by_length in values.items()
     }
-    return {
+    return limits, {
         "num_bytes": facts.get("num_bytes", 0),
-        "max_bits_per_byte": limits,
+        "max_bits_per_byte": {
+            language: {str(length): round(limit, 4) for length, limit in some.items()}
+            for language, some in limits.items()
+        },
         "held_out": held_out,
     }
 
@@ -125,12 +137,21 @@ def classifier_folder(quality: QualitySettings, cleaning: CleaningSettings, plac
     return place
 
 
-def _are_values(found: Any) -> TypeGuard[Mapping[str, list[float]]]:
-    """Whether they are non-empty lists of numbers by language."""
-    return isinstance(found, dict) and all(
-        isinstance(some, list) and some and all(isinstance(value, float) for value in some)
-        for some in found.values()
-    )
+def _values_of(found: Any) -> dict[str, dict[int, list[float]]] | None:
+    """Numbers by language and length from plain values; None where they are something else."""
+    try:
+        return {
+            str(language): {
+                int(length): [float(value) for value in some] for length, some in by_length.items()
+            }
+            for language, by_length in found.items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def _ends(values: list[float]) -> list[float]:
+    return values[:1] + values[1:][-1:]
 
 
 def _kept(paths: Sequence[Path], name: str) -> Path | None:
@@ -188,11 +209,6 @@ def _held_out(texts: list[str]) -> tuple[list[str], list[str]]:
     return [text[:cut] for text, cut in pairs], [text[cut:] for text, cut in pairs]
 
 
-def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    """The texts in pieces of one length; short ones together."""
-    held = ""
-    for text in texts:
-        held = f"{held}\n{text}" if held else text
-        while len(held) >= _PIECE_CHARS:
-            yield held[:_PIECE_CHARS]
-            held = held[_PIECE_CHARS:]
+def _pieces(text: str, length: int) -> Iterator[str]:
+    """The text in pieces of one length, from its beginning on."""
+    return (text[start : start + length] for start in range(0, len(text) - length + 1, length))

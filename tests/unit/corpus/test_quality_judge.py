@@ -220,17 +220,30 @@ def test_short_texts_are_not_asked_for_their_surprise() -> None:
     assert model.judge(ENGLISH[:100]) is not None
 
 
-def test_calibration_finds_the_share_by_language() -> None:
-    values = {"en": [number + 1.0 for number in range(200)], "zh": [3.0] * 19}
+def test_calibration_finds_the_share_by_language_and_length() -> None:
+    numbers = [number + 1.0 for number in range(200)]
+    values = {"en": {100: numbers, 300: [number / 2 for number in numbers]}, "zh": {100: [3.0] * 19}}
     found = calibrate(values, 0.1)
-    assert set(found) == {"", "en"}  # nineteen texts are too few for a threshold of their own
-    judged = Judge(QualitySettings(sets=(), max_surprise=found), surprise=lambda text: float(text[:3]) + 1)
-    texts = [f"{number:03d}{ENGLISH}" for number in range(200)]
-    assert sum(judged.judge(text, "en") is not None for text in texts) == 20
-    assert sum(judged.judge(text, "fr") is not None for text in texts) > 20
-    assert calibrate(values, 0)["en"] == 200
-    with pytest.raises(InputError, match="19 texts are too few"):
-        calibrate({"zh": [3.0] * 19}, 0.1)
+    # Nineteen texts are too few for a threshold of their own.
+    assert found["en"] == {100: 180.0, 300: 90.0} and set(found) == {"", "en"}
+    assert found[""][300] == 90.0 and found[""][100] < 180
+    assert calibrate(values, 0)["en"] == {100: 200.0, 300: 100.0}
+    with pytest.raises(InputError, match="19 texts of 100 characters are too few"):
+        calibrate({"zh": {100: [3.0] * 19}}, 0.1)
+
+
+def test_limits_are_those_of_the_language_and_the_length() -> None:
+    limits = {"": {100: 9.0}, "en": {100: 5.0, 1000: 3.0}}
+    judge = Judge(QualitySettings(sets=()), surprise=lambda text: 4.0, limits=limits)
+    long = (ENGLISH * 2)[:1000]
+    for text, language, limit in ((long, "en", 3.0), (long[:999], "en", None), (long, "fr", None)):
+        refusal = judge.judge(text, language)
+        assert refusal == (None if limit is None else Refusal("surprise", 4.0, limit))
+    by_hand = QualitySettings(sets=(), max_surprise={"fr": 3.5})
+    both = Judge(by_hand, surprise=lambda text: 4.0, limits=limits)
+    assert both.judge(long, "fr") == Refusal("surprise", 4.0, 3.5) and both.judge(long, "en") is not None
+    lenient = Judge(QualitySettings(max_surprise={"": 5.0}), surprise=lambda text: 4.0, limits=limits)
+    assert lenient.judge(long, "en") is None
 
 
 def test_a_classifier_refuses_what_is_worth_too_little() -> None:

@@ -17,14 +17,16 @@ from corpus_made import chinese_prose, prose
 from entities_made import make_marker
 from sentence_made import make_encoder
 
+from yanmo.corpus import build, staging
 from yanmo.corpus import part as part_module
-from yanmo.corpus import staging
+from yanmo.corpus.aids import Aids
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.duplicates.contamination import ContaminationSettings
 from yanmo.corpus.language.passages import LanguageSettings
 from yanmo.corpus.personal.settings import Action, Kind, PersonalSettings
 from yanmo.corpus.quality.judge import QualitySettings
 from yanmo.corpus.settings import CorpusSettings, DuplicateSettings
+from yanmo.corpus.split import SplitBy
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
 from yanmo.models.features.quality_classifier import QualityClassifier
@@ -118,7 +120,7 @@ def test_what_surprises_a_model_of_good_text_is_refused(tmp_path: Path) -> None:
     assert not [name for name in found if name.startswith(("en", "zh"))]
     facts = told(out)["surprise"]
     assert set(facts["max_bits_per_byte"]) == {"", "en", "zh"}
-    assert facts["held_out"]["zh"]["num_texts"] >= 20
+    assert facts["held_out"]["zh"]["100"]["num_texts"] >= 20
     # The model that was kept makes the same of the same files; another limit makes something else.
     kept = out / "models" / "surprise"
     build_corpus(source, tmp_path / "again", settings=by_quality(surprise=(kept,)), num_workers=0)
@@ -171,7 +173,7 @@ def test_a_classifier_of_examples_refuses_what_is_like_the_bad(
         ({"min_worth": 0.7}, "needs good examples"),
         ({"like": (Path("few.txt"),)}, "needs bad examples"),
         ({"like": (Path("few.txt"),), "unlike": (Path("few.txt"),)}, "3 good texts"),
-        ({"surprise": (Path("few.txt"),)}, "too few to find the threshold"),
+        ({"surprise": (Path("few.txt"),)}, "too few to find a threshold"),
         ({"surprise": (Path("none.txt"),)}, "no such file"),
         ({"surprise": (Path("empty.txt"),)}, "no text found"),
     ],
@@ -286,6 +288,41 @@ def test_documents_of_the_same_meaning_are_dropped(
         for number in ("01", "02")
     ]
     assert "comparing the meaning of 23 documents: 253 pairs" in capsys.readouterr().err
+
+
+def by_angle(texts: list[str]) -> np.ndarray:
+    """Vectors as the first two numbers of each text say: a plane of its own, and an angle in it."""
+    vectors = np.zeros((len(texts), 60))
+    for row, text in zip(vectors, texts, strict=True):
+        plane, degrees = map(int, text.split()[:2])
+        row[2 * plane : 2 * plane + 2] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return vectors
+
+
+def test_what_is_near_to_what_was_dropped_shares_its_split(tmp_path: Path) -> None:
+    places = [(plane, degrees) for plane in range(30) for degrees in (0, 15, 30)]
+    texts = [f"{plane} {degrees} {prose(plane * 90 + degrees, 15)}" for plane, degrees in places]
+    write_all(tmp_path / "in", "t", texts)
+    (tmp_path / "encoder").mkdir()
+    settings = CorpusSettings(
+        duplicates=DuplicateSettings(same_meaning=tmp_path / "encoder"),
+        split=SplitBy.DOCUMENTS,
+        test_fraction=0.2,
+        valid_fraction=0.2,
+    )
+
+    def aids(settings: CorpusSettings, folder: Path) -> Aids:
+        return Aids(embed=by_angle)
+
+    build.build_corpus(tmp_path / "in", tmp_path / "out", settings=settings, make_aids=aids, num_workers=0)
+    corpus = Corpus.open(tmp_path / "out")
+    split_of = {
+        tuple(text.split()[:2]): split for split in ("train", "valid", "test") for text in corpus.texts(split)
+    }
+    # The middle one of each three is near to both others, which are not near to each other.
+    assert set(split_of) == {(str(plane), degrees) for plane in range(30) for degrees in ("0", "30")}
+    assert all(split_of[str(plane), "0"] == split_of[str(plane), "30"] for plane in range(30))
+    assert set(split_of.values()) == {"train", "valid", "test"}
 
 
 def test_paraphrases_are_found_by_a_real_encoder(tmp_path: Path) -> None:

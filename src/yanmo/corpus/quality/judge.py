@@ -5,8 +5,8 @@ Model and classifier come from above as plain functions of a text; of a text ove
 see four windows.
 
 A perplexity filter in the manner of CCNet (Wenzek et al. 2020, arXiv 1911.00359, section 3.4), whose
-thresholds are quantiles by language; here in bits per byte, and of text that is known to be good, so that it
-does not depend on how much of a corpus is bad.
+thresholds are quantiles by language; here in bits per byte, of text that is known to be good, so that they do
+not depend on how much of a corpus is bad, and by length: of a short text the mean says less.
 """
 
 from __future__ import annotations
@@ -30,8 +30,14 @@ SCORED_CHARS: Final = 20_000
 MIN_SCORED_CHARS: Final = 100
 """Shorter texts are not asked for their surprise: chance would decide."""
 
-MIN_TEXTS_OF_LANGUAGE: Final = 20
-"""Of a language with a threshold of its own."""
+LENGTHS: Final = (MIN_SCORED_CHARS, 300, 1_000, 3_000, 10_000)
+"""Characters from which on texts have a threshold of their own."""
+
+MIN_TEXTS: Final = 20
+"""Good texts that are needed for a threshold."""
+
+Limits = Mapping[str, Mapping[int, float]]
+"""Bits per byte by language and length; "" stands for all languages that are not named."""
 
 USUAL_WORTH: Final = 0.5
 _SCORED_WINDOWS = 4
@@ -60,8 +66,8 @@ class QualitySettings:
         surprise: good text to make a language model of, or the folder of one that an earlier corpus kept;
             empty asks no model.
         refuse_good: share of good text that may be refused, from 0 to 1; ``calibrate`` finds the thresholds.
-        max_surprise: bits per byte that a text may cost the model, by ISO 639-1 code, in place of what was
-            found; "" stands for all languages without one of their own.
+        max_surprise: bits per byte that a text may cost the model, by ISO 639-1 code, in place of what is
+            found; "" stands for all languages that are not named.
         like: examples of good texts for a classifier, or the folder of one that an earlier corpus kept;
             empty asks none.
         unlike: examples of bad ones.
@@ -107,13 +113,19 @@ class Judge:
     """Says of each text whether it is refused, and by what."""
 
     def __init__(
-        self, settings: QualitySettings, *, surprise: Score | None = None, worth: Score | None = None
+        self,
+        settings: QualitySettings,
+        *,
+        surprise: Score | None = None,
+        limits: Limits | None = None,
+        worth: Score | None = None,
     ) -> None:
         """Take the settings.
 
         Args:
-            settings: with ``max_surprise``, by whoever it was found.
+            settings: which rules, and thresholds that were set by hand.
             surprise: bits per byte of a text, by a language model.
+            limits: thresholds that were found for it.
             worth: how good a text is, from 0 to 1, by a classifier.
 
         Raises:
@@ -125,7 +137,7 @@ class Judge:
             )
         if settings.min_worth is not None and worth is None:
             raise InputError("min_worth needs a classifier", remedy="give one, or leave the setting out")
-        self._settings, self._surprise, self._worth = settings, surprise, worth
+        self._settings, self._surprise, self._limits, self._worth = settings, surprise, limits or {}, worth
         self._rules = [(rule, settings.thresholds.get(rule.name, rule.threshold)) for rule in settings.rules]
 
     def judge(self, text: str, language: str = "") -> Refusal | None:
@@ -144,9 +156,8 @@ class Judge:
         return self._by_scores(text, language)
 
     def _by_scores(self, text: str, language: str) -> Refusal | None:
-        limits = self._settings.max_surprise
-        most = limits.get(language, limits.get("", math.inf))
-        if self._surprise is not None and most < math.inf and len(text) >= MIN_SCORED_CHARS:
+        most = self._most_surprise(language, len(text))
+        if self._surprise is not None and most < math.inf:
             value = self._surprise(scored_part(text))
             if not value <= most:
                 return Refusal(SURPRISE_RULE, value, most)
@@ -156,6 +167,15 @@ class Judge:
             if not value >= least:
                 return Refusal(WORTH_RULE, value, least)
         return None
+
+    def _most_surprise(self, language: str, num_chars: int) -> float:
+        by_hand = self._settings.max_surprise
+        if num_chars < MIN_SCORED_CHARS:
+            return math.inf
+        if language in by_hand or "" in by_hand:
+            return by_hand.get(language, by_hand.get("", math.inf))
+        limits = self._limits.get(language) or self._limits.get("", {})
+        return limits.get(max((length for length in limits if length <= num_chars), default=0), math.inf)
 
 
 def measure(text: str, language: str = "") -> dict[str, float]:
@@ -168,27 +188,34 @@ def scored_part(text: str) -> str:
     return sample_of(text, SCORED_CHARS, _SCORED_WINDOWS)
 
 
-def calibrate(values: Mapping[str, Sequence[float]], refuse_good: float) -> dict[str, float]:
-    """Thresholds of the surprise, by language as in ``QualitySettings.max_surprise``.
-
-    A language has one of its own if ``MIN_TEXTS_OF_LANGUAGE`` texts are in it.
+def calibrate(values: Mapping[str, Mapping[int, Sequence[float]]], refuse_good: float) -> Limits:
+    """Thresholds of the surprise; each needs ``MIN_TEXTS`` texts.
 
     Args:
-        values: surprises at good texts that the model was not made of, by language; "" where it is unknown.
+        values: surprises at good texts that the model was not made of, by language ("" where it is unknown)
+            and length.
         refuse_good: share of them to refuse.
 
     Raises:
-        InputError: there are too few texts.
+        InputError: there are too few texts for a single one.
     """
-    by_language = {**values, "": [value for some in values.values() for value in some]}
-    if len(by_language[""]) < MIN_TEXTS_OF_LANGUAGE:
-        what = f"{len(by_language[''])} texts are too few to find the threshold of the surprise on"
-        raise InputError(what, remedy="give more good text, or the threshold")
-    return {
-        language: _quantile(found, 1 - refuse_good)
-        for language, found in sorted(by_language.items())
-        if len(found) >= MIN_TEXTS_OF_LANGUAGE
+    pooled = {
+        length: [value for by_length in values.values() for value in by_length.get(length, ())]
+        for length in LENGTHS
     }
+    limits = {
+        language: {
+            length: _quantile(found, 1 - refuse_good)
+            for length, found in by_length.items()
+            if len(found) >= MIN_TEXTS
+        }
+        for language, by_length in sorted({**values, "": pooled}.items())
+    }
+    if not limits[""]:
+        most = max(map(len, pooled.values()))
+        what = f"{most} texts of {MIN_SCORED_CHARS} characters are too few to find a threshold of surprise on"
+        raise InputError(what, remedy="give more good text, or the threshold")
+    return {language: by_length for language, by_length in limits.items() if by_length}
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

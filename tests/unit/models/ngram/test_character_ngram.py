@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from yanmo.errors import InputError
 from yanmo.models.ngram.characters import (
+    CharacterNgram,
     fit_character_ngram,
     ngram_bits_per_byte,
     quick_baseline,
@@ -108,3 +111,31 @@ def test_neighbouring_pieces_are_joined_again() -> None:
     assert len(sample) > 1 and all(piece in text for piece in sample)
     assert len({character for piece in sample for character in piece}) == sum(map(len, sample))
     assert sample_texts([text], max_bytes=27_000) == [text]
+
+
+def test_a_folder_gives_back_the_model_and_the_facts(tmp_path: Path) -> None:
+    model = fit_character_ngram([ENGLISH * 5, CHINESE * 3, "\ud800"], order=4)
+    model.save(tmp_path / "m", facts={"held_out": {"en": [1.5]}})
+    again, facts = CharacterNgram.load(tmp_path / "m")
+    assert facts == {"held_out": {"en": [1.5]}}
+    for text in (ENGLISH, CHINESE, "unseen: 🙂 \udc00", "x", "\ud800"):
+        assert again.bits_per_byte(text) == model.bits_per_byte(text) > 0
+    assert again.bits_per_byte("") == 0
+
+
+def test_damaged_folders_are_refused(tmp_path: Path) -> None:
+    fit_character_ngram([ENGLISH], order=3).save(tmp_path / "m")
+    path = tmp_path / "m" / "characters.json"
+    whole = json.loads(path.read_text())
+    for wrong in (
+        {},
+        {**whole, "code_points": whole["code_points"][1:]},
+        {**whole, "code_points": [-1, *whole["code_points"][1:]]},
+        {**whole, "facts": None},
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match="does not fit the model"):
+            CharacterNgram.load(tmp_path / "m")
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        CharacterNgram.load(tmp_path / "m")
