@@ -30,10 +30,10 @@ _INSTRUCTION = Role(name="instruction", names=("instruction instructions 指令"
 _INPUT = Role(name="input", names=("input context 输入",), optional=True)
 _OUTPUT = Role(name="output", names=("output response answer completion 输出 回答",), is_target=True)
 _INSTANCES = Role(name="instances", names=("instances",))
-_PROMPT = Role(name="prompt", names=("prompt question query user 问题 提问 问 用户",), holds=Holds.TEXT)
+_PROMPT = Role(name="prompt", names=("prompt question query user input 问题 提问 问 用户",), holds=Holds.TEXT)
 _RESPONSE = Role(
     name="response",
-    names=("response answer completion output reply assistant stdanswer 回答 答案 答 回复 助手",),
+    names=("response answer completion output reply assistant stdanswer target 回答 答案 答 回复 助手",),
     holds=Holds.TEXT,
     is_target=True,
 )

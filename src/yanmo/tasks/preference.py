@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yanmo.reporting.axes import Words
@@ -41,8 +41,8 @@ def _build_prompt(cells: Cells, origin: Origin, how: How) -> Iterable[Item]:
 def _said(cells: Cells, role: str, how: How) -> tuple[Message, ...]:
     """What an answer is, with what was said before it where it is a whole conversation."""
     cell: Any = cells.get(role)
-    if isinstance(cell, list):
-        messages = messages_in(cell, how)
+    if isinstance(cell, list | Mapping):
+        messages = messages_in(cell if isinstance(cell, list) else [cell], how)
         if messages[-1].role != "assistant":
             raise FlawError(
                 Flaw.MESSAGE, f"{role} ends with the {messages[-1].role}", "end it with the answer"

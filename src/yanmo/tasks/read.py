@@ -34,8 +34,16 @@ from yanmo.errors import InputError
 from yanmo.tasks.base import Cells, How, Item, ReadSettings, Shape, Task
 from yanmo.tasks.broken import Broken, BrokenRow, Flaw, FlawError, Note, refused
 from yanmo.tasks.columns import Guess, getter, guess_columns, is_complete_by_name, num_by_name
-from yanmo.tasks.examples import ClassificationExample, Example, Origin, TextExample
+from yanmo.tasks.examples import (
+    ClassificationExample,
+    Example,
+    Label,
+    Origin,
+    PairExample,
+    TextExample,
+)
 from yanmo.tasks.features import class_names, class_names_in_parquet
+from yanmo.tasks.labels import read_number
 from yanmo.tasks.parallel import find_parallel, read_parallel
 from yanmo.tasks.registry import find_task
 
@@ -92,7 +100,7 @@ def load_examples(sources: Path | Sequence[Path], task: str, settings: ReadSetti
             examples.append(item)
     if not examples:
         raise _all_broken(broken, [sources] if isinstance(sources, Path) else sources)
-    return Loaded(examples=examples, broken=broken, notes=tuple(notes))
+    return Loaded(examples=_alike(examples), broken=broken, notes=tuple(notes))
 
 
 def read_examples(
@@ -111,6 +119,34 @@ def read_examples(
     """
     reader = _Reader(find_task(task), settings, note)
     yield from reader.read([sources] if isinstance(sources, Path) else list(sources))
+
+
+def _alike(examples: list[Example]) -> list[Example]:
+    """Examples whose labels are of one kind, where a file alone did not show which.
+
+    Whole numbers beside numbers with fractions are numbers, single classes beside several are several.
+    """
+    labelled = (ClassificationExample, PairExample)
+    kinds = {type(e.label) for e in examples if isinstance(e, labelled) and e.label is not None}
+    made: Callable[[str], Label] | None = None
+    if kinds == {str, tuple}:
+        made = _one_of_several
+    elif kinds == {str, float}:
+        made = read_number
+    if made is None:
+        return examples
+    try:
+        return [
+            replace(e, label=made(e.label)) if isinstance(e, labelled) and isinstance(e.label, str) else e
+            for e in examples
+        ]
+    except FlawError:
+        # Checks tell that kinds are mixed, and where.
+        return examples
+
+
+def _one_of_several(label: str) -> Label:
+    return (label,)
 
 
 def _all_broken(broken: Broken, sources: Sequence[Path]) -> InputError:
@@ -132,7 +168,7 @@ class _Reader:
     """Reads the files of one task."""
 
     def __init__(self, task: Task, settings: ReadSettings, note: Note) -> None:
-        roles = {**task.roles(), **({"text": None} if task.reads_documents else {})}
+        roles = ["text"] if task.reads_documents else list(task.roles())
         for role in settings.columns:
             if role not in roles:
                 raise InputError(f"{task.name} has no column {role!r}", remedy=f"it has: {', '.join(roles)}")

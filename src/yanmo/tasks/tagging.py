@@ -21,7 +21,7 @@ from yanmo.tasks.tags import guess_scheme, to_bio
 _TOKENS = Role(name="tokens", names=("tokens words token word chars characters 词 字 分词",))
 _TAGS = Role(
     name="tags",
-    names=("tags nertags ner labels bio biotags iob postags pos upos 标注 标签 词性", "label tag entities"),
+    names=("tags nertags ner labels bio biotags iob 标注 标签", "label tag entities postags pos upos 词性"),
     is_target=True,
 )
 _TEXT = Role(

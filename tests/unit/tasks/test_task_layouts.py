@@ -308,6 +308,7 @@ ASKED = (Message("user", "你好"), Message("assistant", "您好"))
         {"question": "你好", "answer": "您好"},
         {"prompt": "你好", "completion": "您好"},
         {"turns": ["你好", "您好"]},
+        {"kind": "greeting", "input": "你好", "target": "您好"},
         {"问题": "你好", "回答": "您好"},
         {"instruction": "你好", "instances": [{"input": "", "output": "您好"}]},
     ],
@@ -352,8 +353,13 @@ def test_a_conversation_with_a_system_and_tools(tmp_path: Path) -> None:
             "chosen": [{"role": "user", "content": "为何？"}, {"role": "assistant", "content": "因为。"}],
             "rejected": [{"role": "user", "content": "为何？"}, {"role": "assistant", "content": "不知。"}],
         },
+        {
+            "conversations": [{"from": "human", "value": "为何？"}],
+            "chosen": {"from": "gpt", "value": "因为。"},
+            "rejected": {"from": "gpt", "value": "不知。"},
+        },
     ],
-    ids=["prompt", "instruction", "conversations"],
+    ids=["prompt", "instruction", "conversations", "sharegpt"],
 )
 def test_preferences(row: dict[str, Any], tmp_path: Path) -> None:
     (example,) = load(tmp_path, "preference", "a.jsonl", [row]).examples

@@ -176,6 +176,18 @@ def test_kinds_of_labels(cells: list[Any], wanted: list[Any], tmp_path: Path) ->
     assert labels(tmp_path, cells) == wanted
 
 
+def test_files_that_show_another_kind_follow_the_others(tmp_path: Path) -> None:
+    rows = "".join(f"甲{i}\t乙{i}\t{i / 4}\n" for i in range(20))
+    (tmp_path / "train.tsv").write_text(f"句子1\t句子2\t相似度\n{rows}", encoding="utf-8")
+    (tmp_path / "test.tsv").write_text("句子1\t句子2\t相似度\n丙\t丁\t3\n戊\t己\t0\n", encoding="utf-8")
+    found = load_examples(tmp_path, "pair-classification").examples
+    assert [example.target() for example in found[:2]] == [3.0, 0.0]
+    (tmp_path / "a.jsonl").write_text('{"text": "so", "label": "x"}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "as", "label": ["x", "y"]}\n')
+    both = load_examples([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], TASK).examples
+    assert [example.target() for example in both] == [("x",), ("x", "y")]
+
+
 def test_the_kind_of_labels_can_be_said(tmp_path: Path) -> None:
     assert labels(tmp_path, [1, 2, 3], label_kind=LabelKind.NUMBER) == [1.0, 2.0, 3.0]
     assert labels(tmp_path, [0.5] + [i / 4 for i in range(12)], label_kind=LabelKind.ONE)[0] == "0.5"
@@ -231,7 +243,7 @@ def test_fasttext_lines(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("__label__a so it is\n__label__a __label__b 又来了\n", encoding="utf-8")
     found = load_examples(tmp_path / "a.txt", TASK).examples
     assert [(e.text, e.label) for e in found if isinstance(e, ClassificationExample)] == [
-        ("so it is", "a"),
+        ("so it is", ("a",)),
         ("又来了", ("a", "b")),
     ]
 
