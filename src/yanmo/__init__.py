@@ -14,6 +14,7 @@ _FUNCTIONS = {
     "plan": "yanmo.recipes.pretrain",
     "pretrain": "yanmo.recipes.pretrain",
     "train": "yanmo.recipes.train",
+    "finetune": "yanmo.recipes.finetune",
     "demo": "yanmo.recipes.demo",
     "evaluate": "yanmo.evaluation.evaluate",
     "score": "yanmo.evaluation.evaluate",

@@ -33,6 +33,8 @@ VERBS = {
     "features": ("yanmo.cli.features:features", "Words, parts of speech, counts, TF-IDF of a corpus."),
     "plan": ("yanmo.cli.plan:plan", "Choose sizes for a time budget; predict time, memory and loss."),
     "pretrain": ("yanmo.cli.pretrain:pretrain", "Train a model on a corpus within a budget."),
+    "finetune": ("yanmo.cli.finetune:finetune", "Learn a task from labelled examples."),
+    "predict": ("yanmo.cli.predict:predict", "What a fine-tuned model says of texts."),
     "evaluate": ("yanmo.cli.evaluate:evaluate", "Bits per byte and perplexity beside a baseline."),
     "score": ("yanmo.cli.score:score", "Loss of a text under a model."),
     "generate": ("yanmo.cli.generate:generate", "Continue a prompt."),
@@ -44,7 +46,7 @@ VERBS = {
     "runs": ("yanmo.cli.runs:runs", "List and compare runs."),
 }
 
-_RESUMABLE = {"demo", "train", "corpus", "tokenizer", "pretrain"}
+_RESUMABLE = {"demo", "train", "corpus", "tokenizer", "pretrain", "finetune"}
 _TRACEBACK = "YANMO_TRACEBACK"
 _EPILOGUE = (
     "Every verb takes --help, and --config FILE.toml with its options in a table named as the verb. "

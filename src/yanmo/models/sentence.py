@@ -8,7 +8,7 @@ Shapes: B texts, N tokens of a packed row, D = d_model, E numbers in a vector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from yanmo.models.folder import load_transformer
 from yanmo.models.registry import check_vocabularies
 from yanmo.models.sentence_settings import POOLS, SentenceSettings, read_sentence_settings
 from yanmo.models.transformer import Transformer
-from yanmo.nn.packing import Segments, pack_lists
+from yanmo.nn.packing import Segments, batches_by_tokens, pack_lists
 from yanmo.tokenizers.load import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -102,7 +102,7 @@ class SentenceEncoder:
         num_done = 0
         for start in range(0, len(texts), _WINDOW_TEXTS):
             ids = self._token_ids(texts[start : start + _WINDOW_TEXTS], lead)
-            for batch in _batches([len(row) for row in ids], batch_tokens):
+            for batch in batches_by_tokens([len(row) for row in ids], batch_tokens):
                 tokens_1N, segments = pack_lists([ids[row] for row in batch])
                 rows = np.array(batch) + start
                 vectors[rows] = self._vectors(tokens_1N, segments, skipped).numpy()
@@ -219,20 +219,6 @@ def survey(
     d_model = family.read_config(config, where=checkpoint.config_path).d_model
     settings = read_sentence_settings(checkpoint.path, d_model=d_model)
     return {"path": None if out is None else str(out), "shape": (len(texts), settings.dim)}
-
-
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Numbers of texts, shortest first, in groups of at most ``batch_tokens`` tokens or one text."""
-    batch: list[int] = []
-    num_tokens = 0
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and num_tokens + lengths[row] > batch_tokens:
-            yield batch
-            batch, num_tokens = [], 0
-        batch.append(row)
-        num_tokens += lengths[row]
-    if batch:
-        yield batch
 
 
 def _require_free(out: Path | None, *, force: bool) -> None:

@@ -9,7 +9,7 @@ Shapes: B texts, T tokens of the longest, N tokens of all texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,3 +131,17 @@ def pack_lists(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Segments]:
     """
     segments = Segments([len(text) for text in texts])
     return torch.tensor([token for text in texts for token in text]).unsqueeze(0), segments
+
+
+def batches_by_tokens(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of texts, shortest first, in groups of at most ``batch_tokens`` tokens or one text."""
+    batch: list[int] = []
+    num_tokens = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and num_tokens + lengths[row] > batch_tokens:
+            yield batch
+            batch, num_tokens = [], 0
+        batch.append(row)
+        num_tokens += lengths[row]
+    if batch:
+        yield batch

@@ -17,12 +17,12 @@ from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.convert import merged_config
-from yanmo.models.families import family_of
 from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights, save_model
 from yanmo.models.heads import HeadKind
 from yanmo.models.lstm import LstmModel, save_lstm
+from yanmo.models.new_head import with_new_head
 from yanmo.models.registry import load
 from yanmo.models.transformer import Transformer
 from yanmo.planning.shapes import ModelConfig, ShapeName, build_model, shape_of
@@ -235,26 +235,13 @@ def _with_head(network: Transformer, checkpoint: Checkpoint, kind: HeadKind) -> 
         InputError: the model cannot have the head, or squeezes its outputs, which no objective does.
     """
     if kind not in [head.kind for head in network.config.heads]:
-        network = _with_masked_head(network, checkpoint, kind)
+        if kind is not HeadKind.MASKED_LM:
+            _require_head(network, kind, checkpoint.path)
+        network = with_new_head(network, checkpoint, kind)
+        say(f"{checkpoint.path}: has no {kind.value} head; one is drawn and trained with the rest")
     if network.head(kind).config.softcap is not None:
         raise InputError("has an output that pretraining does not go on with", where=checkpoint.path)
     return network
-
-
-def _with_masked_head(network: Transformer, checkpoint: Checkpoint, kind: HeadKind) -> Transformer:
-    family = family_of(checkpoint.config, where=checkpoint.config_path)
-    classes = [name for name in family.ARCHITECTURES if name.endswith("ForMaskedLM")]
-    if kind is not HeadKind.MASKED_LM or not classes:
-        _require_head(network, kind, checkpoint.path)
-    config = {**checkpoint.config, "architectures": classes[:1]}
-    with_head = Transformer(family.read_config(config, where=checkpoint.config_path))
-    known = dict(network.named_parameters())
-    with torch.no_grad():
-        for name, weight in with_head.named_parameters():
-            if name in known:
-                weight.copy_(known[name])
-    say(f"{checkpoint.path}: has no {kind.value} head; one is drawn and trained with the rest")
-    return with_head
 
 
 def _require_head(network: Transformer, kind: HeadKind, where: Path) -> None:

@@ -27,8 +27,12 @@ _WITHOUT_FLOAT64 = ("mps",)
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Learning rates and decays; every rate is multiplied by the schedule's factor."""
+    """Learning rates and decays; every rate is multiplied by the schedule's factor.
 
+    Without ``muon`` AdamW moves the matrices inside the blocks too.
+    """
+
+    muon: bool = True
     muon_learning_rate: float = 0.02
     muon_momentum: float = 0.95
     muon_weight_decay: float = 0.0
@@ -44,17 +48,25 @@ class OptimizerConfig:
 class Optimizer:
     """Moves a model's weights; owns the float32 masters, the gradient sums and the moments."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig, layout: Layout = ALONE) -> None:
-        """Take the model's present weights as masters.
+    def __init__(
+        self,
+        model: nn.Module,
+        config: OptimizerConfig,
+        layout: Layout = ALONE,
+        *,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take the model's present weights as masters; those that want no gradient are left alone.
 
         Args:
             model: what is trained; its weights may be brought to another type later.
             config: rates and decays.
             layout: how its weights lie across the processes.
+            rates: factors on AdamW's learning rate by name; 1 for those that are not named.
         """
         self.config = config
         self._layout = layout
-        self._parameters = dict(model.named_parameters())
+        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._masters = {
             name: layout.local(p.detach()).float().clone() for name, p in self._parameters.items()
         }
@@ -62,12 +74,13 @@ class Optimizer:
         self._matrices = {
             name: _parts(model, name)
             for name, p in self._parameters.items()
-            if p.ndim == 2 and ".blocks." in name
+            if config.muon and p.ndim == 2 and ".blocks." in name
         }
         self._momentum = {name: torch.zeros_like(self._masters[name]) for name in self._matrices}
         others = [name for name in self._parameters if name not in self._matrices]
         self._first = {name: torch.zeros_like(self._masters[name]) for name in others}
         self._second = {name: torch.zeros_like(self._masters[name]) for name in others}
+        self._adam_rates = [(rates or {}).get(name, 1.0) for name in others]
         self._num_updates = 0
 
     @torch.no_grad()
@@ -213,10 +226,10 @@ class Optimizer:
         denominators = torch._foreach_sqrt(second)
         torch._foreach_div_(denominators, math.sqrt(correction2))
         torch._foreach_add_(denominators, config.adam_eps)
-        rate = config.adam_learning_rate * factor
+        rates = [config.adam_learning_rate * factor * own for own in self._adam_rates]
         if config.adam_weight_decay:
-            torch._foreach_mul_(masters, 1 - rate * config.adam_weight_decay)
-        torch._foreach_addcdiv_(masters, first, denominators, -rate / correction1)
+            torch._foreach_mul_(masters, [1 - rate * config.adam_weight_decay for rate in rates])
+        torch._foreach_addcdiv_(masters, first, denominators, [-rate / correction1 for rate in rates])
 
 
 def orthogonalise(

@@ -53,6 +53,9 @@ class TrainerConfig:
     """The newest ones; the best, and the one to go back to, are kept beside them."""
     num_workers: int = 1
     """Threads that prepare batches."""
+    decides: str = "loss_nats"
+    """The score of a validation that says which checkpoint is best."""
+    larger_is_better: bool = False
 
 
 B = TypeVar("B")
@@ -296,10 +299,18 @@ class Trainer(Generic[B]):
         loss_nats = state.valid["loss_nats"]
         if state.guard.is_good(loss_nats, state.best_loss_nats):
             state.good_batch = state.batch
-        if loss_nats < state.best_loss_nats:
+        if self._is_best():
             state.best, state.best_step, state.best_batch = dict(state.valid), state.step, state.batch
             state.guard.improved()
         self._listeners.validated(self._row("valid", **state.valid), self._model)
+
+    def _is_best(self) -> bool:
+        """Whether the last validation is better than all before; of equal ones that of less loss is."""
+        best, valid, name = self.state.best, self.state.valid, self._config.decides
+        if not best:
+            return math.isfinite(valid[name])
+        sign = -1 if self._config.larger_is_better else 1
+        return (sign * valid[name], valid["loss_nats"]) < (sign * best[name], best["loss_nats"])
 
     def _row(self, kind: str, **values: float | str) -> dict[str, Any]:
         state = self.state

@@ -1,0 +1,90 @@
+"""``yanmo finetune``: learn a task from labelled examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from yanmo.cli.output import Force, Json, Seed, emit
+
+Column = Annotated[
+    list[str] | None,
+    Parameter(name="--column", negative="", help="What a column is: text=review label=stars."),
+]
+
+
+def finetune(
+    task: Annotated[str, Parameter(help="text-classification, pair-classification, relation-extraction.")],
+    data: Annotated[Path, Parameter(help="File or folder of examples: CSV, JSONL, Excel, Parquet ...")],
+    *more: Path,
+    model: Annotated[Path, Parameter(help="Model to begin with: a folder, a run, a cached name.")],
+    out: Annotated[Path, Parameter(help="Folder of the run.")],
+    column: Column = None,
+    epochs: Annotated[float | None, Parameter(help="Passes over the examples.")] = None,
+    batch_size: Annotated[int | None, Parameter(help="Examples of a step.")] = None,
+    micro_batch_size: Annotated[int | None, Parameter(help="Examples at once; gradients are summed.")] = None,
+    learning_rate: Annotated[float | None, Parameter(help="AdamW's, at its peak.")] = None,
+    dropout: Annotated[float | None, Parameter(help="Share of each block's output that is dropped.")] = None,
+    max_seq_len: Annotated[int | None, Parameter(help="Longest text in tokens; what is more is cut.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Learn a task from labelled examples; the same command goes on after a stop.
+
+    Args:
+        more: Further files and folders.
+    """
+    from yanmo.runtime import tune_process
+
+    tune_process()
+    from yanmo.recipes import finetune as recipe
+
+    settings = recipe.FinetuneSettings(
+        task=task,
+        model=model,
+        columns=columns_of(column),
+        epochs=epochs,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        max_seq_len=max_seq_len,
+        seed=seed,
+    )
+    result = recipe.finetune([data, *more], out, settings=settings, force=force)
+    emit(result, _table(result), as_json=json)
+
+
+def columns_of(given: list[str] | None) -> dict[str, str]:
+    """From ``text=review`` to what the reader takes.
+
+    Raises:
+        InputError: one is not of that form.
+    """
+    from yanmo.errors import InputError
+
+    columns = {}
+    for pair in given or ():
+        role, is_said, name = pair.partition("=")
+        if not is_said or not role or not name:
+            raise InputError(f"--column {pair!r}", remedy="write it as text=NAME or label=NAME")
+        columns[role] = name
+    return columns
+
+
+def _table(result: dict[str, Any]) -> str:
+    from yanmo.config import format_duration
+
+    lines = [
+        f"model    {result['model']}",
+        f"learned  {result['num_train_examples']:,} rows in {format_duration(result['wall_s'])}",
+        f"scores   of {result['num_examples']:,} {result['split']} rows",
+    ]
+    for name, score in result["metrics"].items():
+        low, high = score["interval"]
+        lines.append(f"  {name:<20} {score['value']:.4f}  ({low:.4f} to {high:.4f})")
+    lines.append(f'next     yanmo predict {result["model"]} --text "..."')
+    return "\n".join(lines)
