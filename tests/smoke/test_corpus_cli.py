@@ -65,7 +65,7 @@ def test_dry_run_for_people(tmp_path: Path) -> None:
     make_texts(tmp_path)
     for path in (tmp_path / "texts").glob("*.txt"):
         path.write_text(f"{path.read_text(encoding='utf-8')} \x1b[31mWrite to me@mail-server.org.")
-    done = yanmo("corpus", "texts", "--out", "corpus", "--dry-run", "--min-chars", "400", folder=tmp_path)
+    done = yanmo("corpus", "texts", "--out", "corpus", "--dry-run", "--min-chars", "5000", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("would read 41 files")
     assert re.search(r"  personal: email \d+ \(mask\)\n", done.stdout)
