@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from yanmo.reporting.axes import Words
+from yanmo.tasks.broken import WORDS, Broken
 from yanmo.tasks.examples import Origin
 
 MOST_ROWS = 20
@@ -116,6 +117,7 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
 
+_BARS = " ▁▂▃▄▅▆▇█"
 _COLORS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 _SEVERITIES = {
     Severity.ERROR: Words("error", "错误"),
@@ -127,6 +129,8 @@ _HEADINGS = {
     "what": Words("found", "发现"),
     "rows": Words("rows", "行"),
     "proposal": Words("proposal", "建议"),
+    "reason": Words("reason", "原因"),
+    "remedy": Words("remedy", "处理办法"),
     "label": Words("label", "标签"),
     "split": Words("split", "划分"),
     "examples": Words("examples", "样本数"),
@@ -134,6 +138,7 @@ _HEADINGS = {
     "percentile_90": Words("90%", "90%"),
     "longest": Words("longest", "最长"),
     "truncated": Words("truncated", "被截断"),
+    "lengths": Words("characters", "字符数分布"),
 }
 
 
@@ -144,6 +149,23 @@ def report_tables(report: Report, *, plain: bool = False, chinese: bool = False)
         yield _labels(report, plain, chinese)
     if report.findings:
         yield _findings(report.findings, plain, chinese)
+
+
+def broken_table(
+    broken: Broken, *, plain: bool = False, chinese: bool = False, most: int = MOST_ROWS
+) -> Table:
+    """The first of the rows that were set aside: where, why, what to do."""
+    table = _table(["rows", "reason", "remedy"], plain, chinese)
+    for row in broken.listed[:most]:
+        detail = f": {row.detail}" if row.detail else ""
+        table.add_row(Text(str(row.origin)), Text(_say(WORDS[row.flaw], chinese) + detail), Text(row.remedy))
+    if len(broken) > most:
+        table.add_row(_more(len(broken) - most, chinese), "", "")
+    return table
+
+
+def _more(count: int, chinese: bool) -> str:
+    return f"另有 {count:,} 个" if chinese else f"and {count:,} more"
 
 
 def _say(words: Words, chinese: bool) -> str:
@@ -162,13 +184,22 @@ def _sizes(report: Report, plain: bool, chinese: bool) -> Table:
     numbers = ["examples", "median", "percentile_90", "longest"]
     if report.truncation:
         numbers.append("truncated")
-    table = _table(["split", *numbers], plain, chinese, numbers)
+    table = _table(["split", *numbers, "lengths"], plain, chinese, numbers)
     for split, count in report.num_examples.items():
         lengths, truncation = report.lengths[split], report.truncation.get(split)
         cells = [split, f"{count:,}", f"{lengths.median:.0f}", f"{lengths.percentile_90:.0f}"]
         rate = [f"{truncation.rate:.1%}"] if truncation else []
-        table.add_row(*cells, f"{lengths.longest:,}", *rate)
+        table.add_row(*cells, f"{lengths.longest:,}", *rate, _histogram(lengths))
     return table
+
+
+def _histogram(lengths: Lengths) -> str:
+    """A column for each doubling of the length, between the shortest and the longest: ``8 ▂█▃▁ 127``."""
+    filled = [place for place, (*_, count) in enumerate(lengths.bins) if count]
+    bins = lengths.bins[filled[0] : filled[-1] + 1]
+    most = max(count for *_, count in bins)
+    columns = "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for *_, count in bins)
+    return f"{bins[0][0]} {columns} {bins[-1][1] - 1}"
 
 
 def _labels(report: Report, plain: bool, chinese: bool) -> Table:
@@ -178,8 +209,7 @@ def _labels(report: Report, plain: bool, chinese: bool) -> Table:
     for label, _ in total.most_common(_MOST_LABELS):
         table.add_row(Text(label[:60]), *(f"{report.label_counts[split][label]:,}" for split in splits))
     if len(total) > _MOST_LABELS:
-        rest = len(total) - _MOST_LABELS
-        table.add_row(_say(Words(f"and {rest:,} more", f"另有 {rest:,} 个"), chinese), *("" for _ in splits))
+        table.add_row(_more(len(total) - _MOST_LABELS, chinese), *("" for _ in splits))
     return table
 
 

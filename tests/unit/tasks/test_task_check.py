@@ -20,7 +20,7 @@ from yanmo.tasks.examples import (
     Seq2SeqExample,
     TokenExample,
 )
-from yanmo.tasks.findings import Finding, FindingKind, Report, Severity, report_tables
+from yanmo.tasks.findings import Finding, FindingKind, Report, Severity, broken_table, report_tables
 
 NOUNS = "ink paper brush stone water mountain river cloud letter silence morning window garden winter lantern"
 
@@ -216,10 +216,15 @@ def test_tables_for_people(chinese: bool) -> None:
     broken.add(BrokenRow(origin=Origin("b.csv"), flaw=Flaw.COLUMNS, detail="x", remedy="say which"))
     report = check_examples({"train": examples(["a"] * 60 + ["b"] * 2)}, broken=broken)
     console = Console(width=160, record=True, file=io.StringIO())
-    for table in report_tables(report, plain=True, chinese=chinese):
+    for table in (
+        *report_tables(report, plain=True, chinese=chinese),
+        broken_table(broken, plain=True, chinese=chinese),
+    ):
         console.print(table)
     shown = console.export_text()
     assert "b.csv" in shown
+    assert (WORDS[Flaw.COLUMNS].zh if chinese else "columns not clear: x") in shown
+    assert "128 █▄ 511" in shown
     for words in (
         ("fewer than 5 examples each: b (2)", "proposal", "severity")
         if not chinese

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -116,6 +117,35 @@ def test_containers(name: str, write: Callable[[Path], None], second: str, tmp_p
     assert found == [tuple(row.values()) for row in ROWS]
     assert str(loaded.examples[1].origin) == second
     assert any("text = 评论 (by its name), label = 标签 (by its name)" in note for note in loaded.notes)
+    assert len(loaded.broken) == 0
+
+
+def test_a_folder_of_splits_in_arrow(tmp_path: Path) -> None:
+    nanoarrow = pytest.importorskip("nanoarrow")
+    from nanoarrow import ipc
+
+    for split, names in (("train", ["房间干净", "早餐太差"]), ("test", ["it left me smiling"])):
+        texts = nanoarrow.c_array(names, nanoarrow.string())
+        labels = nanoarrow.c_array([1, 0][: len(names)], nanoarrow.int64())
+        columns = nanoarrow.struct({"text": nanoarrow.string(), "label": nanoarrow.int64()})
+        rows = nanoarrow.c_array_from_buffers(columns, len(names), [None], children=[texts, labels])
+        buffer = io.BytesIO()
+        with ipc.StreamWriter.from_writable(buffer) as writer:
+            writer.write_array(rows)
+        folder = tmp_path / split
+        folder.mkdir()
+        (folder / "data-00000-of-00001.arrow").write_bytes(buffer.getvalue())
+        feature = {"_type": "ClassLabel", "names": ["差评", "好评"]}
+        (folder / "dataset_info.json").write_text(json.dumps({"features": {"label": feature}}))
+        (folder / "state.json").write_text("{}")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    loaded = load_examples(tmp_path, TASK)
+    assert [(e.inputs()[0], e.labels()) for e in loaded.examples] == [
+        ("it left me smiling", ("好评",)),
+        ("房间干净", ("好评",)),
+        ("早餐太差", ("差评",)),
+    ]
+    assert str(loaded.examples[2].origin) == "train/data-00000-of-00001.arrow row 2"
     assert len(loaded.broken) == 0
 
 
