@@ -9,7 +9,7 @@ import pytest
 
 from yanmo.corpus.quality.judge import measure
 from yanmo.corpus.quality.measures import MAX_CHARS, MEASURES, Measures, Writing, sample_of
-from yanmo.corpus.quality.repetition import combine, later_ones, ngram_shares
+from yanmo.corpus.quality.repetition import combine, later_ones, most_repeated, ngram_shares
 
 ENGLISH = "The old man walked down to the sea, and nobody knew what he was looking for.\n"
 CHINESE = "老人慢慢走到海边，谁也不知道他在找什么。\n"
@@ -185,3 +185,21 @@ def test_units_of_a_sampled_text_are_of_the_whole() -> None:
 def test_a_gigantic_line_is_measured() -> None:
     assert values("a" * 3_000_000)["unbroken"] == 1
     assert values("你" * 3_000_000)["repeated_10grams"] > 0.99
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 10, 20])
+def test_what_is_known_of_repetition_beforehand_is_a_bound(size: int) -> None:
+    draw = np.random.default_rng(size)
+    for distinct in (1, 3, 50, 5000):
+        hashes = draw.integers(0, distinct, 400).astype(np.uint64)
+        lengths = draw.integers(1, 9, 400)
+        share = ngram_shares(hashes, lengths, 1 if size <= 10 else 2)[f"repeated_{min(size, 10)}grams"]
+        assert share <= most_repeated(hashes, lengths, size) <= 1
+    assert most_repeated(np.arange(400, dtype=np.uint64), np.ones(400, np.int64), size) == 0
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE, ENGLISH + CHINESE, "no no yes no " * 40, "ab " * 2000])
+def test_a_bound_is_no_less_than_the_measure(text: str) -> None:
+    measures = Measures(text)
+    for name in MEASURES:
+        assert measures[name] <= measures.most(name)

@@ -63,6 +63,8 @@ class Margin:
 def find_margin(text: str, *, paged: bool) -> Margin | None:
     """The margin that the text is plainly broken at, if it is; judged on samples of a long text."""
     slack, needed, least = (0.12, 0.5, 3) if paged else (0.0, 0.65, 5)
+    if text.count("\n") < least:
+        return None
     intervals: list[tuple[int, int]] = []
     chars = considered = opening = pauses = 0
     for lines in _samples(text):

@@ -66,14 +66,19 @@ def measure_noise(text: str, *, language: str = "") -> dict[str, float]:
         shares = _ideographs(sample)
         shares["replaced characters"] = len(_LOST.findall(sample)) / len(sample)
         sample = _EAST_ASIAN.sub(" ", sample)
-    tokens = (token.strip(_TRIM) for token in sample.split())
-    words = Counter(word for word in tokens if len(word) <= _MAX_WORD_CHARS and _LETTER.search(word))
-    if words.total() >= _MIN_COUNT:
-        shares["broken words"] = sum(words[word] for word in words if _is_broken(word)) / words.total()
+    tokens = Counter([token.strip(_TRIM) for token in sample.split()])
+    words = {
+        word: count
+        for word, count in tokens.items()
+        if len(word) <= _MAX_WORD_CHARS and ((word.isalpha() and word.isascii()) or _LETTER.search(word))
+    }
+    total = sum(words.values())
+    if total >= _MIN_COUNT:
+        shares["broken words"] = sum(count for word, count in words.items() if _is_broken(word)) / total
         if language == "en" or (not language and is_english(sample)):
-            lower = [word for word in words if _LOWER.fullmatch(word)]
-            unknown = sum(words[word] for word in lower if not is_english_word(word))
-            shares["unknown words"] = unknown / max(1, sum(words[word] for word in lower))
+            lower = {word: count for word, count in words.items() if _LOWER.fullmatch(word)}
+            unknown = sum(count for word, count in lower.items() if not is_english_word(word))
+            shares["unknown words"] = unknown / max(1, sum(lower.values()))
     return shares
 
 

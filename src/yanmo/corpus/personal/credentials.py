@@ -91,7 +91,7 @@ def _private_keys(text: str) -> Iterator[Found]:
 def find_assigned(marks: Landmarks) -> Iterator[Found]:
     """Values after a word for a secret and a sign of assignment: ``password = ...``, ``密码：...``."""
     text = marks.text
-    if not len(marks.digits):
+    if not marks.has_digits:
         return
     for words, chinese, form, kind in (
         (_PASSWORD_STARTS, _CHINESE_PASSWORD_STARTS, _PASSWORD_VALUE, Kind.PASSWORD),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from yanmo.corpus.personal import accounts, credentials, national, network, numbers, phones, places
 from yanmo.corpus.personal.context import narrow
@@ -59,8 +60,7 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
         settings: the kinds to look for.
         entities: a model that names what rules cannot know; its names count though no rule looks for them.
     """
-    kinds = frozenset(settings.kinds)
-    finders = [finder for made, finder in _FINDERS if made & kinds]
+    kinds, finders = _asked(tuple(settings.kinds))
     candidates = list(_candidates(text, finders))
     if entities is not None:
         candidates += entities(text)
@@ -70,6 +70,13 @@ def find(text: str, settings: PersonalSettings, entities: Entities | None = None
         for found in strongest(candidates)
         if found.kind in kinds and not _is_nobodys(text, found, local_addresses=settings.local_addresses)
     ]
+
+
+@lru_cache(maxsize=16)
+def _asked(kinds: tuple[Kind, ...]) -> tuple[frozenset[Kind], list[Finder]]:
+    """The kinds and who finds them."""
+    wanted = frozenset(kinds)
+    return wanted, [finder for made, finder in _FINDERS if made & wanted]
 
 
 def _candidates(text: str, finders: list[Finder]) -> Iterator[Found]:

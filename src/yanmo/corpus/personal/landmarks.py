@@ -7,6 +7,7 @@ none of them costs these and some searches for literals.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ _MIN_TOKEN_CHARS = 16
 _SPACE = 32
 _FIRST_CJK, _LAST_CJK = 0x4E00, 0x9FFF
 _FIRST_WIDE, _LAST_WIDE = 0xFF01, 0xFF5E
+_ANY_DIGIT = re.compile("[0-9]")
 
 Places = npt.NDArray[np.int64]
 
@@ -36,6 +38,7 @@ def _classes() -> npt.NDArray[np.uint8]:
 
 
 _TABLE = _classes()
+_NOWHERE: Places = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +47,18 @@ class Landmarks:
 
     text: str
     has_cjk: bool
-    classes: npt.NDArray[np.uint8]
-    """The class of each character, with one free place before and three after."""
-    digits: Places
-    """Where digits stand."""
+    codes: npt.NDArray[np.unsignedinteger]
+    """The code point of each character."""
 
     @cached_property
-    def runs(self) -> Places:
-        """First and last place of each run of digits: two rows."""
-        return _split(self.digits, 1)
+    def has_digits(self) -> bool:
+        """Whether there is any: a text without has hardly any landmarks."""
+        return _ANY_DIGIT.search(self.text) is not None
+
+    @cached_property
+    def digits(self) -> Places:
+        """Where digits stand."""
+        return np.flatnonzero(self._classes[1:-3] == _DIGIT) if self.has_digits else _NOWHERE
 
     @cached_property
     def clusters(self) -> list[tuple[int, int]]:
@@ -67,10 +73,14 @@ class Landmarks:
     @cached_property
     def tokens(self) -> list[tuple[int, int]]:
         """Start and end of long words of letters, digits and ``_-./+=`` with a digit among them."""
-        inside = self.classes[1:-3] != 0
-        edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+        if not self.has_digits:
+            return []
+        inside = self._classes != 0
+        edges = np.flatnonzero(inside[1:] != inside[:-1])
         first, last = edges[::2], edges[1::2]
         kept = last - first >= _MIN_TOKEN_CHARS
+        if not kept.any():
+            return []
         first, last = first[kept], last[kept]
         kept = np.searchsorted(self.digits, first) < np.searchsorted(self.digits, last)
         return list(zip(first[kept].tolist(), last[kept].tolist(), strict=True))
@@ -78,52 +88,63 @@ class Landmarks:
     @cached_property
     def after_letters(self) -> list[int]:
         """Where runs of digits begin that touch a letter before."""
-        starts = self.runs[0]
-        return starts[(self.classes[starts] & (_UPPER | _LOWER)) != 0].tolist()
+        if not self.has_digits:
+            return []
+        starts, _ = self._runs
+        return starts[(self._classes[starts] & (_UPPER | _LOWER)) != 0].tolist()
 
     @cached_property
     def before_names(self) -> list[int]:
         """Where numbers begin that a capital letter or digit follows, as a house's: 12 Elm, 12a Elm."""
-        starts, last = self.runs
-        one, two, three = (self.classes[last + place] for place in (2, 3, 4))
-        spaced = self.spaces[last + 2] & ((two & (_UPPER | _DIGIT)) != 0)
+        if not self.has_digits:
+            return []
+        starts, last = self._runs
+        one, two, three = (self._classes[last + place] for place in (2, 3, 4))
+        spaced = (self._padded[last + 2] == _SPACE) & ((two & (_UPPER | _DIGIT)) != 0)
         lettered = (
-            ((one & (_UPPER | _LOWER)) != 0) & self.spaces[last + 3] & ((three & (_UPPER | _DIGIT)) != 0)
+            ((one & (_UPPER | _LOWER)) != 0)
+            & (self._padded[last + 3] == _SPACE)
+            & ((three & (_UPPER | _DIGIT)) != 0)
         )
         return starts[spaced | lettered].tolist()
 
-    spaces: npt.NDArray[np.bool_]
-    """Whether a space stands there, shifted as ``classes``."""
+    @cached_property
+    def _runs(self) -> tuple[Places, Places]:
+        """First and last place of each run of digits."""
+        return _split(self.digits, 1)
+
+    @cached_property
+    def _padded(self) -> npt.NDArray[np.unsignedinteger]:
+        """The codes, with one free place before and three after."""
+        padded = np.zeros(len(self.codes) + 4, self.codes.dtype)
+        padded[1:-3] = self.codes
+        return padded
+
+    @cached_property
+    def _classes(self) -> npt.NDArray[np.uint8]:
+        """The class of each character, padded as the codes are."""
+        return _TABLE.take(self._padded, mode="clip")
 
 
 def survey(text: str) -> Landmarks:
     """The landmarks of a text; places are those of the text as it is."""
     if text.isascii():
-        codes: npt.NDArray[np.unsignedinteger] = np.frombuffer(text.encode("ascii"), np.uint8)
-        classes, has_cjk = _TABLE[codes], False
-    else:
-        codes = _codes(text)
-        if bool((codes - np.uint32(_FIRST_WIDE) <= _LAST_WIDE - _FIRST_WIDE).any()):
+        codes = np.frombuffer(text.encode("ascii"), np.uint8)
+        return Landmarks(text=text, has_cjk=False, codes=codes)
+    wide_codes, has_cjk = _codes(text), False
+    if wide_codes.max() >= _FIRST_CJK:
+        if bool((wide_codes - np.uint32(_FIRST_WIDE) <= _LAST_WIDE - _FIRST_WIDE).any()):
             text = narrow(text)
-            codes = _codes(text)
-        classes = _TABLE[np.minimum(codes, 128)]
-        has_cjk = bool((codes - np.uint32(_FIRST_CJK) <= _LAST_CJK - _FIRST_CJK).any())
-    return Landmarks(
-        text=text,
-        has_cjk=has_cjk,
-        classes=np.pad(classes, (1, 3)),
-        digits=np.flatnonzero(classes == _DIGIT),
-        spaces=np.pad(codes == _SPACE, (1, 3)),
-    )
+            wide_codes = _codes(text)
+        has_cjk = bool((wide_codes - np.uint32(_FIRST_CJK) <= _LAST_CJK - _FIRST_CJK).any())
+    return Landmarks(text=text, has_cjk=has_cjk, codes=wide_codes)
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _split(places: Places, gap: int) -> Places:
-    """First and last of the groups whose neighbours are at most ``gap`` apart: two rows."""
-    if not len(places):
-        return np.empty((2, 0), np.int64)
-    ends = np.flatnonzero(np.diff(places) > gap)
-    return np.stack((places[np.append(0, ends + 1)], places[np.append(ends, len(places) - 1)]))
+def _split(places: Places, gap: int) -> tuple[Places, Places]:
+    """First and last of the groups, of at least one place, whose neighbours are at most ``gap`` apart."""
+    ends = np.flatnonzero(places[1:] - places[:-1] > gap)
+    return places[np.concatenate(([0], ends + 1))], places[np.concatenate((ends, [len(places) - 1]))]

@@ -127,7 +127,7 @@ def _chinese_addresses(text: str) -> Iterator[Found]:
 
 def find_plates(marks: Landmarks) -> Iterator[Found]:
     """Plates of vehicles in mainland China."""
-    if not marks.has_cjk or not len(marks.digits):
+    if not marks.has_cjk or not marks.has_digits:
         return
     for match in _PLATE.finditer(marks.text):
         if any(c.isdigit() for c in match[0]):
@@ -137,7 +137,7 @@ def find_plates(marks: Landmarks) -> Iterator[Found]:
 def find_coordinates(marks: Landmarks) -> Iterator[Found]:
     """Latitude and longitude with four decimals or more."""
     text = marks.text
-    for match in _COORDINATES.finditer(text):
+    for match in _COORDINATES.finditer(text) if marks.has_digits else ():
         first, second = (abs(float(number)) for number in re.findall(r"[0-9]+\.[0-9]+", match[0]))
         before = text[match.start() - 1 : match.start()]
         if min(first, second) <= 90 and max(first, second) <= 180 and not is_word(before) and before != ".":
@@ -147,7 +147,7 @@ def find_coordinates(marks: Landmarks) -> Iterator[Found]:
 def find_names(marks: Landmarks) -> Iterator[Found]:
     """Names after or before a title, and after a label."""
     text = marks.text
-    for form in (_TITLED, _LABELLED, _CHINESE_LABELLED):
+    for form in (_TITLED, _LABELLED, _CHINESE_LABELLED) if marks.has_cjk else (_TITLED, _LABELLED):
         for match in form.finditer(text):
             yield Found(Kind.NAME, *match.span(1))
     if marks.has_cjk:

@@ -149,7 +149,7 @@ class Judge:
         """
         measures = Measures(text, language)
         for rule, threshold in self._rules:
-            if rule.applies(measures.writing, language):
+            if rule.applies(measures, language) and rule.may_refuse(measures, threshold):
                 value = measures[rule.measure]
                 if rule.refuses_value(value, threshold):
                     return Refusal(rule.name, value, threshold)

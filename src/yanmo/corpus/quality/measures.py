@@ -13,6 +13,7 @@ length. Only the number of units is of the whole text, as many times more as it 
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -22,8 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yanmo.corpus.language import scripts
-from yanmo.corpus.language.scripts import DIGIT, WIDE_MARK
-from yanmo.corpus.quality.repetition import NGRAM_SHARES, later_ones, ngram_shares
+from yanmo.corpus.language.scripts import DIGIT, HAN, SPACE, WIDE_MARK
+from yanmo.corpus.quality.repetition import (
+    NGRAM_SHARES,
+    REPEATED_NGRAMS,
+    later_ones,
+    most_repeated,
+    ngram_shares,
+)
 from yanmo.corpus.quality.units import UNSPACED, Runs, Units, points_of
 
 MAX_CHARS: Final = 200_000
@@ -34,6 +41,15 @@ TERMINAL = ".!?\"'。！？…”’」』．；"
 _ELLIPSES = ("...", "…")
 _NEWLINE = 10
 _UNBROKEN_CHARS, _CLOSE_CHARS, _GIGANTIC_LINE = 60, 15, 500
+# Where no such run is, no unit is so long (what ends a unit is left out of it). Of long texts arrays tell it
+# sooner.
+_FEW_CHARS = 2_000
+_LONG_UNIT = re.compile(
+    "[^\\s\u3001-\u3029\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    f"\uff01-\uff0f\uff1a-\uff20]{{{_CLOSE_CHARS}}}"
+)
+# All that can be a unit of one character, and more.
+_MAY_STAND_ALONE = re.compile("[\u0e00-\u1fff\u2e80-\U0010ffff]")
 # A dump of text has few letters among its digits, a table of numbers none.
 _MIN_HEX_LETTERS, _MIN_DIGITS = 0.02, 0.1
 _SHORT_LINE: Final = {"words": 30, "characters": 10}
@@ -61,6 +77,7 @@ STOP_WORDS: Final = {
 """English: Gopher's. Chinese: the most frequent function words, modern and classical, in both scripts."""
 
 
+_REPEATED_SHARES: Final = {f"repeated_{n}grams": n for n in REPEATED_NGRAMS}
 _REPEATED_PARTS: Final = (
     "repeated_lines",
     "repeated_lines_chars",
@@ -110,6 +127,15 @@ class Measures:
             self._found.update(_GROUP_OF[name](self))
         return self._found[name]
 
+    def most(self, name: str) -> float:
+        """What a measure cannot exceed, known sooner than the measure; infinity where that is not known."""
+        if name not in _REPEATED_SHARES:
+            return math.inf
+        if len(self._text) <= _FEW_CHARS:
+            return self._most_repeated
+        size = _REPEATED_SHARES[name] * self._units_in_one
+        return most_repeated(self._units.hashes, self._units.length, size)
+
     def all(self) -> dict[str, float]:
         """Every measure."""
         return {name: self[name] for name in MEASURES}
@@ -139,14 +165,32 @@ class Measures:
         line = np.cumsum(self._codes == _NEWLINE)[units.start]
         return Runs(line, units.length, units.hashes)
 
+    @cached_property
+    def _visible(self) -> int:
+        """Visible characters."""
+        return int(np.count_nonzero(self._classes != SPACE))
+
+    @cached_property
+    def _most_repeated(self) -> float:
+        """The share of what is not there for the first time: no repeated n-gram holds anything else."""
+        text = self._text
+        if _MAY_STAND_ALONE.search(text) is None:
+            first = sum(map(len, set(text.split())))
+        else:
+            first = sum("\u4e00" <= character <= "\u9fff" for character in set(text))
+        return 1 - first / max(1, self._visible)
+
     def _characters(self) -> dict[str, float]:
-        units, visible = self._units, max(1, self._units.visible)
-        lengths = units.length
+        visible = max(1, self._visible)
+        unbroken = minified = 0
+        if len(self._text) > _FEW_CHARS or _LONG_UNIT.search(self._text):
+            lengths = self._units.length
+            unbroken, minified = int(lengths[lengths >= _UNBROKEN_CHARS].sum()), self._minified_chars()
         return {
-            "letters": float(units.letters.sum()) / visible,
-            "unbroken": float(lengths[lengths >= _UNBROKEN_CHARS].sum()) / visible,
+            "letters": int(np.count_nonzero(self._classes >= HAN)) / visible,
+            "unbroken": unbroken / visible,
             "hex": self._hex_chars() / visible,
-            "minified": self._minified_chars() / visible,
+            "minified": minified / visible,
         }
 
     def _minified_chars(self) -> int:
@@ -160,9 +204,9 @@ class Measures:
         return int(units.length[close][sizes[line[close]] >= _GIGANTIC_LINE].sum())
 
     def _hex_chars(self) -> int:
-        units = self._units
-        if (self._classes == DIGIT).sum() < _MIN_DIGITS * units.visible:
+        if np.count_nonzero(self._classes == DIGIT) < _MIN_DIGITS * self._visible:
             return 0
+        units = self._units
         found = int(units.length[units.is_hex].sum())
         return found if units.letters[units.is_hex].sum() >= max(1, _MIN_HEX_LETTERS * found) else 0
 
@@ -206,7 +250,8 @@ class Measures:
         }
 
     def _repeated_parts(self) -> dict[str, float]:
-        if "\n" not in self._text.strip():
+        texts = [line for line in map(_without_white, self._text.split("\n")) if line]
+        if len(set(texts)) == len(texts):
             return dict.fromkeys(_REPEATED_PARTS, 0.0)
         lines = self._lines
         paragraphs = Runs(
@@ -220,9 +265,12 @@ class Measures:
         return values
 
     def _repeated_ngrams(self) -> dict[str, float]:
-        # A Chinese word has a little under two characters.
-        factor = 2 if self.writing is Writing.CHARACTERS else 1
-        return ngram_shares(self._units.hashes, self._units.length, factor)
+        return ngram_shares(self._units.hashes, self._units.length, self._units_in_one)
+
+    @property
+    def _units_in_one(self) -> int:
+        """Units for one of an n-gram: a Chinese word has a little under two characters."""
+        return 2 if self.writing is Writing.CHARACTERS else 1
 
     def _page_values(self) -> dict[str, float]:
         text, lower = self._text, self._text.lower()
@@ -242,6 +290,10 @@ class Measures:
             "curly_brackets": float(text.count("{")),
             "lorem_ipsum": float(lower.count("lorem ipsum")),
         }
+
+
+def _without_white(line: str) -> str:
+    return "".join(line.split())
 
 
 def _count_runs(text: str, character: str) -> int:

@@ -86,6 +86,36 @@ def ngram_shares(hashes: Hashes, lengths: NDArray[np.int64], factor: int) -> dic
     return shares
 
 
+def most_repeated(hashes: Hashes, lengths: NDArray[np.int64], size: int) -> float:
+    """What the share of repeated runs of ``size`` units cannot exceed, found by one sort.
+
+    Args:
+        hashes: of each unit.
+        lengths: visible characters of each unit.
+        size: units of a run.
+    """
+    if len(hashes) <= size:
+        return 0.0
+    runs = np.sort(_runs(hashes, size))
+    later = int(np.count_nonzero(runs[1:] == runs[:-1]))
+    return min(1.0, later * size * int(lengths.max()) / max(1, int(lengths.sum())))
+
+
+def _runs(hashes: Hashes, size: int) -> Hashes:
+    """A hash of each ``size`` in a row, put together of runs of 1, 2, 4 ... of them."""
+    done, part, width = hashes[:0], hashes, 1
+    have = 0
+    while have < size:
+        power = np.uint64(pow(int(_STEP), width, 1 << 64))
+        if size & width:
+            count = len(hashes) - have - width + 1
+            done = done[:count] * power + part[have : have + count] if have else part[:count]
+            have += width
+        part = part[:-width] * power + part[width:]
+        width *= 2
+    return done
+
+
 def _covered(places: NDArray[np.int64], size: int, lengths: NDArray[np.int64]) -> int:
     """Characters of all units that lie in a run of this size from one of the places."""
     change = np.zeros(len(lengths) + 1, np.int64)

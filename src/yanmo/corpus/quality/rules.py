@@ -20,7 +20,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from yanmo.corpus.quality.measures import Writing
+from yanmo.corpus.quality.measures import Measures, Writing
 from yanmo.corpus.quality.repetition import REPEATED_NGRAMS, TOP_NGRAMS
 
 
@@ -45,9 +45,14 @@ class Rule:
     language: str = ""
     """For texts in this language, ISO 639-1; "" is all."""
 
-    def applies(self, writing: Writing, language: str) -> bool:
-        """Whether a text is one that the rule is for."""
-        return self.writing in (None, writing) and self.language in ("", language)
+    def applies(self, measures: Measures, language: str) -> bool:
+        """Whether a text of these measures and this language is one that the rule is for."""
+        right = self.writing is None or self.writing is measures.writing
+        return right and self.language in ("", language)
+
+    def may_refuse(self, measures: Measures, threshold: float) -> bool:
+        """Whether the measure must be taken: a bound of it may say enough."""
+        return self.refuses is Refuses.BELOW or measures.most(self.measure) > threshold
 
     def refuses_value(self, value: float, threshold: float) -> bool:
         """Whether a value is on the wrong side."""
