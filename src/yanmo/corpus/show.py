@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
@@ -115,20 +115,18 @@ def show_document(corpus: Path, id_: str, *, sources: Sequence[Path] = (), unmas
         is_refused = name == refused
         document, reason = _read(connection, name, found, is_refused=is_refused)
         alignment = None if is_refused else _alignment(connection, folder, document)
-    told = {
-        "id": document.id,
-        "split": "" if is_refused else Path(name).name.split("-")[0],
-        "source": document.source,
-        "language": document.language,
-        "text": document.text,
-        "meta": {key: value for key, value in document.meta.items() if key not in ("detail", "like")},
-        "reason": reason,
-        "detail": document.meta.get("detail", ""),
-    }
-    if "like" in document.meta:
-        told["detail"] = f"like {document.meta['like']}"
-    past = _past(document, alignment, settings, [*sources] or known_origins(corpus), unmasked=unmasked)
-    return Shown(**told, **past)
+    like = document.meta.get("like")
+    shown = Shown(
+        id=document.id,
+        split="" if is_refused else Path(name).name.split("-")[0],
+        source=document.source,
+        language=document.language,
+        text=document.text,
+        meta={key: value for key, value in document.meta.items() if key not in ("detail", "like")},
+        reason=reason,
+        detail=document.meta.get("detail", "") if like is None else f"like {like}",
+    )
+    return _with_past(shown, alignment, settings, [*sources] or known_origins(corpus), unmasked=unmasked)
 
 
 def segments(shown: Shown) -> Iterator[Segment]:
@@ -197,51 +195,60 @@ def _alignment(connection: duckdb.DuckDBPyConnection, folder: Path, document: Do
     return Alignment() if row is None else read_alignment(row[0])
 
 
-def _past(
-    document: Document,
+def _with_past(
+    shown: Shown,
     alignment: Alignment | None,
     settings: CorpusSettings,
     sources: Sequence[Path],
     *,
     unmasked: bool,
-) -> dict[str, Any]:
-    """The fields of ``Shown`` that tell of the source."""
-    if alignment is None and not document.text:
-        return {"note": "nothing of it was read"}
+) -> Shown:
+    """The document with what its source tells of it now."""
+    if shown.reason and not shown.text:
+        return replace(shown, note="nothing of it was read")
     if not sources:
-        return {"note": "where its source lies is not known: name what the corpus was made of with --source"}
-    label = label_of(document.source)
+        note = "where its source lies is not known: name what the corpus was made of with --source"
+        return replace(shown, note=note)
+    label = label_of(shown.source)
     file = find_file(label, sources)
     if file is None:
-        places = ", ".join(map(str, sources))
-        return {"note": f"its source is no longer in {places}"}
-    raw = read_again(label, document.meta, file, text_column=settings.text_column)
+        return replace(shown, note=f"its source is no longer in {', '.join(map(str, sources))}")
+    shown = replace(shown, file=file.path)
+    raw = read_again(label, shown.meta, file, text_column=settings.text_column)
     if raw is None:
-        return {"file": file.path, "note": "its source has changed: this document is no longer in it"}
+        return replace(shown, note="its source has changed: this document is no longer in it")
     cleaned = Cleaned(text=raw.text)
     if isinstance(raw, Document):
         cleaned = Cleaner(settings.cleaning).clean(raw.text, language=raw.language, paged="\f" in raw.text)
-    masks = _masks(cleaned, settings)
-    text = document.text
+    masks, text, source = _masks(cleaned, settings), shown.text, raw.text
     if alignment is None:
-        text, alignment = apply_edits(cleaned.text, masks), cleaned.alignment.then(masks)
-        if len(text) > MAX_REJECTED_CHARS:
-            text, alignment = text[:MAX_REJECTED_CHARS], alignment.cut(0, MAX_REJECTED_CHARS)
-            raw = replace(raw, text=raw.text[: alignment.source_span(0, len(text))[1]])
-    begin, end = _extent(document, alignment, len(raw.text))
-    if text != document.text or not alignment.fits(text, raw.text[:end]):
+        text, alignment, source = _refused_again(cleaned, masks, source)
+    begin, end = _extent(shown, alignment, len(source))
+    if text != shown.text or not alignment.fits(text, source[:end]):
         note = "its source has changed since, or is read in another way now"
+        if shown.reason and settings.personal.needs_key:
+            note += "; or pseudonyms stand in it, which are not made again"
         if settings.personal.entities is not None and not unmasked:
-            return {"file": file.path, "note": f"{note}; what the model would mask in it is not known"}
+            return replace(shown, note=f"{note}; what the model would mask in it is not known")
         hidden = [] if unmasked else _found(cleaned, masks)
-        return {"file": file.path, "before": _masked(raw.text, 0, len(raw.text), hidden), "note": note}
+        return replace(shown, before=_masked(raw.text, 0, len(raw.text), hidden), note=note)
     hidden = [] if unmasked else _hidden(text, alignment, cleaned, masks)
-    return {
-        "file": file.path,
-        "steps": cleaned.changed,
-        "before": _masked(raw.text, begin, end, hidden),
-        "changes": _changes(text, raw.text, alignment, begin, hidden),
-    }
+    return replace(
+        shown,
+        steps=cleaned.changed,
+        before=_masked(source, begin, end, hidden),
+        changes=_changes(text, source, alignment, begin, hidden),
+    )
+
+
+def _refused_again(cleaned: Cleaned, masks: Sequence[Edit], source: str) -> tuple[str, Alignment, str]:
+    """What was refused, its alignment, and what of the source it came from: as much as was kept of it."""
+    text, alignment = apply_edits(cleaned.text, masks), cleaned.alignment.then(masks)
+    if len(text) <= MAX_REJECTED_CHARS:
+        return text, alignment, source
+    alignment = alignment.cut(0, MAX_REJECTED_CHARS)
+    text = text[:MAX_REJECTED_CHARS]
+    return text, alignment, source[: alignment.source_span(0, len(text))[1]]
 
 
 def _masks(cleaned: Cleaned, settings: CorpusSettings) -> list[Edit]:
@@ -281,7 +288,7 @@ def _hidden(text: str, alignment: Alignment, cleaned: Cleaned, masks: Sequence[E
     return apart
 
 
-def _extent(document: Document, alignment: Alignment, num_chars: int) -> tuple[int, int]:
+def _extent(document: Shown, alignment: Alignment, num_chars: int) -> tuple[int, int]:
     """What of the source the document came from: all of it, but where it is a piece."""
     if label_of(document.source) == document.source:
         return 0, num_chars

@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> CorpusSummary:
     return build_corpus(plant(folder / "in"), folder / "corpus", settings=settings, num_workers=0)
 
 
-def by(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+def by(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
     assert len({row[key] for row in rows}) == len(rows)
     return {row[key]: row for row in rows}
 
@@ -65,7 +65,7 @@ def test_what_is_personal_is_counted_and_shown_nowhere(made: CorpusSummary) -> N
     found = by(made.account["personal"], "kind")
     assert found["email"] == {"kind": "email", "num_found": NUM_MAILS + 1, "action": "mask"}
     assert found["phone"]["num_found"] == NUM_MAILS
-    rows = duckdb.sql(f"SELECT text FROM '{made.path}/rejected.parquet'").fetchall()
+    rows = duckdb.execute(f"SELECT text FROM '{made.path}/rejected.parquet'").fetchall()
     refused = "\n".join(text for (text,) in rows)
     assert "write to [EMAIL]" in refused
     for secret in SECRETS:
