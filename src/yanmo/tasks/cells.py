@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from yanmo.corpus.fields import field_text
@@ -166,8 +166,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def shown(values: Sequence[Any], most: int = 5) -> str:
-    """The first of some values, for messages."""
-    return ", ".join(str(value) for value in values[:most]) + (", ..." if len(values) > most else "")

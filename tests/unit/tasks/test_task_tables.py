@@ -158,6 +158,17 @@ def test_a_datasets_folder_names_its_classes(tmp_path: Path) -> None:
     assert sorted(e.label for e in loaded.examples if isinstance(e, ClassificationExample)) == ["neg", "pos"]
 
 
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_tags_by_number(wrapped: bool, tmp_path: Path) -> None:
+    rows = "SELECT ['张', '伟', 'ran'] AS tokens, [1, 2, 0] AS ner_tags, [0, 0, 1] AS pos_tags"
+    duckdb.execute(f"COPY ({rows}) TO '{tmp_path / 'a.parquet'}' (FORMAT parquet)")
+    names = {"_type": "ClassLabel", "names": ["O", "B-PER", "I-PER"]}
+    feature: Any = {"_type": "Sequence", "feature": names} if wrapped else [names]
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": feature}}))
+    (example,) = load_examples(tmp_path, "token-classification").examples
+    assert example.target() == ("B-PER", "I-PER", "O")
+
+
 def test_a_parquet_file_names_its_classes(tmp_path: Path) -> None:
     features = {"label": {"_type": "ClassLabel", "names": ["负面", "正面"]}}
     info = json.dumps({"info": {"features": features}}, ensure_ascii=False)
