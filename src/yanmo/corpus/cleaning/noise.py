@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 
 from yanmo.corpus.cleaning.words import is_english, is_english_word
 
@@ -34,7 +34,6 @@ _LETTER = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 _GREEK_OR_CYRILLIC = re.compile("[\u0370-\u03ff\u0400-\u052f]")
 _TRIM = "\"'“”‘’«»()[]{}<>.,;:!?…—–-*_/\\"
-_LOWER = re.compile(r"[a-z]{3,}")
 # No word of prose: addresses, names in code, numbers with units, ordinals, model names, formulas.
 _NO_WORD = re.compile(
     r".*[@/\\_=#&%$€£+~].*|.*\w[.:]\w.*|(?![01][a-z]{3})\d.*|[A-Z][A-Za-z]{0,3}-?\d+[A-Za-z]?|[a-z]{1,3}\d+"
@@ -76,7 +75,7 @@ def measure_noise(text: str, *, language: str = "") -> dict[str, float]:
     if total >= _MIN_COUNT:
         shares["broken words"] = sum(count for word, count in words.items() if _is_broken(word)) / total
         if language == "en" or (not language and is_english(sample)):
-            lower = {word: count for word, count in words.items() if _LOWER.fullmatch(word)}
+            lower = {word: count for word, count in words.items() if _is_lower(word)}
             unknown = sum(count for word, count in lower.items() if not is_english_word(word))
             shares["unknown words"] = unknown / max(1, sum(lower.values()))
     return shares
@@ -117,6 +116,11 @@ def _common_ideographs() -> frozenset[str]:
     return frozenset(_IDEOGRAPH.findall(text))
 
 
+def _is_lower(word: str) -> bool:
+    return len(word) > 2 and word.isascii() and word.isalpha() and word.islower()
+
+
+@lru_cache(maxsize=1 << 16)
 def _is_broken(word: str) -> bool:
     if len(word) == 1:
         return word.islower() and word not in _SINGLE

@@ -77,4 +77,4 @@ def is_english_word(word: str) -> bool:
 def is_english(text: str) -> bool:
     """Whether the commonest English words make up as much of a text as they do of English."""
     words = _WORDS.findall(text[:_MAX_CHARS])
-    return sum(word.lower() in _STOP_WORDS for word in words) > _STOP_WORD_SHARE * len(words)
+    return sum(map(_STOP_WORDS.__contains__, map(str.lower, words))) > _STOP_WORD_SHARE * len(words)

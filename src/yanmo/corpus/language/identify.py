@@ -131,7 +131,7 @@ def identify_all(
         together: they are of one document: where the model is in doubt, it prefers a language that others of
             them are surely in.
     """
-    found = _by_script(_count_classes(texts))
+    found = [_by_script(counts) for counts in _count_classes(texts).tolist()]
     asked = [index for index, language in enumerate(found) if language.confidence and not language.code]
     if not asked:
         return found
@@ -160,33 +160,34 @@ def main_scripts(texts: Sequence[str]) -> list[int]:
 def _count_classes(texts: Sequence[str]) -> NDArray[np.int64]:
     """How often each class of character is in each text: shape (num_texts, ``scripts.NUM_CLASSES``)."""
     width = scripts.NUM_CLASSES
+    if len(texts) == 1:
+        return np.bincount(scripts.classes_of(scripts.codes_of(texts[0])), minlength=width)[None]
     owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     keys = owner * width + scripts.classes_of(scripts.codes_of("".join(texts)))
     return np.bincount(keys, minlength=len(texts) * width).reshape(-1, width)
 
 
-def _by_script(counts: NDArray[np.int64]) -> list[Language]:
-    """What scripts alone say of each row; a confidence without a code is for a model to choose."""
-    weights = counts * _weights()
-    ideographs, scores = weights[:, HAN:FIRST_SCRIPT].sum(1), weights[:, FIRST_SCRIPT:]
-    best, most = scores.argmax(1), scores.max(1)
-    hangul, total = counts[:, _HANGUL], ideographs + scores.sum(1)
+def _by_script(counts: Sequence[int]) -> Language:
+    """What scripts alone say of a text; a confidence without a code is for a model to choose.
+
+    Args:
+        counts: of each class of character.
+    """
+    weighed = [float(count) for count in counts[FIRST_SCRIPT:]]
+    weighed[_HANGUL - FIRST_SCRIPT] *= _WEIGHT_OF_HANGUL
+    num_han, hangul, most = sum(counts[HAN:KANA]), counts[_HANGUL], max(weighed)
+    ideographs = _WEIGHT_OF_HAN * num_han + _WEIGHT_OF_KANA * counts[KANA]
+    total = ideographs + sum(weighed)
+    if not total:
+        return NOTHING
     # Korean may hold more Chinese characters than Hangul.
-    korean = (ideographs >= most) & (hangul > _MIN_HANGUL_SHARE * (hangul + counts[:, HAN:KANA].sum(1)))
-    best = np.where(korean, _HANGUL - FIRST_SCRIPT, best)
-    share = np.where(korean, 1.0, np.maximum(ideographs, most) / np.maximum(total, 1))
-    columns = (ideographs >= most) & ~korean, best, share, total, _are_code(counts)
-    found = []
-    for row, (is_han, script, part, all_letters, code) in zip(
-        counts, zip(*(column.tolist() for column in columns), strict=True), strict=True
-    ):
-        if not all_letters:
-            found.append(NOTHING)
-        elif is_han:
-            found.append(_han_or_kana(row[HAN:FIRST_SCRIPT].tolist(), part))
-        else:
-            found.append(_letters(SCRIPTS[script], int(row[FIRST_SCRIPT + script]), part, code))
-    return found
+    if ideographs >= most and hangul > _MIN_HANGUL_SHARE * (hangul + num_han):
+        return _letters("Hang", hangul, 1.0, _is_code(counts))
+    share = max(ideographs, most) / total
+    if ideographs >= most:
+        return _han_or_kana(counts[HAN:FIRST_SCRIPT], share)
+    script = weighed.index(most)
+    return _letters(SCRIPTS[script], counts[FIRST_SCRIPT + script], share, _is_code(counts))
 
 
 def _letters(script: str, num_letters: int, share: float, is_code: bool) -> Language:
@@ -210,11 +211,11 @@ def _han_or_kana(counts: Sequence[int], share: float) -> Language:
     return Language("zh", round(share, 4), forms)
 
 
-def _are_code(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_code(counts: Sequence[int]) -> bool:
     """Whether the marks of program code are so many, or letters so few, that a text is no prose."""
-    visible = counts.sum(1) - counts[:, scripts.SPACE]
-    few_letters = counts[:, HAN:].sum(1) < _MIN_SHARE_OF_LETTERS * visible
-    return (counts[:, CODE_MARK] > _MAX_CODE_MARKS * visible) | few_letters
+    visible = sum(counts) - counts[scripts.SPACE]
+    few_letters = sum(counts[HAN:]) < _MIN_SHARE_OF_LETTERS * visible
+    return counts[CODE_MARK] > _MAX_CODE_MARKS * visible or few_letters
 
 
 def _choose(

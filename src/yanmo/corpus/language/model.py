@@ -84,12 +84,12 @@ class LanguageModel:
         """The n-grams that end at some byte, and the text that each is in."""
         data = np.frombuffer(joined, np.uint8)
         owner = np.repeat(np.arange(len(lengths)), lengths)
-        place = np.arange(len(data)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        place = np.arange(len(data)) - (np.cumsum(lengths) - lengths)[owner] if len(lengths) > 1 else None
         state = np.zeros(len(data), np.uint32)
         for back in range(min(self.depth, len(data)) - 1, -1, -1):
             # Bytes before the text's first do not count: there the automaton is still at its start.
             moved = self.next_state[self.row_of_state[state[back:]], data[: len(data) - back]]
-            state[back:] = np.where(place[back:] >= back, moved, 0)
+            state[back:] = moved if place is None else np.where(place[back:] >= back, moved, 0)
         features = self.feature_of_state[state]
         found = features >= 0
         return features[found].astype(np.int64), owner[found]

@@ -141,14 +141,13 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where each line is, without the white at its ends; equal where it is empty."""
-    while start < end:
-        stop = text.find("\n", start, end)
-        stop = end if stop < 0 else stop
-        line = text[start:stop]
-        bare = line.lstrip()
-        begin = start + len(line) - len(bare)
-        yield begin, begin + len(bare.rstrip())
-        start = stop + 1
+    lines = text[start:end].split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for line in lines:
+        begin = start + len(line) - len(line.lstrip())
+        yield begin, begin + len(line.strip())
+        start += len(line) + 1
 
 
 def _join(found: list[Passage]) -> list[Passage]:
