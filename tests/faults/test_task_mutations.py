@@ -42,7 +42,7 @@ SEEDS = 12
 PAIR = {"sentence1": "so it is", "sentence2": "又来了", "label": "yes", "score": 2.5}
 WHOLE: dict[str, tuple[str, str, bytes]] = {
     "csv": (CLASSES, "a.csv", csv()),
-    "jsonl": (CLASSES, "a.jsonl", jsonl({"text": "so", "label": ["good", "bad"]})),
+    "jsonl": (CLASSES, "a.jsonl", jsonl({"text": "so", "label": "bad"})),
     "conll": (NAMES, "a.conll", conll()),
     "tokens": (NAMES, "a.jsonl", tokens()),
     "entities": (NAMES, "a.jsonl", entities()),

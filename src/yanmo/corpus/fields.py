@@ -22,6 +22,7 @@ _TOGETHER = (
 )
 ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 _MIN_SINGLE_CHARS = 100
+_MAX_DEPTH = 64
 _MAX_META_FIELDS, _MAX_META_CHARS = 20, 200
 
 
@@ -58,14 +59,21 @@ def record_text(record: Mapping[str, Any], fields: Sequence[str]) -> str | None:
     return "\n".join(part for part in parts if part) if any(part is not None for part in parts) else None
 
 
-def field_text(value: Any) -> str | None:
-    """The text in a value: a string, a list of them, messages with roles, or an object with a text."""
+def field_text(value: Any, *, depth: int = 0) -> str | None:
+    """The text in a value: a string, a list of them, messages with roles, or an object with a text.
+
+    Args:
+        value: as JSON or a table has it.
+        depth: of the value in what holds it; below ``_MAX_DEPTH`` there is no text.
+    """
     if isinstance(value, str):
         return value
+    if depth > _MAX_DEPTH:
+        return None
     if isinstance(value, Mapping):
-        return _object_text(value)
+        return _object_text(value, depth + 1)
     if isinstance(value, Sequence):
-        parts = [field_text(item) for item in value]
+        parts = [field_text(item, depth=depth + 1) for item in value]
         return "\n".join(part for part in parts if part) if any(parts) else None
     return None
 
@@ -82,13 +90,13 @@ def record_meta(record: Mapping[str, Any], fields: Iterable[str]) -> dict[str, s
     return meta
 
 
-def _object_text(value: Mapping[str, Any]) -> str | None:
+def _object_text(value: Mapping[str, Any], depth: int) -> str | None:
     role = value.get("role", value.get("from"))
     said = value.get("content", value.get("value"))
     if isinstance(role, str) and said is not None:
-        text = field_text(said)
+        text = field_text(said, depth=depth)
         return f"{ROLES.get(role, role)}: {text}" if text else None
     for name in (*DIALOGUES, *TEXT_NAMES):
         if name in value:
-            return field_text(value[name])
+            return field_text(value[name], depth=depth)
     return None

@@ -167,7 +167,7 @@ class _Table:
         """The columns that have the likeliest of the role's names; else those whose name holds one."""
         free = [name for name in self.names if name not in used]
         if role.holds is Holds.TEXT:
-            free = [name for name in free if not any(isinstance(cell, Mapping) for cell in self.cells(name))]
+            free = [name for name in free if not self._holds_objects(name)]
         tiers = [frozenset(tier.split()) for tier in role.names]
         for known in tiers:
             if same := [name for name in free if plain_name(name) in known]:
@@ -245,6 +245,10 @@ class _Table:
             get = getter((name,))
             self._cells[name] = [get(values) for values in self._sample]
         return self._cells[name]
+
+    def _holds_objects(self, name: str) -> bool:
+        cells = self._filled(name)
+        return sum(isinstance(cell, Mapping) for cell in cells) > 0.5 * len(cells)
 
     def _filled(self, name: str) -> list[Any]:
         return [cell for cell in self.cells(name) if cell is not None and cell != ""]

@@ -38,7 +38,7 @@ def guess_kind(cells: Sequence[Any], column: str) -> LabelKind:
     Numbers with fractions are numbers; whole ones are classes.
     """
     filled = [cell for cell in cells if cell is not None and cell != ""]
-    if any(isinstance(cell, list | tuple) for cell in filled):
+    if sum(isinstance(cell, list | tuple) for cell in filled) > 0.5 * len(filled):
         return LabelKind.SEVERAL
     numbers = [number for cell in filled if (number := _number(cell)) is not None]
     if filled and len(numbers) >= 0.9 * len(filled):

@@ -366,3 +366,22 @@ def test_preferences(row: dict[str, Any], tmp_path: Path) -> None:
     assert isinstance(example, PreferenceExample)
     assert example.prompt == (Message("user", "为何？"),)
     assert (example.chosen, example.rejected) == ("因为。", "不知。")
+
+
+@pytest.mark.parametrize("deep", ["[" * 900 + "]" * 900, '{"text":' * 900 + '"x"' + "}" * 900])
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("text-classification", '{"text": "so", "label": %s}'),
+        ("text-classification", '{"text": %s, "label": "x"}'),
+        ("token-classification", '{"tokens": %s, "tags": ["O"]}'),
+        ("question-answering", '{"context": "x", "question": "x", "answers": %s}'),
+        ("text-generation", '{"text": %s}'),
+    ],
+)
+def test_what_lies_deep_is_no_text(task: str, row: str, deep: str, tmp_path: Path) -> None:
+    good = row.replace("%s", "[]" if task == "question-answering" else '"so"')
+    rows = f"{good}\n" * 3 + row.replace("%s", deep)
+    loaded = load(tmp_path, task, "a.jsonl", rows)
+    assert len(loaded.examples) == 3
+    assert [row.origin.row for row in loaded.broken] == [4]
