@@ -23,7 +23,7 @@ from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.document import Document, Rejected
 from yanmo.corpus.files import SourceFile, find_files, fingerprint
 from yanmo.corpus.gather import Gathering
-from yanmo.corpus.origin import known_origins, remember_origins
+from yanmo.corpus.origin import remember_origins
 from yanmo.corpus.part import PartWork, make_parts
 from yanmo.corpus.reader import read_documents
 from yanmo.corpus.refine import BYTES_REPLACED, ITEMS_CUT
@@ -77,8 +77,6 @@ def build_corpus(
     details = _details(files, settings)
     if claim(out, kind="corpus", details=details, force=force):
         say(f"{out}: already made from the same files with the same settings; nothing to do")
-        if not known_origins(out):
-            remember_origins(out, _paths(sources))
         return Corpus.open(out).summary
     with partial_work(out, kind="corpus", details=details) as parts:
         aids = add_files(make_aids(settings, parts / _MODELS), settings, out)
