@@ -81,7 +81,7 @@ def limits_of(quality: QualitySettings, place: Path) -> tuple[Limits, dict[str, 
     """
     facts = read_json(place / CHARACTERS_FILE).get("facts")
     values = _values_of(facts.get("held_out")) if isinstance(facts, dict) else None
-    if values is None:
+    if facts is None or values is None:
         raise InputError("is not a model that a corpus kept", where=place, remedy="give good text instead")
     limits: Limits = {}
     if "" not in quality.max_surprise:

@@ -107,7 +107,8 @@ class _Vectors:
         self._path, self._state, self._count = folder / _VECTORS_FILE, folder / _STATE_FILE, count
         state = read_json(self._state) if self._state.is_file() else {}
         is_ours = state.get("count") == count
-        self.num_done, self._dim = (state["num_done"], state["dim"]) if is_ours else (0, 0)
+        self.num_done: int = state["num_done"] if is_ours else 0
+        self._dim: int = state["dim"] if is_ours else 0
 
     def missing(self, batch: int) -> Iterator[tuple[int, int]]:
         """Where each block begins and ends that is not there yet; the same ones however often it is asked."""
