@@ -136,7 +136,14 @@ TAGGED = [
         "before its tag",
         1,
     ),
-    Case("words without tags", NAMES, {"a.conll": b"Bo\nran\n\nAl\nsat\n"}, "a.conll", "one column", "a tab between them"),
+    Case(
+        "words without tags",
+        NAMES,
+        {"a.conll": b"Bo\nran\n\nAl\nsat\n"},
+        "a.conll",
+        "one column",
+        "a tab between them",
+    ),
     Case(
         "words for tags",
         NAMES,
