@@ -120,7 +120,7 @@ def classifier_folder(quality: QualitySettings, cleaning: CleaningSettings, plac
     Raises:
         InputError: there are too few examples. YanmoError: the disk is full.
     """
-    kept = _kept(quality.like, FEATURES_FILE)
+    kept = _kept(quality.like, FEATURES_FILE, quality.unlike)
     if kept is not None or place.is_dir():
         return kept or place
     if not quality.unlike:
@@ -154,9 +154,16 @@ def _ends(values: list[float]) -> list[float]:
     return values[:1] + values[1:][-1:]
 
 
-def _kept(paths: Sequence[Path], name: str) -> Path | None:
-    """The folder of a model that an earlier corpus kept, if that is what was given."""
-    return paths[0] if len(paths) == 1 and (paths[0] / name).is_file() else None
+def _kept(paths: Sequence[Path], name: str, others: Sequence[Path] = ()) -> Path | None:
+    """The folder of a model that an earlier corpus kept, if that is what was given.
+
+    Raises:
+        InputError: it was given beside texts.
+    """
+    kept = next((path for path in paths if (path / name).is_file()), None)
+    if kept is not None and len(paths) + len(others) > 1:
+        raise InputError("is a model, beside which texts are of no use", where=kept, remedy="give it alone")
+    return kept
 
 
 def _documents(paths: Iterable[Path], cleaning: CleaningSettings) -> Iterator[str]:

@@ -163,6 +163,9 @@ def test_a_classifier_of_examples_refuses_what_is_like_the_bad(
     assert QualityClassifier.load(kept).score(spam(1)) < 0.5 < QualityClassifier.load(kept).score(prose(1, 5))
     build_corpus(source, tmp_path / "again", settings=by_quality(like=(kept,)), num_workers=0)
     assert refused(tmp_path / "again") == found
+    for both in ({"like": (kept, like)}, {"like": (kept,), "unlike": (unlike,)}):
+        with pytest.raises(InputError, match="give it alone"):
+            build_corpus(source, tmp_path / "no", settings=by_quality(**both), num_workers=0)
 
 
 @pytest.mark.parametrize(
