@@ -111,7 +111,7 @@ def _refused(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     columns = f"id, source, detail, substr(text, 1, {2 * EXAMPLE_CHARS + 1})"
     found = connection.execute(
         f"SELECT seq, {columns} FROM (SELECT seq, id, source, {detail} AS detail, text FROM refused"
-        " UNION ALL SELECT documents.seq, documents.id, documents.source, twin.source, documents.text"
+        " UNION ALL SELECT documents.seq, documents.id, documents.source, 'like ' || twin.source, text"
         " FROM documents JOIN dropped USING (seq) JOIN (SELECT seq, source FROM documents) twin"
         f" ON twin.seq = kept) WHERE {_is_one_of([seq for *_, seqs in groups for seq in seqs])}"
     ).fetchall()
