@@ -1,4 +1,4 @@
-"""``yanmo evaluate``: bits per byte and perplexity beside a baseline."""
+"""``yanmo evaluate``: bits per byte, or the scores of a task, beside a baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from yanmo.cli.finetune import Columns, LabelKindFlag, columns_of
 from yanmo.cli.models import Dtype, Model, open_model
 from yanmo.cli.output import Json, Seed, emit
 
@@ -23,18 +24,49 @@ def evaluate(
     stride: Annotated[
         int | None, Parameter(help="Tokens by which the window moves; half the context if not given.")
     ] = None,
+    task: Annotated[
+        str | None, Parameter(help="How labelled rows are read; the model's own task if not given.")
+    ] = None,
+    columns: Columns = None,
+    label_kind: LabelKindFlag = None,
+    train: Annotated[
+        Path | None, Parameter(help="Labelled rows that the cheap models beside it learn from.")
+    ] = None,
     out: Annotated[Path | None, Parameter(help="JSON file to write the result to as well.")] = None,
     dtype: Dtype = "float32",
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Bits per byte and perplexity of a model on a text, beside a Kneser-Ney n-gram.
+    """How good a model is, beside a cheap one, with intervals.
+
+    A language model: bits per byte and perplexity on a text, beside a Kneser-Ney n-gram. A model that was
+    fine-tuned for a task: its scores on labelled rows, beside TF-IDF with a linear model.
 
     Args:
-        data: A corpus, or any file or folder of text; the corpus of the model's run if not given.
+        data: A corpus, or any file or folder of text; the corpus of the model's run if not given. For a task:
+            a file or folder of labelled rows.
     """
     import yanmo
+    from yanmo.errors import InputError
+    from yanmo.finetuning.task_model import answers_a_task
 
+    if task is not None or answers_a_task(model):
+        from yanmo.evaluation.tasks import evaluate_task_file
+
+        if data is None:
+            raise InputError("there are no rows to evaluate on", remedy="give a file of labelled rows")
+        judged = evaluate_task_file(
+            model,
+            data,
+            task=task,
+            columns=columns_of(columns),
+            label_kind=label_kind,
+            train=train,
+            seed=seed,
+            out=out,
+        )
+        emit(judged.to_json(), judged.to_text(), as_json=json)
+        return
     result = yanmo.evaluate(
         open_model(model, dtype),
         data,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from yanmo.cli.output import Force, Json, Seed, emit
 
-Column = Annotated[
-    list[str] | None,
-    Parameter(name="--column", negative="", help="What a column is: text=review label=stars."),
+Columns = Annotated[str | None, Parameter(help="What columns are: text=review,label=stars.")]
+LabelKindFlag = Annotated[
+    Literal["one", "several", "number"] | None,
+    Parameter(name="--label-kind", help="What labels are: one class, several, or a number."),
 ]
 
 
@@ -21,7 +22,8 @@ def finetune(
     *more: Path,
     model: Annotated[Path, Parameter(help="Model to begin with: a folder, a run, a cached name.")],
     out: Annotated[Path, Parameter(help="Folder of the run.")],
-    column: Column = None,
+    columns: Columns = None,
+    label_kind: LabelKindFlag = None,
     epochs: Annotated[float | None, Parameter(help="Passes over the examples.")] = None,
     batch_size: Annotated[int | None, Parameter(help="Examples of a step.")] = None,
     micro_batch_size: Annotated[int | None, Parameter(help="Examples at once; gradients are summed.")] = None,
@@ -45,7 +47,8 @@ def finetune(
     settings = recipe.FinetuneSettings(
         task=task,
         model=model,
-        columns=columns_of(column),
+        columns=columns_of(columns),
+        label_kind=label_kind,
         epochs=epochs,
         batch_size=batch_size,
         micro_batch_size=micro_batch_size,
@@ -58,19 +61,19 @@ def finetune(
     emit(result, _table(result), as_json=json)
 
 
-def columns_of(given: list[str] | None) -> dict[str, str]:
-    """From ``text=review`` to what the reader takes.
+def columns_of(given: str | None) -> dict[str, str]:
+    """From ``text=review,label=stars`` to what the reader takes.
 
     Raises:
-        InputError: one is not of that form.
+        InputError: a part is not of that form.
     """
     from yanmo.errors import InputError
 
     columns = {}
-    for pair in given or ():
-        role, is_said, name = pair.partition("=")
-        if not is_said or not role or not name:
-            raise InputError(f"--column {pair!r}", remedy="write it as text=NAME or label=NAME")
+    for pair in given.split(",") if given else ():
+        role, _, name = pair.partition("=")
+        if not role or not name:
+            raise InputError(f"--columns {pair!r}", remedy="write it as text=NAME,label=NAME")
         columns[role] = name
     return columns
 

@@ -11,24 +11,40 @@ import torch
 from yanmo.errors import InputError
 from yanmo.finetuning.encoding import encode_texts
 from yanmo.finetuning.predictor import Outputs, predict
-from yanmo.finetuning.skill import Skill
-from yanmo.finetuning.text_labels import Number, OneClass, SeveralClasses, read_labels
+from yanmo.finetuning.text_labels import Number, OneClass, TextSkill, read_labels
 from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.families import FAMILIES
 from yanmo.models.folder import load_transformer
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import Example
 from yanmo.tokenizers.load import Tokenizer
 
-_USUAL_MAX_SEQ_LEN = 512
+_USUAL_MAX_SEQ_LEN, _USUAL_TASK = 512, "text-classification"
+
+
+def answers_a_task(path: Path | str) -> bool:
+    """Whether a model folder has a head that says something of whole texts; no weight is read.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    checkpoint = Checkpoint.open(path)
+    if checkpoint.model_type not in FAMILIES:
+        return False
+    config = FAMILIES[checkpoint.model_type].read_config(checkpoint.config, where=checkpoint.config_path)
+    return any(head.kind is HeadKind.SEQUENCE_CLASSIFICATION for head in config.heads)
 
 
 class TaskModel:
     """A model, its tokenizer, and the skill that its head has."""
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, skill: Skill[Any], *, name: str) -> None:
+    def __init__(
+        self, model: Transformer, tokenizer: Tokenizer, skill: TextSkill, *, name: str, task: str
+    ) -> None:
         """Join the parts."""
-        self.model, self.tokenizer, self.skill, self.name = model, tokenizer, skill, name
+        self.model, self.tokenizer, self.skill = model, tokenizer, skill
+        self.name, self.task = name, task
         longest = tokenizer.max_seq_len or _USUAL_MAX_SEQ_LEN
         self.max_seq_len = min(longest, model.max_seq_len)
 
@@ -51,8 +67,9 @@ class TaskModel:
                 where=checkpoint.path,
                 remedy=f"its heads: {has}; yanmo finetune gives it one",
             )
-        skill = read_labels(heads[0].labels, checkpoint.config, task="text-classification")
-        return cls(model, checkpoint.tokenizer, skill, name=checkpoint.name)
+        task = str(checkpoint.config.get("finetuning_task") or _USUAL_TASK)
+        skill = read_labels(heads[0].labels, checkpoint.config, task=task)
+        return cls(model, checkpoint.tokenizer, skill, name=checkpoint.name, task=task)
 
     def outputs(
         self, inputs: Sequence[tuple[str, ...]], *, on_progress: Callable[[int], None] | None = None
@@ -81,7 +98,6 @@ class TaskModel:
         outputs, skill = self.outputs(inputs, on_progress=on_progress), self.skill
         if isinstance(skill, Number):
             return [{"score": value} for value in outputs.predictions]
-        assert isinstance(skill, OneClass | SeveralClasses)
         if not outputs.of_texts:
             return []
         shares = skill.probabilities(torch.stack(outputs.of_texts)).tolist()

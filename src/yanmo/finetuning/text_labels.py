@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.metrics import Scores
 from yanmo.models.heads import HeadKind
-from yanmo.tasks.examples import ClassificationExample, Label, PairExample, RelationExample
+from yanmo.tasks.examples import ClassificationExample, Example, Label, PairExample, RelationExample
 from yanmo.tasks.labels import LabelKind
 from yanmo.training.objective import LossSum
 
@@ -79,6 +79,10 @@ class OneClass:
         """As they are."""
         return dict(weights)
 
+    def learned(self) -> Self:
+        """The skill of a model with the exported weights: the same."""
+        return self
+
     def score(self, examples: Sequence[Labelled], predictions: Sequence[str]) -> Scores:
         """Of the classes."""
         (scores,) = metrics.all_scores(self.metrics_name, [label_of(e) for e in examples], predictions)
@@ -129,6 +133,10 @@ class SeveralClasses:
     def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As they are."""
         return dict(weights)
+
+    def learned(self) -> Self:
+        """The skill of a model with the exported weights: the same."""
+        return self
 
     def score(self, examples: Sequence[Labelled], predictions: Sequence[tuple[str, ...]]) -> Scores:
         """Of sets of classes."""
@@ -187,12 +195,19 @@ class Number:
             bias: weights[bias] * self.deviation + self.mean,
         }
 
+    def learned(self) -> Number:
+        """The skill of a model with the exported weights: no more units."""
+        return Number(labels=self.labels)
+
     def score(self, examples: Sequence[Labelled], predictions: Sequence[float]) -> Scores:
         """Correlations and errors."""
         return metrics.regression([float(str(label_of(e))) for e in examples], predictions)
 
 
-def fit_labels(examples: Sequence[Labelled], *, task: str) -> OneClass | SeveralClasses | Number:
+TextSkill = OneClass | SeveralClasses | Number
+
+
+def fit_labels(examples: Sequence[Labelled], *, task: str) -> TextSkill:
     """The skill that examples ask for: one class, several, or a number; classes in the order of their names.
 
     Args:
@@ -205,7 +220,7 @@ def fit_labels(examples: Sequence[Labelled], *, task: str) -> OneClass | Several
     kinds = {_kind_of(example) for example in examples}
     if len(kinds) != 1:
         raise InputError(
-            f"labels are mixed: {', '.join(sorted(kinds))}", remedy="say --labels one, several or number"
+            f"labels are mixed: {', '.join(sorted(kinds))}", remedy="say --label-kind one, several or number"
         )
     if kinds == {LabelKind.NUMBER}:
         numbers = [float(str(label_of(example))) for example in examples]
@@ -220,15 +235,13 @@ def fit_labels(examples: Sequence[Labelled], *, task: str) -> OneClass | Several
     if len(counts) > _MOST_CLASSES:
         raise InputError(
             f"{len(counts):,} classes are more than {_MOST_CLASSES:,}",
-            remedy="is this the column of the classes? name it with --column label=NAME",
+            remedy="is this the column of the classes? name it with --columns label=NAME",
         )
     labels = tuple(sorted(counts))
     return OneClass(labels=labels, task=task) if kinds == {LabelKind.ONE} else SeveralClasses(labels=labels)
 
 
-def read_labels(
-    labels: Sequence[str], config: Mapping[str, Any], *, task: str
-) -> OneClass | SeveralClasses | Number:
+def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) -> TextSkill:
     """The skill of a model that has it, by its config.json."""
     match config.get("problem_type"):
         case "regression":
@@ -236,6 +249,11 @@ def read_labels(
         case "multi_label_classification":
             return SeveralClasses(labels=tuple(labels))
     return OneClass(labels=tuple(labels), task=task)
+
+
+def labelled(examples: Sequence[Example]) -> list[Labelled]:
+    """The examples of whole texts, pairs and relations that have a label."""
+    return [one for one in examples if isinstance(one, Labelled) and label_of(one) is not None]
 
 
 def label_of(example: Labelled) -> Label | None:

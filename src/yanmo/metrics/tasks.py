@@ -134,6 +134,9 @@ TASKS: dict[str, TaskMetrics] = {
     "token-classification/tags": TaskMetrics(
         scored_by=(tagging,), decides="token_accuracy", shown=("token_accuracy", "f1_macro")
     ),
+    "pair-classification": TaskMetrics(
+        scored_by=(classification,), decides="f1_macro", shown=("f1_macro", "accuracy", "mcc")
+    ),
     "relation-extraction": TaskMetrics(
         scored_by=(relation_extraction,), decides="f1_macro", shown=("f1_macro", "f1_micro", "accuracy")
     ),

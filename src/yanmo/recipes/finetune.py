@@ -16,12 +16,14 @@ from yanmo.config import to_mapping
 from yanmo.device import compute_dtype
 from yanmo.energy import EnergyMeter
 from yanmo.errors import InputError
+from yanmo.evaluation.tasks import evaluate_task
 from yanmo.finetuning.batches import Encoded, ExampleBatches
 from yanmo.finetuning.encoding import encode_examples
 from yanmo.finetuning.predictor import predict
 from yanmo.finetuning.recipe import FinetuneRecipe, choose_recipe, learning_rate_factors
-from yanmo.finetuning.skill import Skill, Supervised
-from yanmo.finetuning.text_labels import Labelled, fit_labels
+from yanmo.finetuning.skill import Supervised
+from yanmo.finetuning.task_model import TaskModel
+from yanmo.finetuning.text_labels import Labelled, TextSkill, fit_labels, labelled
 from yanmo.machine import usable_cores
 from yanmo.models.base import Trainable
 from yanmo.models.checkpoint import Checkpoint
@@ -33,14 +35,14 @@ from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
 from yanmo.planning.probe import probe
 from yanmo.recipes.listeners import Log, Narrator
-from yanmo.recipes.run_folder import METRICS_FILE, RESULT_FILE, RunFolder
+from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RESULT_FILE, RunFolder
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
 from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.check import check_examples
 from yanmo.tasks.columns import Columns
-from yanmo.tasks.examples import Example
+from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.read import load_examples
 from yanmo.tasks.split import Splits, SplitSettings, split_examples
 from yanmo.training.checkpoint import CheckpointStore
@@ -60,6 +62,7 @@ class FinetuneSettings:
     task: str
     model: Path
     columns: Columns = field(default_factory=dict)
+    label_kind: str | None = None
     max_seq_len: int | None = None
     epochs: float | None = None
     batch_size: int | None = None
@@ -77,6 +80,12 @@ class FinetuneSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
+
+    @property
+    def reading(self) -> ReadSettings:
+        """How the rows are read."""
+        kind = None if self.label_kind is None else LabelKind(self.label_kind)
+        return ReadSettings(columns=self.columns, label_kind=kind)
 
     def recipe(self, num_examples: int, d_model: int) -> FinetuneRecipe:
         """By the rules, and by hand where it was said."""
@@ -140,7 +149,7 @@ def _recorded(sources: Sequence[Path], checkpoint: Checkpoint, settings: Finetun
 
 def _read(sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
     """The examples, checked and divided."""
-    loaded = load_examples(sources, settings.task, ReadSettings(columns=settings.columns))
+    loaded = load_examples(sources, settings.task, settings.reading)
     for note in loaded.notes:
         say(note)
     splits = split_examples(loaded.examples, SplitSettings(seed=settings.seed))
@@ -166,9 +175,7 @@ class _Finetuning:
     ) -> None:
         self._run, self._checkpoint, self._splits, self._settings = run, checkpoint, splits, settings
         self._stop, self._began_s = stop, began_s
-        self._skill: Skill[Any] = fit_labels(
-            [example for example in splits.train if isinstance(example, Labelled)], task=settings.task
-        )
+        self._skill: TextSkill = fit_labels(labelled(splits.train), task=settings.task)
         torch.manual_seed(settings.seed)
         self._network = open_with_head(checkpoint, self._skill.head, labels=self._skill.labels)
         self._recipe = settings.recipe(len(splits.train), self._network.config.d_model)
@@ -190,9 +197,8 @@ class _Finetuning:
 
     def _assemble(self, energy: EnergyMeter) -> tuple[Trainer[Any], Optimizer, CheckpointStore]:
         settings, recipe, skill = self._settings, self._recipe, self._skill
-        batches = ExampleBatches(
-            self._encoded(self._splits.train), skill.collate, batch_size=recipe.batch_size, seed=settings.seed
-        )
+        train = self._encoded(labelled(self._splits.train))
+        batches = ExampleBatches(train, skill.collate, batch_size=recipe.batch_size, seed=settings.seed)
         num_steps = max(1, round(recipe.epochs * batches.per_epoch))
         optimizer = Optimizer(self._network, recipe.optimizer, rates=learning_rate_factors(self._network))
         on_cpu = getattr(torch, probe().dtype)
@@ -231,7 +237,7 @@ class _Finetuning:
 
     def _validation(self) -> Any:
         """From a model to its loss and its scores on the validation rows."""
-        examples = self._splits.valid or self._splits.train
+        examples = labelled(self._splits.valid or self._splits.train)
         encoded, skill = self._encoded(examples), self._skill
 
         def validate(model: Trainable) -> dict[str, float]:
@@ -243,7 +249,7 @@ class _Finetuning:
 
         return validate
 
-    def _encoded(self, examples: Sequence[Example]) -> list[Encoded[Any]]:
+    def _encoded(self, examples: Sequence[Labelled]) -> list[Encoded[Any]]:
         return encode_examples(
             examples,
             self._skill,
@@ -258,22 +264,27 @@ class _Finetuning:
         self._write_model(exported)
         with torch.no_grad():
             for name, weight in self._network.named_parameters():
-                weight.copy_(weights[name])
+                weight.copy_(exported[name])
         self._network.float().eval()
         judged, name = (self._splits.test, "test") if self._splits.test else (self._splits.valid, "valid")
-        predictions = predict(self._network, self._skill, self._encoded(judged)).predictions
-        scores = self._skill.score(judged, predictions)
-        intervals = metrics.bootstrap(scores)
+        self._skill = self._skill.learned()
+        model = TaskModel(
+            self._network,
+            self._checkpoint.tokenizer,
+            self._skill,
+            name=run.path.resolve().name,
+            task=self._settings.task,
+        )
+        evaluation = evaluate_task(model, judged, train=self._splits.train, seed=self._settings.seed)
+        run.write(EVALUATION_FILE, {"split": name, **evaluation.to_json()})
         result = {
             "model": str(run.path / "model"),
             "task": self._settings.task,
             "split": name,
-            "num_examples": len(judged),
+            "num_examples": evaluation.num_examples,
             "num_train_examples": len(self._splits.train),
-            "metrics": {
-                key: {"value": value, "interval": list(intervals[key][:2])}
-                for key, value in _finite(scores.values).items()
-            },
+            "metrics": dict(evaluation.model.metrics),
+            "baseline": evaluation.baselines[-1].to_json(),
             "valid": state.best,
             "recipe": to_mapping(self._recipe),
             "num_parameters": self._network.config.num_parameters,
@@ -283,11 +294,13 @@ class _Finetuning:
             "peak_memory_bytes": runtime.peak_memory_bytes(),
         }
         run.write(RESULT_FILE, result)
+        say(evaluation.to_text())
         return result
 
     def _write_model(self, weights: dict[str, torch.Tensor]) -> None:
         checkpoint, network = self._checkpoint, self._network
-        config = merged_config(checkpoint, network) | self._skill.settings | {"dtype": "float32"}
+        config = merged_config(checkpoint, network) | self._skill.settings
+        config |= {"finetuning_task": self._settings.task, "dtype": "float32"}
         with artifact.new_folder(
             self._run.path / "model", kind="model", details={"run": self._run.path.name}
         ) as folder:

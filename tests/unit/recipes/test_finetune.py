@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from sentence_made import make_encoder
 
 from yanmo.errors import InputError, Interrupted
+from yanmo.evaluation.tasks import evaluate_task_file
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.recipes import finetune as recipe
 from yanmo.recipes.finetune import FinetuneSettings, finetune
@@ -56,10 +57,10 @@ def test_it_learns_and_answers_as_transformers_does(encoder: Path, tmp_path: Pat
     low, high = result["metrics"]["accuracy"]["interval"]
     assert low <= result["metrics"]["accuracy"]["value"] <= high
     model = TaskModel.load(tmp_path / "run" / "model")
-    found = model.predict([("a cat",), ("一个人",)])
+    found = model.predict([("a cat man",), ("一个人 man food",)])
     assert [row["label"] for row in found] == ["cat", "dog"]
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
-    ids = torch.tensor([model.tokenizer.encode_with_specials("a cat").ids])
+    ids = torch.tensor([model.tokenizer.encode_with_specials("a cat man").ids])
     with torch.no_grad():
         shares = theirs(ids).logits.softmax(-1)[0].tolist()
     expected = {theirs.config.id2label[i]: share for i, share in enumerate(shares)}
@@ -119,3 +120,22 @@ def test_wrong_settings_are_refused(encoder: Path) -> None:
     with pytest.raises(InputError, match="--epochs must be above 0"):
         settings(encoder, epochs=0.0)
     assert recipe.TASKS[0] == "text-classification"
+
+
+def test_evaluation_puts_a_cheap_model_beside_it(encoder: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.csv", ("cat", "dog"))
+    finetune(data, tmp_path / "run", settings=settings(encoder))
+    other = write_rows(tmp_path / "other.csv", ("cat", "dog"), repeats=2)
+    found = evaluate_task_file(tmp_path / "run", other, train=data)
+    accuracy = found.model.metrics["accuracy"]
+    assert accuracy["value"] == 1 and found.num_examples == 16
+    assert [baseline.name for baseline in found.baselines] == ["always cat", "TF-IDF and logistic regression"]
+    guess, linear = found.baselines
+    assert guess.metrics["accuracy"]["value"] == 0.5
+    assert linear.metrics["accuracy"]["value"] > 0.8
+    assert found.lead is not None and found.lead.first == linear.metrics["f1_macro"]["value"]
+    rows = other.read_text(encoding="utf-8").replace("the dog is eating man,dog", "the dog is eating man,cat")
+    other.write_text(rows, encoding="utf-8")
+    alone = evaluate_task_file(tmp_path / "run", other)
+    assert alone.lead is None and alone.mistakes == (("cat", "dog", alone.mistakes[0][2]),)
+    assert alone.wrong[0]["place"].startswith("other.csv line ")

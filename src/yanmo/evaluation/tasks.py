@@ -1,0 +1,254 @@
+"""How good a model is at a task: its scores with intervals, beside those of cheap models on the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yanmo import metrics
+from yanmo.artifact import write_json
+from yanmo.errors import InputError
+from yanmo.evaluation.task_baselines import Guess, LinearTerms, TaskBaseline
+from yanmo.finetuning.task_model import TaskModel
+from yanmo.finetuning.text_labels import Labelled, Number, TextSkill, label_of, labelled
+from yanmo.metrics import Difference, Scores
+from yanmo.tasks.base import ReadSettings
+from yanmo.tasks.columns import Columns
+from yanmo.tasks.examples import Example
+from yanmo.tasks.labels import LabelKind
+from yanmo.tasks.read import load_examples
+
+_MOST_WRONG = 20
+_SHOWN_CHARS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The scores of one model: value and interval of 95% by name."""
+
+    name: str
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "metrics": dict(self.metrics)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEvaluation:
+    """A model's scores on labelled rows, beside those of cheap models.
+
+    Attributes:
+        task: name of the task.
+        metrics_name: its name among ``yanmo.metrics.TASKS``.
+        model: the model's scores.
+        baselines: those of cheap models, the best last; empty where there were no rows to train them on.
+        lead: of the model over the best of them by the deciding score, with interval and p-value; None
+            without one.
+        num_examples: rows that were judged.
+        decides: the score that says which of two models is better.
+        mistakes: gold and predicted class of wrong rows, most frequent first, with their numbers.
+        wrong: some rows that are wrong: place, text, gold, predicted.
+    """
+
+    task: str
+    metrics_name: str
+    model: Judged
+    baselines: tuple[Judged, ...]
+    lead: Difference | None
+    num_examples: int
+    decides: str
+    mistakes: tuple[tuple[str, str, int], ...]
+    wrong: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as ``yanmo evaluate --json`` prints them."""
+        return {
+            "task": self.task,
+            "metrics": dict(self.model.metrics),
+            "num_examples": self.num_examples,
+            "decides": self.decides,
+            "baseline": self.baselines[-1].to_json() if self.baselines else {},
+            "baselines": [baseline.to_json() for baseline in self.baselines],
+            "lead": None if self.lead is None else vars(self.lead),
+            "mistakes": [list(mistake) for mistake in self.mistakes],
+            "wrong": list(self.wrong),
+        }
+
+    def to_text(self) -> str:
+        """A small table for people."""
+        shown = [self.model, *reversed(self.baselines)]
+        names = metrics.task_metrics(self.metrics_name).shown
+        width = max(len(judged.name) for judged in shown)
+        lines = [f"{'':<{width}}  " + "  ".join(f"{name:<26}" for name in names)]
+        for judged in shown:
+            cells = [_cell(judged.metrics.get(name)) for name in names]
+            lines.append(f"{judged.name:<{width}}  " + "  ".join(f"{cell:<26}" for cell in cells))
+        lines.append(f"{self.num_examples:,} rows; intervals of 95%")
+        if self.lead is not None:
+            lead = self.lead
+            lines.append(
+                f"{self.decides} above {self.baselines[-1].name}: {lead.difference:+.4f}"
+                f" ({lead.low:+.4f} to {lead.high:+.4f}, p {lead.p_value:.3f})"
+            )
+        lines += [f"  {count:,} x {gold} taken for {said}" for gold, said, count in self.mistakes[:5]]
+        return "\n".join(lines)
+
+
+def evaluate_task(
+    model: TaskModel,
+    examples: Sequence[Example],
+    *,
+    train: Sequence[Example] = (),
+    seed: int = 0,
+) -> TaskEvaluation:
+    """Score a model on labelled examples.
+
+    Args:
+        model: with the task's head.
+        examples: to be judged on.
+        train: what it has learned from, for the cheap models; without any there are none.
+        seed: of the intervals and the test.
+
+    Raises:
+        InputError: there is no example with a label.
+    """
+    judged = labelled(examples)
+    if not judged:
+        raise InputError("there is no row with a label to judge on")
+    skill = model.skill
+    predictions = model.predictions(judged)
+    scores = skill.score(judged, predictions)
+    own = judge(model.name, scores, seed=seed)
+    decides = metrics.task_metrics(skill.metrics_name).decides
+    known = labelled(train)
+    cheap: list[TaskBaseline] = [Guess(skill, known), LinearTerms(skill, known)] if known else []
+    others = [(one.name, one.predict(judged)) for one in cheap]
+    ranked = sorted(
+        ((judge(name, skill.score(judged, found), seed=seed), found) for name, found in others),
+        key=lambda pair: _worth(pair[0], decides),
+    )
+    return TaskEvaluation(
+        task=model.task,
+        metrics_name=skill.metrics_name,
+        model=own,
+        baselines=tuple(baseline for baseline, _ in ranked),
+        lead=_lead(skill, judged, predictions, ranked[-1][1], decides, seed) if ranked else None,
+        num_examples=len(judged),
+        decides=decides,
+        mistakes=_mistakes(judged, predictions) if not isinstance(skill, Number) else (),
+        wrong=_wrong(judged, predictions) if not isinstance(skill, Number) else (),
+    )
+
+
+def evaluate_task_file(
+    path: Path | str,
+    data: Path | str,
+    *,
+    task: str | None = None,
+    columns: Columns | None = None,
+    label_kind: str | None = None,
+    train: Path | str | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+) -> TaskEvaluation:
+    """Score a model folder on a file of labelled examples.
+
+    Args:
+        path: the model.
+        data: file or folder of examples.
+        task: how the rows are read; the model's own task where None.
+        columns: of the table, where guessing is not wanted.
+        label_kind: ``one``, ``several`` or ``number``, where guessing is not wanted.
+        train: rows that the cheap models learn from; without them there are none.
+        seed: of the intervals and the test.
+        out: JSON file to write the result to; nothing is written if None.
+
+    Raises:
+        InputError: the model or the rows cannot be read.
+    """
+    model = TaskModel.load(path)
+    kind = None if label_kind is None else LabelKind(label_kind)
+    settings = ReadSettings(columns=columns or {}, label_kind=kind)
+    rows, known = (
+        load_examples(Path(source), task or model.task, settings).examples if source is not None else []
+        for source in (data, train)
+    )
+    result = evaluate_task(model, rows, train=known, seed=seed)
+    if out is not None:
+        write_json(out, result.to_json())
+    return result
+
+
+def judge(name: str, scores: Scores, *, seed: int) -> Judged:
+    """All scores that are defined, with their intervals."""
+    intervals = metrics.bootstrap(scores, seed=seed)
+    return Judged(
+        name=name,
+        metrics={
+            key: {"value": value, "interval": [intervals[key].low, intervals[key].high]}
+            for key, value in scores.values.items()
+            if value == value
+        },
+    )
+
+
+def _worth(judged: Judged, decides: str) -> float:
+    """The deciding score, larger for better; the least where it is not defined."""
+    value = judged.metrics.get(decides, {}).get("value")
+    if value is None:
+        return float("-inf")
+    return float(value) if metrics.metric(decides).larger_is_better else -float(value)
+
+
+def _lead(
+    skill: TextSkill,
+    examples: Sequence[Labelled],
+    predictions: Sequence[Any],
+    others: Sequence[Any],
+    decides: str,
+    seed: int,
+) -> Difference:
+    both = skill.score([*examples, *examples], [*others, *predictions])
+    return metrics.paired_bootstrap(both.only([decides]), seed=seed)[decides]
+
+
+def _mistakes(examples: Sequence[Labelled], predictions: Sequence[Any]) -> tuple[tuple[str, str, int], ...]:
+    pairs = Counter(
+        (_words(label_of(example)), _words(said))
+        for example, said in zip(examples, predictions, strict=True)
+        if _differ(example, said)
+    )
+    return tuple((gold, said, count) for (gold, said), count in pairs.most_common(_MOST_WRONG))
+
+
+def _wrong(examples: Sequence[Labelled], predictions: Sequence[Any]) -> tuple[Mapping[str, Any], ...]:
+    found = (
+        {
+            "place": str(example.origin),
+            "text": " | ".join(example.inputs())[:_SHOWN_CHARS],
+            "gold": _words(label_of(example)),
+            "predicted": _words(said),
+        }
+        for example, said in zip(examples, predictions, strict=True)
+        if _differ(example, said)
+    )
+    return tuple(row for row, _ in zip(found, range(_MOST_WRONG), strict=False))
+
+
+def _differ(example: Labelled, said: Any) -> bool:
+    return set(example.labels()) != {said} if isinstance(said, str) else set(example.labels()) != set(said)
+
+
+def _words(label: Any) -> str:
+    return label if isinstance(label, str) else "|".join(sorted(label or ()))
+
+
+def _cell(score: Mapping[str, Any] | None) -> str:
+    if score is None:
+        return "-"
+    low, high = score["interval"]
+    return f"{score['value']:.4f} ({low:.4f}, {high:.4f})"
