@@ -57,6 +57,7 @@ _CHINESE = {
     "script converted": "繁简转换",
     "white space normalised": "规范空白",
     "spelling corrected": "更正拼写",
+    "evaluation text cut": "剪去评测文本",
 }
 
 _PERSONAL = {
