@@ -28,6 +28,7 @@ from yanmo.planning.rules import (
     dropout_of,
     learning_rates,
     memorising_penalty,
+    most_steps,
     split_share_of,
     weight_decays,
 )
@@ -150,6 +151,8 @@ class _Planner:
         self._wishes, self._subject = wishes, subject
         self._num_train_tokens = facts.num_train_bytes / facts.bytes_per_token
         self._usable_bytes = _MEMORY_SHARE * machine.memory_bytes
+        # How often a new model may read a text that it is to continue.
+        self._is_bounded = subject.continues_text and subject.given is None
         self.speeds = Speeds()
 
     def options(self) -> list[_Option]:
@@ -230,6 +233,8 @@ class _Planner:
         shape = self._fitting(self._step_shape(model, sizes.max_seq_len))
         step_s = self._step_s(shape)
         num_steps = wishes.num_steps or max(1, int((self._budget_s or 0.0) / step_s))
+        if wishes.num_steps is None and self._is_bounded:
+            num_steps = min(num_steps, most_steps(self._num_train_tokens / shape.batch_tokens))
         # Rows of an old corpus are no passes over the new one.
         epochs = num_steps * shape.batch_tokens * (1 - subject.replay_share) / self._num_train_tokens
         in_blocks = model.num_parameters - model.vocab_size * model.d_model
@@ -244,8 +249,7 @@ class _Planner:
         # Beyond what guessing costs the law was never fitted: the text is too little, or too little read.
         promises = subject.predicts_loss and expected < math.log2(model.vocab_size) / facts.bytes_per_token
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
-        split = facts.can_split and subject.continues_text and subject.given is None
-        split_share = split_share_of(epochs) if split else 0.0
+        split_share = split_share_of(epochs) if facts.can_split and self._is_bounded else 0.0
         muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
         muon_rate = muon_rate if wishes.muon_learning_rate is None else wishes.muon_learning_rate
         adam_rate = adam_rate if wishes.adam_learning_rate is None else wishes.adam_learning_rate
@@ -285,7 +289,7 @@ class _Planner:
         """The batch: rows that the user set, or tokens that suit the budget."""
         # A row of each kind at least.
         least = 1 if self._subject.replay_share == 0.0 else max(2, round(1 / self._subject.replay_share))
-        num_tokens = batch_tokens(self._budget_s)
+        num_tokens = batch_tokens(self._budget_s, self._num_train_tokens if self._is_bounded else math.inf)
         while True:
             shape = StepShape(
                 model=model,

@@ -12,6 +12,11 @@ _MORE_MUON_RATE, _MORE_ADAM_RATE = 0.004, 0.002
 _MUON_EPOCHS, _ADAM_EPOCHS, _LEAST_STEPS_AN_EPOCH = 2.5, 1.2, 40.0
 # Passes from which on tokens are taken apart (benchmarks/LOG.md).
 _SPLIT_EPOCHS = 12.0
+# More passes teach nothing more; on tiny texts these many steps are made in any case.
+_MOST_EPOCHS, _LEAST_STEPS, _MANY_STEPS = 24.0, 400, 2000
+
+# Tokens of a step for budgets below so many seconds.
+_BATCHES, _LARGEST_BATCH = ((150, 2048), (1200, 4096), (7200, 8192)), 16384
 
 
 def learning_rates(d_model: int, *, goes_on: bool) -> tuple[float, float]:
@@ -45,14 +50,22 @@ def weight_decays(
     return muon_decay, adam_decay
 
 
-def batch_tokens(budget_s: float | None) -> int:
-    """Little time needs many steps; more of it affords larger ones, which Muon's cost is spread over."""
+def batch_tokens(budget_s: float | None, num_train_tokens: float) -> int:
+    """Tokens of a step: little time needs many steps; more of it affords larger ones.
+
+    Muon's cost is spread over the tokens of a step. A small text, which cannot be read more than so often,
+    needs many steps however much time there is.
+
+    Args:
+        budget_s: seconds of training; None where steps are counted.
+        num_train_tokens: of the text; infinite where nothing bounds the passes.
+    """
     if budget_s is None:
         return 4096
-    for limit_s, num_tokens in ((150, 2048), (1200, 4096), (7200, 8192)):
-        if budget_s < limit_s:
-            return num_tokens
-    return 16384
+    affordable = next((tokens for limit_s, tokens in _BATCHES if budget_s < limit_s), _LARGEST_BATCH)
+    while affordable > _BATCHES[0][1] and _MOST_EPOCHS * num_train_tokens < _MANY_STEPS * affordable:
+        affordable //= 2
+    return affordable
 
 
 def dropout_of(epochs: float, num_parameters: int, num_train_tokens: float) -> float:
@@ -68,6 +81,15 @@ def split_share_of(epochs: float) -> float:
     A tenth kept 24 passes over half a million tokens from harm (benchmarks/LOG.md); it grows with their root.
     """
     return min(0.25, 0.1 * math.sqrt(epochs / 24)) if epochs > _SPLIT_EPOCHS else 0.0
+
+
+def most_steps(steps_an_epoch: float) -> int:
+    """Steps beyond which a model that continues text learns nothing more from it.
+
+    Sixty passes over half a million tokens ended no better than twelve, on held-out pieces of the same plays
+    and on another play (benchmarks/LOG.md).
+    """
+    return round(max(_MOST_EPOCHS * steps_an_epoch, _LEAST_STEPS))
 
 
 def memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: float) -> float:

@@ -26,6 +26,7 @@ from yanmo.planning.shapes import build_model
 from yanmo.recipes.goal import GOALS, Goal, text_store
 from yanmo.recipes.settings import PretrainSettings
 from yanmo.recipes.start import Start
+from yanmo.reporting.progress import say
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.training.objective import Objective
 from yanmo.training.parallel import Group, rows_per_process
@@ -37,6 +38,8 @@ _SAMPLE_BYTES = 200_000
 _LEAST_SCORED_BYTES, _SCORED_BYTES = 32_000, 48_000
 _VALID_TIME_SHARE, _NUM_VALIDATIONS, _LEAST_VALIDATIONS = 0.04, 20, 4
 COMPARING_SHARE = 0.03
+# A plan that needs less of the time than this was not cut short by it.
+_MUCH_LESS = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,14 @@ def plan_run(
     made = choose(left_s(0.0))
     made = choose(left_s(reserve_s(made)))
     # Measuring real steps took its time too.
-    return dataclasses.replace(made, training_s=left_s(reserve_s(made)))
+    training_s, needed_s = left_s(reserve_s(made)), made.chosen.predicted_s
+    if needed_s < _MUCH_LESS * training_s:
+        say(
+            f"the text has no more to teach than {format_duration(needed_s)} of training can learn"
+            f" ({made.chosen.epochs:.0f} passes): the rest of the budget is left"
+        )
+        training_s = needed_s
+    return dataclasses.replace(made, training_s=training_s)
 
 
 def _left_s(budget_s: float, other_s: float) -> float:

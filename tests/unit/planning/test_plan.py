@@ -119,6 +119,17 @@ def test_tokens_of_text_that_is_read_very_often_are_taken_apart_where_they_can_b
     assert share(often, subject=Subject(shape="encoder")) == 0
 
 
+def test_no_more_steps_are_planned_than_a_text_can_teach() -> None:
+    facts = dataclasses.replace(FACTS, num_train_bytes=1_000_000)
+    day, hour = (make_plan(facts, MACHINE, budget_s=seconds).chosen for seconds in (86_400.0, 3600.0))
+    assert 23 < day.epochs < 25 and day.predicted_s < 40_000
+    assert day.num_parameters >= hour.num_parameters
+    tiny = dataclasses.replace(facts, num_train_bytes=40_000)
+    assert make_plan(tiny, MACHINE, budget_s=86_400.0).chosen.num_steps == 400
+    encoder = make_plan(facts, MACHINE, budget_s=86_400.0, subject=Subject(shape="encoder")).chosen
+    assert encoder.epochs > 25
+
+
 def test_what_does_not_fit_is_refused_with_the_figures() -> None:
     small = dataclasses.replace(MACHINE, memory_bytes=200 * 2**20)
     with pytest.raises(InputError, match=r"the smallest candidate needs .* MB of memory"):
