@@ -144,18 +144,22 @@ class _Drawing:
         if isinstance(blob, Rejected):
             raise _UncutError
         # Its kind was found by reading, too.
-        read, data, block_bytes = 0, bytearray(), min(_BLOCK_BYTES, 1 + num_bytes // 8)
+        read, covered = 0, 0
+        data, block_bytes = bytearray(), min(_BLOCK_BYTES, 1 + num_bytes // 8)
         with blob.open() as stream:
-            while read < num_bytes and len(data) < _MOST_RATIO * num_bytes:
+            while covered < num_bytes and len(data) < _MOST_RATIO * num_bytes:
+                before = read
                 block = stream.read(block_bytes)
                 if not block:
                     break
                 data += block
+                # More is taken in than is asked for: what was taken in before is used up when more is.
+                covered = before if read > before else covered
             data += stream.readline(BLOCK_BYTES)
         label = PurePosixPath(file.label)
         while label.suffix.lower() in DECOMPRESSORS:
             label = label.with_suffix("")
-        return self._written(file, str(label), bytes(data), min(read, file.num_bytes))
+        return self._written(file, str(label), bytes(data), min(covered or read, file.num_bytes))
 
     def _rows(self, file: SourceFile, num_bytes: int) -> Drawn:
         """The first rows of a Parquet file."""
