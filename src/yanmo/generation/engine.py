@@ -221,6 +221,8 @@ class _Row:
         self._generator.manual_seed((seed + index) % 2**64)
         self._end_ids = {*engine.end_ids, *params.stop_token_ids}
         self._suppressed = torch.tensor(engine.suppressed_ids, dtype=torch.int64)
+        ends = sorted(token_id for token_id in self._end_ids if token_id < engine.vocab_size)
+        self._ends = torch.tensor(ends, dtype=torch.int64)
         self._counts_1V = torch.zeros(1, engine.vocab_size)
         self._seen_1V = torch.zeros(1, engine.vocab_size, dtype=torch.bool)
         # An answer may begin after a token that the tokenizer has no name for.
@@ -233,6 +235,8 @@ class _Row:
         """Draw the next token from the model's scores; ``is_last`` where there is no place for more."""
         params = self._params
         allowed_1V = scores_1V.index_fill(1, self._suppressed, -math.inf)
+        if len(self.token_ids) < params.min_tokens:
+            allowed_1V = allowed_1V.index_fill(1, self._ends, -math.inf)
         shaped_1V = shape_scores(allowed_1V, params, seen_BV=self._seen_1V, counts_BV=self._counts_1V)
         if params.temperature == 0:
             token_id = int(likeliest(shaped_1V))

@@ -26,6 +26,7 @@ class SamplingParams:
 
     Attributes:
         max_tokens: most tokens to generate, at least 1; None goes on to the end of the context.
+        min_tokens: before there are so many, nothing ends the answer but a stop string or the context's end.
         temperature: scores are divided by it; 0 always takes the highest score.
         top_k: sample among this many tokens; 0 among all.
         top_p: sample among the fewest tokens whose probabilities reach this; above 0, at most 1.
@@ -40,6 +41,7 @@ class SamplingParams:
     """
 
     max_tokens: int | None = 256
+    min_tokens: int = 0
     temperature: float = 0.8
     top_k: int = 0
     top_p: float = 1.0
@@ -59,6 +61,7 @@ class SamplingParams:
             InputError: naming the setting and its range.
         """
         _require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", self.max_tokens, "1 or more")
+        _require(self.min_tokens >= 0, "min_tokens", self.min_tokens, "0 or more")
         _require(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 or more")
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0, at most 1 (off)")

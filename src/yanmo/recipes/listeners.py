@@ -134,7 +134,9 @@ class Sampler:
             return
         longest = model.max_seq_len
         max_tokens = _SAMPLE_TOKENS if longest is None else min(_SAMPLE_TOKENS, longest - 2)
-        params = SamplingParams(max_tokens=max_tokens, temperature=0.8, top_p=0.95, seed=self._seed)
+        params = SamplingParams(
+            max_tokens=max_tokens, min_tokens=1, temperature=0.8, top_p=0.95, seed=self._seed
+        )
         model.eval()
         text = Engine(model, self._tokenizer).generate([self._tokenizer.eos_id], params).text
         model.train()

@@ -111,6 +111,17 @@ def test_end_tokens_end_the_answer_and_are_not_shown(tokenizer: Tokenizer, end: 
     assert answer.finish_reason == "stop"
 
 
+def test_nothing_ends_an_answer_before_it_has_so_many_tokens(tokenizer: Tokenizer) -> None:
+    engine = saying(tokenizer, tokenizer.encode("hello"))
+    num_tokens = len(tokenizer.encode("hello"))
+    assert len(engine.generate([1], SamplingParams(temperature=0)).token_ids) == num_tokens
+    longer = engine.generate([1], SamplingParams(temperature=0, min_tokens=num_tokens + 2))
+    assert len(longer.token_ids) >= num_tokens + 2
+    assert tokenizer.eos_id not in longer.token_ids
+    with pytest.raises(InputError, match="min_tokens cannot be -1"):
+        SamplingParams(min_tokens=-1)
+
+
 def test_max_tokens_ends_the_answer(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("hello world hello world")
     answer = saying(tokenizer, ids).generate([1], SamplingParams(temperature=0, max_tokens=3))
