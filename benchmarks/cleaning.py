@@ -36,7 +36,7 @@ _EVERYTHING = CleaningSettings(
     spaces=True,
     spelling="correct",
 )
-_LINES = {
+WEB_LINES = {
     "English": [
         "We use cookies to improve your experience.",
         "Share on Facebook",
@@ -158,13 +158,13 @@ Planted = tuple[str, int, tuple[str, ...], bool]
 
 
 def _plant_wraps(paragraphs: list[str], language: str) -> Planted:
-    wrapped = [_wrap(paragraph, language) for paragraph in paragraphs]
+    wrapped = [wrap(paragraph, language) for paragraph in paragraphs]
     breaks = sum(text.count("\n") for text in wrapped)
     return "\n\n".join(wrapped), breaks, ("lines joined",), False
 
 
 def _plant_pages(paragraphs: list[str], language: str) -> Planted:
-    lines = "\n\n".join(_wrap(paragraph, language) for paragraph in paragraphs).split("\n")
+    lines = "\n\n".join(wrap(paragraph, language) for paragraph in paragraphs).split("\n")
     titles = {"English": ("A Title of the Book", "Chapter One"), "Chinese": ("书的名字", "第一章 开头")}[
         language
     ]
@@ -178,7 +178,7 @@ def _plant_pages(paragraphs: list[str], language: str) -> Planted:
 
 def _plant_lines(paragraphs: list[str], language: str) -> Planted:
     rng = random.Random(1)
-    lines = [line for paragraph in paragraphs for line in (paragraph, rng.choice(_LINES[language]))]
+    lines = [line for paragraph in paragraphs for line in (paragraph, rng.choice(WEB_LINES[language]))]
     steps = ("cookies lines removed", "sharing lines removed", "navigation lines removed")
     return "\n".join(lines), len(paragraphs), steps, False
 
@@ -200,7 +200,8 @@ _PLANTS: dict[str, Callable[[list[str], str], Planted]] = {
 }
 
 
-def _wrap(paragraph: str, language: str) -> str:
+def wrap(paragraph: str, language: str) -> str:
+    """A paragraph in lines of 72 letters or 36 ideographs, long words broken by hyphens."""
     return "\n".join(
         _english_lines(paragraph, 72) if language == "English" else _chinese_lines(paragraph, 36)
     )

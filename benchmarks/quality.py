@@ -17,7 +17,6 @@ that was shown no junk of the kind in its row.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import random
@@ -28,9 +27,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from benchmarks.junk_texts import JUNK
 from benchmarks.machine import data_folder, describe
 from yanmo.corpus.cleaning.settings import CleaningSettings
 from yanmo.corpus.quality.judge import Judge, QualitySettings, measure
@@ -40,13 +41,6 @@ from yanmo.recipes.quality_models import classifier_folder, limits_of, surprise_
 
 _PAGE_CHARS = 4_000
 _GOOD_KINDS, _KEPT_KINDS = 5, 8
-_MENU = (
-    "Home About Contact Products Services Blog Login Register Cart Help Careers Press Events Gallery Store"
-)
-_MENU_ZH = "首页 关于我们 联系方式 产品中心 新闻动态 登录 注册 购物车 帮助 招聘 活动 图片 下载 论坛 返回顶部"
-_SPAM = "cheap best buy online casino loan insurance discount shoes watch replica free download crack bonus"
-_SPAM_ZH = "代开发票 贷款 办证 彩票 优惠 批发 刷单 兼职 网赚 加微信 点击 领红包 折扣 招商 加盟"
-
 Document = tuple[str, str]
 """A text with its language."""
 
@@ -179,44 +173,8 @@ def _kinds() -> Iterator[tuple[str, Iterator[Document]]]:
     library = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     yield "program code", _in("en", (path.read_text("utf-8") for path in library))
     rng = random.Random(0)
-    yield "one line repeated (en, zh)", _many(lambda: _repeated_line(rng))
-    yield "menus (en)", _many(lambda: ("\n".join(rng.sample(_MENU.split(), 12)), "en"))
-    yield "menus (zh)", _many(lambda: ("\n".join(rng.sample(_MENU_ZH.split(), 12)), "zh"))
-    yield "keywords (en)", _many(lambda: (" ".join(rng.choices(_SPAM.split(), k=200)), "en"))
-    yield "keywords (zh)", _many(lambda: ("".join(rng.choices(_SPAM_ZH.split(), k=150)), "zh"))
-    yield "hex dumps", _many(lambda: (_hex_dump(rng), ""))
-    yield "base64", _many(lambda: (base64.encodebytes(rng.randbytes(2000)).decode(), ""))
-    yield "tables of numbers", _many(lambda: (_numbers(rng), ""))
-    yield "minified code", _many(lambda: (_minified(rng), ""))
-
-
-def _repeated_line(rng: random.Random) -> Document:
-    line, language = rng.choice(
-        [("Click here to subscribe to our newsletter", "en"), ("版权所有，违者必究。", "zh")]
-    )
-    return f"{line}\n" * rng.randint(20, 200), language
-
-
-def _hex_dump(rng: random.Random) -> str:
-    data = rng.choice([rng.randbytes(1600), (_MENU + _SPAM).encode() * 8])
-    rows = (data[place : place + 16] for place in range(0, len(data), 16))
-    return "\n".join(f"{16 * index:08x}  {row.hex(' ')}  |{_shown(row)}|" for index, row in enumerate(rows))
-
-
-def _shown(row: bytes) -> str:
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-
-
-def _numbers(rng: random.Random) -> str:
-    return "\n".join(" ".join(f"{rng.gauss(0, 100):.2f}" for _ in range(8)) for _ in range(50))
-
-
-def _minified(rng: random.Random) -> str:
-    names = ["".join(rng.choices("abcdefghijk", k=2)) for _ in range(300)]
-    return "".join(
-        f"function {a}({b}){{var {b}={a}[{rng.randrange(9)}];return {b}?{a}({b}):{{{b}:{a}}}}}"
-        for a, b in zip(names[::2], names[1::2], strict=True)
-    )
+    for name, make in JUNK.items():
+        yield name, _many(partial(make, rng))
 
 
 def _many(make: Callable[[], Document]) -> Iterator[Document]:
