@@ -7,9 +7,18 @@ Shapes: B rows, T tokens, D = d_model, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
+
+
+class TokenCosts(NamedTuple):
+    """What tokens cost where they would come next."""
+
+    loss_BT: Tensor
+    """-log p of each token given all before it, float32 nats."""
+    is_likeliest_BT: Tensor
+    """Whether no other token was likelier, bool."""
 
 
 class Session(Protocol):
@@ -31,6 +40,16 @@ class Session(Protocol):
 
         Raises:
             InputError: the model's ``max_seq_len`` would be passed.
+        """
+
+    def costs(self, tokens_BT: Tensor) -> TokenCosts:
+        """What T >= 1 more tokens a row would cost; none of them is taken in.
+
+        Args:
+            tokens_BT: token ids, int64; at least one token a row was taken in before.
+
+        Raises:
+            InputError: the model's ``max_seq_len`` would be passed by all but the last of them.
         """
 
     def select(self, rows_B: Tensor) -> None:

@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from yanmo import artifact
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
+from yanmo.models.base import TokenCosts
 from yanmo.models.files.foreign_files import DAMAGED
 from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import SafetensorsFiles, write_safetensors
 from yanmo.models.files.weights import fill, require_memory
-from yanmo.nn.cross_entropy import token_losses
+from yanmo.nn.cross_entropy import token_costs, token_losses
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.recurrent import LstmLayer, activation_penalty, temporal_penalty
@@ -249,6 +250,7 @@ class LstmSession:
         """Empty states for ``batch_size`` rows."""
         self._model, self._state = model, model.empty_state(batch_size)
         self._num_tokens = 0
+        self._last_B1D: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -262,12 +264,27 @@ class LstmSession:
         for piece_BT in _pieces(tokens_BT):
             states, self._state = self._model.run(piece_BT, self._state)
         self._num_tokens += tokens_BT.shape[1]
-        return (states.hidden_BTD[:, -1] @ self._model.output_weight_VD.T).float()
+        self._last_B1D = states.hidden_BTD[:, -1:]
+        return (self._last_B1D[:, 0] @ self._model.output_weight_VD.T).float()
+
+    @torch.inference_mode()
+    def costs(self, tokens_BT: Tensor) -> TokenCosts:
+        """What T more tokens a row would cost; none is taken in."""
+        assert self._last_B1D is not None and tokens_BT.shape[0] == len(self._last_B1D)
+        hidden, state = [self._last_B1D], self._state
+        for piece_BT in _pieces(tokens_BT[:, :-1]):
+            states, state = self._model.run(piece_BT, state)
+            hidden.append(states.hidden_BTD)
+        hidden_ND = torch.cat(hidden, dim=1).flatten(0, 1)
+        loss_N, is_likeliest_N = token_costs(hidden_ND, self._model.output_weight_VD, tokens_BT.flatten())
+        return TokenCosts(loss_N.view(tokens_BT.shape), is_likeliest_N.view(tokens_BT.shape))
 
     @torch.inference_mode()
     def select(self, rows_B: Tensor) -> None:
         """Keep, repeat or reorder rows."""
         self._state = [(out_BH[rows_B], cell_BH[rows_B]) for out_BH, cell_BH in self._state]
+        if self._last_B1D is not None:
+            self._last_B1D = self._last_B1D[rows_B]
 
 
 def save_lstm(

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.errors import InputError
+from yanmo.models.base import TokenCosts
 from yanmo.models.heads import Head, HeadConfig, HeadKind
 from yanmo.models.stack import Stack, StackConfig
 from yanmo.nn.context import Memory
-from yanmo.nn.cross_entropy import token_losses
+from yanmo.nn.cross_entropy import token_costs, token_losses
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.kv_cache import LayerCache
@@ -291,6 +292,7 @@ class TransformerSession:
         self._scaling = model.last_stack.config.position.rope.scaling
         self._tokens_BT = torch.empty(batch_size, 0, dtype=torch.int64)
         self._caches = self._empty_caches()
+        self._last_B1D: Tensor | None = None
 
     def _empty_caches(self) -> list[LayerCache]:
         return [LayerCache(self._model.max_seq_len) for _ in self._model.last_stack.order]
@@ -304,20 +306,49 @@ class TransformerSession:
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in T more tokens a row; scores of the next one, float32 (B, V)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
+        self._last_B1D = self._head.features(self._take_in(tokens_BT)[:, -1:])
+        return self._head.project(self._last_B1D[:, 0], self._model.embedding.weight).float()
+
+    def _take_in(self, tokens_BT: Tensor) -> Tensor:
+        """Hidden states of these tokens; of all tokens where those before had to be read anew."""
         if self._scaling.can_outdate:
             all_BS = torch.cat((self._tokens_BT, tokens_BT), dim=1)
             if self.num_tokens and self._scaling.outdates(self.num_tokens, all_BS.shape[1]):
                 tokens_BT, self._caches = all_BS, self._empty_caches()
             self._tokens_BT = all_BS
-        hidden_BTD = self._model.hidden(tokens_BT, caches=self._caches, memory=self._memory)
-        features_BD = self._head.features(hidden_BTD[:, -1])
-        return self._head.project(features_BD, self._model.embedding.weight).float()
+        return self._model.hidden(tokens_BT, caches=self._caches, memory=self._memory)
+
+    @torch.inference_mode()
+    def costs(self, tokens_BT: Tensor) -> TokenCosts:
+        """What T more tokens a row would cost; none is taken in."""
+        assert tokens_BT.shape[0] == self._batch_size and self._last_B1D is not None
+        features_BTD, num_tokens = self._last_B1D, tokens_BT.shape[1]
+        if num_tokens > 1:
+            before, caches, num_before = self._tokens_BT, self._caches, self.num_tokens
+            hidden_BTD = self._take_in(tokens_BT[:, :-1])
+            if hidden_BTD.shape[1] >= num_tokens:
+                features_BTD = self._head.features(hidden_BTD[:, -num_tokens:])
+            else:
+                features_BTD = torch.cat((features_BTD, self._head.features(hidden_BTD)), dim=1)
+            self._tokens_BT, self._caches = before, caches
+            for cache in caches:
+                cache.num_tokens = num_before
+        loss_N, is_likeliest_N = token_costs(
+            features_BTD.flatten(0, 1),
+            self._head.weight_VD(self._model.embedding.weight),
+            tokens_BT.flatten(),
+            bias_V=self._head.bias,
+            softcap=self._head.config.softcap,
+        )
+        return TokenCosts(loss_N.view(tokens_BT.shape), is_likeliest_N.view(tokens_BT.shape))
 
     @torch.inference_mode()
     def select(self, rows_B: Tensor) -> None:
         """Keep, repeat or reorder rows."""
         self._batch_size = len(rows_B)
         self._tokens_BT = self._tokens_BT[rows_B]
+        if self._last_B1D is not None:
+            self._last_B1D = self._last_B1D[rows_B]
         for cache in self._caches:
             cache.select(rows_B)
         if self._memory is not None:

@@ -8,6 +8,7 @@ in plain tensor operations).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -47,15 +48,41 @@ def token_losses(
     Returns:
         loss_N: float32 nats.
     """
+    losses = [
+        loss_and_gradient(logits_CV, targets_N[rows])[0]
+        for rows, logits_CV in _logits(hidden_ND, weight_VD, bias_V, softcap)
+    ]
+    return torch.cat(losses) if losses else hidden_ND.new_zeros(0, dtype=torch.float32)
+
+
+def token_costs(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    bias_V: Tensor | None = None,
+    softcap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As ``token_losses``, of at least one row, and whether no other token was likelier, bool."""
+    losses, likeliest = [], []
+    for rows, logits_CV in _logits(hidden_ND, weight_VD, bias_V, softcap):
+        # The loss may be computed in the logits' own memory.
+        likeliest.append(logits_CV.argmax(-1) == targets_N[rows])
+        losses.append(loss_and_gradient(logits_CV, targets_N[rows])[0])
+    return torch.cat(losses), torch.cat(likeliest)
+
+
+def _logits(
+    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, softcap: float | None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Logits of a chunk of rows at a time."""
     step = rows_per_chunk(weight_VD.shape[0])
-    losses = []
     for start in range(0, len(hidden_ND), step):
         rows = slice(start, start + step)
         logits_CV = functional.linear(hidden_ND[rows], weight_VD, bias_V)
         if softcap is not None:
             logits_CV = torch.tanh(logits_CV.float() / softcap) * softcap
-        losses.append(loss_and_gradient(logits_CV, targets_N[rows])[0])
-    return torch.cat(losses) if losses else hidden_ND.new_zeros(0, dtype=torch.float32)
+        yield rows, logits_CV
 
 
 def loss_and_gradient(logits_CV: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor]:

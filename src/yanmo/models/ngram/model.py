@@ -29,6 +29,7 @@ from torch import Tensor
 from yanmo.artifact import new_folder, read_json
 from yanmo.config import from_mapping, to_mapping
 from yanmo.errors import InputError
+from yanmo.models.base import TokenCosts
 from yanmo.models.ngram import kneser_ney
 from yanmo.models.ngram.kneser_ney import Discounts, Ints
 
@@ -223,6 +224,19 @@ class NgramSession:
         self._tail_BT = tail_BT[:, max(0, tail_BT.shape[1] - self._model.order + 1) :]
         rows: list[list[int]] = self._tail_BT.tolist()
         return torch.from_numpy(np.stack([self._model.next_scores(row) for row in rows]))
+
+    def costs(self, tokens_BT: Tensor) -> TokenCosts:
+        """What T more tokens a row would cost; none is taken in."""
+        num_before = self._tail_BT.shape[1]
+        whole_BS = torch.cat([self._tail_BT, tokens_BT.cpu()], dim=1).numpy()
+        log_BS, _ = self._model.log_probabilities_of(whole_BS)
+        likeliest = [
+            [int(self._model.next_scores(row[:end]).argmax()) for end in range(num_before, len(row))]
+            for row in whole_BS.tolist()
+        ]
+        return TokenCosts(
+            torch.from_numpy(-log_BS[:, num_before:]), torch.tensor(likeliest) == tokens_BT.cpu()
+        )
 
     def select(self, rows_B: Tensor) -> None:
         """Keep, repeat or reorder rows."""
