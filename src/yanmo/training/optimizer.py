@@ -55,6 +55,7 @@ class Optimizer:
         layout: Layout = ALONE,
         *,
         rates: Mapping[str, float] | None = None,
+        begins: Mapping[str, float] | None = None,
     ) -> None:
         """Take the model's present weights as masters; those that want no gradient are left alone.
 
@@ -63,6 +64,8 @@ class Optimizer:
             config: rates and decays.
             layout: how its weights lie across the processes.
             rates: factors on AdamW's learning rate by name; 1 for those that are not named.
+            begins: shares of the run before which weights stay where they are, by name; 0 for those that are
+                not named. Until then they take no gradient (``reach``).
         """
         self.config = config
         self._layout = layout
@@ -80,8 +83,21 @@ class Optimizer:
         others = [name for name in self._parameters if name not in self._matrices]
         self._first = {name: torch.zeros_like(self._masters[name]) for name in others}
         self._second = {name: torch.zeros_like(self._masters[name]) for name in others}
-        self._adam_rates = [(rates or {}).get(name, 1.0) for name in others]
+        self._adam_rates = {name: (rates or {}).get(name, 1.0) for name in others}
+        self._begins = {name: share for name, share in (begins or {}).items() if share > 0}
+        assert self._begins.keys() <= self._first.keys(), "only AdamW's weights can begin later"
         self._num_updates = 0
+        # Updates that were made before a weight began.
+        self._num_waited = dict.fromkeys(self._begins, 0)
+
+    def reach(self, progress: float) -> None:
+        """Let weights move whose share of the run has come, before gradients are taken.
+
+        Args:
+            progress: share of the run that is done.
+        """
+        for name, share in self._begins.items():
+            self._parameters[name].requires_grad_(progress >= share)
 
     @torch.no_grad()
     def accumulate(self) -> None:
@@ -124,6 +140,8 @@ class Optimizer:
             scale = min(1.0, self.config.max_grad_norm / (norm + 1e-12)) / num_tokens
             torch._foreach_mul_(list(gradients.values()), scale)
             self._num_updates += 1
+            for name in self._num_waited:
+                self._num_waited[name] += self._waits(name)
             if self._matrices:
                 self._step_muon(gradients, factor)
             self._step_adam(gradients, factor)
@@ -148,6 +166,8 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Whole moments by name, for a checkpoint; asked for as ``masters``."""
         state = {"num_updates": torch.tensor(self._num_updates)}
+        if self._begins:
+            state["num_waited"] = torch.tensor(list(self._num_waited.values()))
         for kind, tensors in self._moments().items():
             wholes = self._layout.gather(tensors)
             state |= {f"{kind}.{name}": whole for name, whole in wholes.items()}
@@ -162,6 +182,8 @@ class Optimizer:
             for name, value in tensors.items():
                 value.copy_(self._layout.cut(name, state[f"{kind}.{name}"]))
         self._num_updates = int(state["num_updates"])
+        if self._begins:
+            self._num_waited = dict(zip(self._begins, state["num_waited"].tolist(), strict=True))
         self.write_weights()
 
     def _gradient_sums(self) -> dict[str, Tensor]:
@@ -176,6 +198,9 @@ class Optimizer:
         if not self._sums or next(iter(self._sums.values())).dtype != dtype:
             self._sums = {name: torch.zeros_like(p, dtype=dtype) for name, p in self._masters.items()}
         return self._sums
+
+    def _waits(self, name: str) -> bool:
+        return name in self._begins and not self._parameters[name].requires_grad
 
     def _moments(self) -> dict[str, dict[str, Tensor]]:
         return {"momentum": self._momentum, "first": self._first, "second": self._second}
@@ -213,7 +238,9 @@ class Optimizer:
 
     def _step_adam(self, all_gradients: Mapping[str, Tensor], factor: float) -> None:
         config = self.config
-        names = list(self._first)
+        names = [name for name in self._first if not self._waits(name)]
+        if not names:
+            return
         gradients = [all_gradients[name] for name in names]
         first = [self._first[name] for name in names]
         second = [self._second[name] for name in names]
@@ -221,15 +248,17 @@ class Optimizer:
         torch._foreach_lerp_(first, gradients, 1 - config.adam_beta1)
         torch._foreach_mul_(second, config.adam_beta2)
         torch._foreach_addcmul_(second, gradients, gradients, 1 - config.adam_beta2)
-        correction1 = 1 - config.adam_beta1**self._num_updates
-        correction2 = 1 - config.adam_beta2**self._num_updates
+        counts = [self._num_updates - self._num_waited.get(name, 0) for name in names]
+        corrections1 = [1 - config.adam_beta1**count for count in counts]
+        corrections2 = [1 - config.adam_beta2**count for count in counts]
         denominators = torch._foreach_sqrt(second)
-        torch._foreach_div_(denominators, math.sqrt(correction2))
+        torch._foreach_div_(denominators, [math.sqrt(correction) for correction in corrections2])
         torch._foreach_add_(denominators, config.adam_eps)
-        rates = [config.adam_learning_rate * factor * own for own in self._adam_rates]
+        rates = [config.adam_learning_rate * factor * self._adam_rates[name] for name in names]
         if config.adam_weight_decay:
             torch._foreach_mul_(masters, [1 - rate * config.adam_weight_decay for rate in rates])
-        torch._foreach_addcdiv_(masters, first, denominators, [-rate / correction1 for rate in rates])
+        steps = [-rate / correction for rate, correction in zip(rates, corrections1, strict=True)]
+        torch._foreach_addcdiv_(masters, first, denominators, steps)
 
 
 def orthogonalise(

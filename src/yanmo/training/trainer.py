@@ -171,6 +171,7 @@ class Trainer(Generic[B]):
 
     def _step(self) -> None:
         state, began_s = self.state, time.perf_counter()
+        self._optimizer.reach(self._schedule.progress(state.step))
         loss_sum_nats, num_tokens = self._gradients()
         loss_nats = loss_sum_nats / num_tokens
         factor = self._schedule.factor(state.step)
