@@ -30,8 +30,17 @@ def evaluate(
     columns: Columns = None,
     label_kind: LabelKindFlag = None,
     train: Annotated[
-        Path | None, Parameter(help="Labelled rows that the cheap models beside it learn from.")
+        Path | None,
+        Parameter(help="Labelled rows that the cheap models beside it learn from, and few-shot examples."),
     ] = None,
+    suite: Annotated[
+        str | None,
+        Parameter(help="Judge without training: hellaswag, arc, piqa, lambada, blimp, ceval, choices."),
+    ] = None,
+    few_shot: Annotated[
+        int | None, Parameter(help="Solved examples before each question, of a suite or of a task.")
+    ] = None,
+    limit: Annotated[int | None, Parameter(help="Judge by a sample of so many questions.")] = None,
     out: Annotated[Path | None, Parameter(help="JSON file to write the result to as well.")] = None,
     dtype: Dtype = "float32",
     seed: Seed = 0,
@@ -50,6 +59,23 @@ def evaluate(
     from yanmo.errors import InputError
     from yanmo.finetuning.task_model import answers_a_task
 
+    if suite is not None:
+        from yanmo.evaluation.suites import evaluate_suite
+
+        if data is None:
+            raise InputError(f"there are no questions for --suite {suite}", remedy="give its file or folder")
+        ranked = evaluate_suite(
+            open_model(model, dtype),
+            data,
+            suite,
+            few_shot=few_shot or 0,
+            train=train,
+            limit=limit,
+            seed=seed,
+            out=out,
+        )
+        emit(ranked.to_json(), ranked.to_text(), as_json=json)
+        return
     if task is not None or answers_a_task(model):
         from yanmo.evaluation.tasks import evaluate_task_file
 

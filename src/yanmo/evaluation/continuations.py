@@ -9,9 +9,10 @@ B rows, T tokens a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ Ints = NDArray[np.int64]
 
 # Rows times tokens, of which a session keeps the keys and values of every layer.
 BATCH_TOKENS = 4096
+_PROMPTS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,3 +167,62 @@ def _num_shared(contexts_BT: Ints) -> int:
     """How many tokens all contexts begin with."""
     differs_T = (contexts_BT != contexts_BT[:1]).any(0)
     return int(differs_T.argmax()) if differs_T.any() else contexts_BT.shape[1]
+
+
+class PromptTokenizer(Protocol):
+    """A tokenizer, as far as prompts need it."""
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id that begins a document, or None where documents begin with nothing."""
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the token that ends a document."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ints]:
+        """Token ids of many texts."""
+
+
+def encode_prompts(
+    tokenizer: PromptTokenizer, prompts: Iterable[tuple[str, Sequence[str]]]
+) -> Iterator[Request]:
+    """Token ids of contexts and of what may follow them.
+
+    A context and its continuation are encoded as one text and parted where the context ends; where their
+    tokens run into each other there, each is encoded alone, so that every continuation of a context has the
+    same context. An empty context is what begins a document.
+
+    Args:
+        tokenizer: the model's.
+        prompts: contexts, each with its continuations; read as they are needed.
+
+    Raises:
+        InputError: a continuation has no token.
+    """
+    prompts = iter(prompts)
+    while group := list(islice(prompts, _PROMPTS_AT_ONCE)):
+        contexts = tokenizer.encode_batch([context for context, _ in group])
+        wholes = iter(
+            tokenizer.encode_batch([context + one for context, several in group for one in several])
+        )
+        alone = tokenizer.encode_batch([one for _, several in group for one in several])
+        ends = iter(alone)
+        for (_, several), ids in zip(group, contexts, strict=True):
+            pairs = [(next(wholes), next(ends)) for _ in several]
+            found = tuple(
+                whole[len(ids) :] if len(whole) > len(ids) and np.array_equal(whole[: len(ids)], ids) else end
+                for whole, end in pairs
+            )
+            empty = next((one for one, end in zip(several, found, strict=True) if not len(end)), None)
+            if empty is not None:
+                raise InputError(f"the tokenizer makes no token of {empty[:40]!r}")
+            yield Request(context=_begun(ids, tokenizer), continuations=found)
+
+
+def _begun(ids: Ints, tokenizer: PromptTokenizer) -> Ints:
+    """With what begins a document, as where a prompt is continued."""
+    bos_id = tokenizer.bos_id
+    if bos_id is None:
+        return ids if len(ids) else np.array([tokenizer.eos_id], np.int64)
+    return ids if len(ids) and ids[0] == bos_id else np.concatenate([np.array([bos_id], np.int64), ids])

@@ -59,6 +59,9 @@ class TaskMetrics:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(en="accuracy", zh="准确率"),
+    "accuracy_macro": Metric(en="accuracy, mean of groups", zh="准确率（各组平均）"),
+    "accuracy_per_character": Metric(en="accuracy per character", zh="准确率（按字符归一）"),
+    "accuracy_per_byte": Metric(en="accuracy per byte", zh="准确率（按字节归一）"),
     "balanced_accuracy": Metric(en="balanced accuracy", zh="均衡准确率"),
     "exact_match": Metric(en="exact match", zh="完全匹配率"),
     "exact_match_answered": Metric(en="exact match, answerable", zh="完全匹配率（有答案）"),
