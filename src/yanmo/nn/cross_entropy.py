@@ -139,3 +139,41 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_weight_VD * scale.to(grad_weight_VD.dtype),
             None,
         )
+
+
+def linear_token_losses(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Cross-entropy of each row of ``hidden @ weight.T``, in nats, differentiable.
+
+    Where rows count unequally, which only their losses decide (as in preference learning), the backward pass
+    computes the logits a second time, a chunk at a time.
+
+    Args:
+        hidden_ND: outputs of the network.
+        weight_VD: rows of the output layer.
+        targets_N: the right token of each row, int64.
+
+    Returns:
+        loss_N: float32.
+    """
+    losses: Tensor = _LinearTokenLosses.apply(hidden_ND, weight_VD, targets_N)
+    return losses
+
+
+class _LinearTokenLosses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        ctx.save_for_backward(hidden_ND, weight_VD, targets_N)
+        return token_losses(hidden_ND, weight_VD, targets_N)
+
+    @staticmethod
+    @kernels.first_derivative
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden_ND, weight_VD, targets_N = ctx.saved_tensors
+        grad_hidden_ND = torch.empty_like(hidden_ND)
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        for rows, logits_CV in _logits(hidden_ND, weight_VD, None, None):
+            grad_CV = loss_and_gradient(logits_CV, targets_N[rows])[1]
+            grad_CV = grad_CV * grad_outputs[0][rows, None].to(grad_CV.dtype)
+            torch.mm(grad_CV, weight_VD, out=grad_hidden_ND[rows])
+            grad_weight_VD += grad_CV.T @ hidden_ND[rows]
+        return grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype), None
