@@ -19,8 +19,8 @@ from yanmo.errors import InputError
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 
-_HEADS = "heads."
-_LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM, HeadKind.MASKED_LM)
+# Heads that are drawn for a task; others come with what was pretrained.
+TASK_HEADS = (HeadKind.SEQUENCE_CLASSIFICATION, HeadKind.TOKEN_CLASSIFICATION, HeadKind.SPAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,15 @@ def freeze(network: Transformer, config: FreezingConfig) -> None:
         )
 
 
-def freeze_all_but_new_heads(network: Transformer) -> None:
-    """Ask a gradient of the heads alone that say nothing about tokens of the vocabulary."""
-    kept = tuple(f"{_HEADS}{head.kind}." for head in network.config.heads if head.kind not in _LANGUAGE_HEADS)
+def is_of_task_head(name: str) -> bool:
+    """Whether a weight belongs to a head that is drawn for a task."""
+    return name.startswith(tuple(f"heads.{kind}." for kind in TASK_HEADS))
+
+
+def freeze_all_but_task_heads(network: Transformer) -> None:
+    """Ask a gradient of the heads alone that are drawn for a task."""
     for name, weight in network.named_parameters():
-        weight.requires_grad_(name.startswith(kept) if kept else False)
+        weight.requires_grad_(is_of_task_head(name))
 
 
 def begins(network: Transformer, config: FreezingConfig) -> dict[str, float]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.errors import InputError
-from yanmo.finetuning.freezing import freeze_all_but_new_heads
+from yanmo.finetuning.freezing import freeze_all_but_task_heads
 from yanmo.models.families import FAMILIES
 from yanmo.models.families.mapping import Weight
 from yanmo.models.transformer import Transformer
@@ -224,7 +224,7 @@ def places(network: Transformer, model_type: str) -> list[Place]:
 
 
 def add_lora(network: Transformer, model_type: str, config: LoraConfig, *, seed: int = 0) -> None:
-    """Give a network adapters, in place; only they, and heads that are no language heads, are trained.
+    """Give a network adapters, in place; only they, and heads that are drawn for a task, are trained.
 
     Its answers stay as they are until they are trained. Names of its weights stay, too.
 
@@ -246,7 +246,7 @@ def put_adapters(
 ) -> None:
     """As ``add_lora``, to given matrices."""
     assert not has_lora(network), "there are adapters already"
-    freeze_all_but_new_heads(network)
+    freeze_all_but_task_heads(network)
     of_modules: dict[str, list[Place]] = {}
     for place in chosen:
         of_modules.setdefault(place.module, []).append(place)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from yanmo import artifact
 from yanmo.errors import InputError
+from yanmo.finetuning.freezing import is_of_task_head
 from yanmo.finetuning.lora import (
     LoraConfig,
     LoraLinear,
@@ -99,7 +100,7 @@ def write_adapters(
         if layers[place.module].config.dora:
             lengths_O = _rows_of_theirs(place, weights[f"{prefix}magnitude_O"])
             tensors[names.file_name(f"{place.theirs}.lora_magnitude_vector")] = lengths_O
-    heads = list(_head_weights(network, model_type))
+    heads = [weight for weight in _head_weights(network, model_type) if is_of_task_head(weight.ours)]
     for weight in heads:
         tensors[names.file_name(weight.theirs[0])] = weight.layout_of(0).theirs(weights[weight.ours])
     kept = {name: tensor.detach().float().clone().contiguous() for name, tensor in tensors.items()}
@@ -247,11 +248,8 @@ class _Names:
 
 
 def _head_weights(network: Transformer, model_type: str) -> Iterator[Weight]:
-    """Those of heads that are trained beside adapters."""
-    for weight in FAMILIES[model_type].weights(network.config):
-        kind = weight.ours.split(".")[1] if weight.ours.startswith("heads.") else None
-        if kind is not None and kind not in (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM, HeadKind.MASKED_LM):
-            yield weight
+    known = FAMILIES[model_type].weights(network.config)
+    return (weight for weight in known if weight.ours.startswith("heads."))
 
 
 def _is_adapted(place: Place, layers: Mapping[str, LoraLinear]) -> bool:
