@@ -32,6 +32,8 @@ ONLY_BY_NAME = (
     "score_intervals",
     "task_files",
     "cleaned_corpus",
+    "finetuning",
+    "finetuning_speed",
 )
 
 

@@ -1,0 +1,236 @@
+"""Rows a second of fine-tuning and of prediction, beside transformers, in alternating processes.
+
+    python -m benchmarks finetuning_speed [ROUNDS [ROWS]]      3 and 320 where nothing is given
+
+all-MiniLM-L6-v2 with a head of classes, batches of 16 rows, on short texts (SST-2), middling ones (AG News)
+and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
+batches without padding, in the number format that this machine is quickest in. The Trainer's are padded to
+512 tokens in float32; padded to the longest row of a batch in float32; and in bf16 with rows of like length
+together. Each learns the rows twice, and the second time counts, without validation (padded to 512, where
+every step costs the same, an eighth of the rows).
+
+Then prediction, in float32: ``TaskModel`` against ``transformers.pipeline`` on the same model folder, the
+best of batches of 1, 8, 32 and 64 rows, in the rows' order and sorted by length. Medians over the rounds; a
+ratio is the median of each round's own.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.kept_runs import runs_folder, yanmo
+from benchmarks.machine import data_folder, describe, in_a_process
+from benchmarks.planted_texts import read_records
+from benchmarks.task_data import TASK_DATA, Row, model_folder, read_rows
+
+OURS, THEIRS = "ours", ("padded", "defaults", "best")
+SHOWN = {
+    OURS: "ours",
+    "padded": "Trainer, padded to 512, float32",
+    "defaults": "Trainer, padded to the batch, float32",
+    "best": "Trainer, grouped by length, bf16",
+}
+BATCH, VALID_ROWS, PADDED_SHARE = 16, 32, 8
+PIPELINE_BATCHES = (1, 8, 32, 64)
+
+
+def main() -> None:
+    """Print both tables."""
+    if sys.argv[2:3] == ["--one"]:
+        what, *arguments = sys.argv[3:]
+        print(json.dumps(_RUNS[what](*arguments)))
+        return
+    num_rounds = int(sys.argv[2]) if sys.argv[2:] else 3
+    num_rows = int(sys.argv[3]) if sys.argv[3:] else 320
+    print(f"all-MiniLM-L6-v2, {num_rows} rows, {num_rounds} alternating rounds. {describe()}\n")
+    print("| rows | mean tokens | fine-tuning | rows/s | ours is faster |")
+    print("|---|---|---|---|---|")
+    for name in _READERS:
+        folder = _write(name, num_rows)
+        rounds = [
+            {what: in_a_process("finetuning_speed", "train", folder, what) for what in (OURS, *THEIRS)}
+            for _ in range(num_rounds)
+        ]
+        _print_training(name, rounds)
+    print("\n| rows | prediction | rows/s | ours is faster | other labels |")
+    print("|---|---|---|---|---|")
+    for name in _READERS:
+        folder = _write(name, num_rows)
+        model = _model(folder)
+        rounds = [
+            {
+                what: in_a_process("finetuning_speed", "predict", folder, model, what)
+                for what in (OURS, "pipeline")
+            }
+            for _ in range(num_rounds)
+        ]
+        _print_prediction(name, rounds)
+
+
+def _print_training(name: str, rounds: list[dict[str, dict[str, float]]]) -> None:
+    for what, shown in SHOWN.items():
+        speed = statistics.median(found[what]["rows_per_s"] for found in rounds)
+        ratio = statistics.median(found[OURS]["rows_per_s"] / found[what]["rows_per_s"] for found in rounds)
+        tokens = f"{rounds[0]['defaults']['mean_tokens']:.0f}"
+        faster = "" if what == OURS else f"{ratio:.2f} times"
+        print(f"| {name} | {tokens} | {shown} | {speed:.2f} | {faster} |", flush=True)
+
+
+def _print_prediction(name: str, rounds: list[dict[str, dict[str, Any]]]) -> None:
+    ours, theirs = ([found[what] for found in rounds] for what in (OURS, "pipeline"))
+    speeds = [statistics.median(one["rows_per_s"] for one in runs) for runs in (ours, theirs)]
+    ratio = statistics.median(a["rows_per_s"] / b["rows_per_s"] for a, b in zip(ours, theirs, strict=True))
+    other = sum(a != b for a, b in zip(ours[0]["labels"], theirs[0]["labels"], strict=True))
+    print(f"| {name} | ours | {speeds[0]:.1f} | | |")
+    print(
+        f"| {name} | pipeline, {theirs[0]['how']} | {speeds[1]:.1f} | {ratio:.2f} times | {other} |",
+        flush=True,
+    )
+
+
+def _abstracts() -> list[Row]:
+    records = read_records("scitldr", "train.jsonl.gz")
+    return [{"text": record["source"], "label": str(n % 2)} for n, record in enumerate(records)]
+
+
+def _of_task(name: str) -> list[Row]:
+    data = TASK_DATA[name]
+    return list(data.read(data_folder(data.folder) / data.files[0]))
+
+
+_READERS: dict[str, Callable[[], list[Row]]] = {
+    "sst2": lambda: _of_task("sst2"),
+    "ag_news": lambda: _of_task("ag_news"),
+    "scitldr": _abstracts,
+}
+
+
+def _write(name: str, num_rows: int) -> Path:
+    """``train.jsonl`` and a small ``valid.jsonl``, every n-th row of the set."""
+    folder = runs_folder() / "sources" / "finetuning-speed" / f"{name}-{num_rows}"
+    rows = _READERS[name]()
+    every = max(1, len(rows) // (num_rows + VALID_ROWS))
+    chosen = rows[::every][: num_rows + VALID_ROWS]
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, own in (("train", chosen[:num_rows]), ("valid", chosen[num_rows:])):
+        lines = (json.dumps({"text": row["text"], "label": str(row["label"])}) for row in own)
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _model(folder: Path) -> Path:
+    """A model folder that both read, fine-tuned a little."""
+    run = runs_folder() / "finetuning-speed" / folder.name
+    files = [str(folder / f"{split}.jsonl") for split in ("train", "valid")]
+    flags = ("--model", str(model_folder()), "--out", str(run), "--epochs", "1")
+    yanmo("finetune", "text-classification", *files, *flags)
+    return run / "model"
+
+
+def _train(folder: str, what: str) -> dict[str, float]:
+    return _train_ours(Path(folder)) if what == OURS else _train_theirs(Path(folder), what)
+
+
+def _train_ours(folder: Path) -> dict[str, float]:
+    from yanmo.runtime import tune_process
+
+    tune_process()
+    from yanmo.recipes.finetune import FinetuneSettings, finetune
+
+    settings = FinetuneSettings(task="text-classification", model=model_folder(), epochs=2, batch_size=BATCH)
+    files = [folder / f"{split}.jsonl" for split in ("train", "valid")]
+    with TemporaryDirectory() as run:
+        finetune(files, Path(run) / "run", settings=settings)
+        lines = (Path(run) / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    # Of a step the log has the rows that were learned ("tokens", all of them so far) and the rate.
+    steps = [row for row in map(json.loads, lines) if row["kind"] == "train"]
+    rows = [after["tokens"] - before["tokens"] for before, after in pairwise(steps)]
+    times_s = [num / step["tokens_per_s"] for num, step in zip(rows, steps[1:], strict=True)]
+    half = len(steps) // 2
+    return {"rows_per_s": sum(rows[-half:]) / sum(times_s[-half:])}
+
+
+def _train_theirs(folder: Path, what: str) -> dict[str, float]:
+    from transformers import Trainer, TrainerCallback
+
+    from benchmarks.trainer_peer import Fitted, arguments, peer
+
+    rows, how = read_rows(folder / "train.jsonl"), peer(what)
+    chosen = rows if how.pad_to is None else rows[::PADDED_SHARE]
+    # Classes are read alike, whatever the rows are.
+    fitted = Fitted(TASK_DATA["sst2"], rows)
+    encoded = fitted.encode(chosen)
+    ends_s: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+            ends_s.append(time.perf_counter())
+
+    with TemporaryDirectory() as place:
+        Trainer(
+            model=fitted.model(),
+            args=arguments(place, how, epochs=2, seed=0),
+            train_dataset=encoded,
+            processing_class=fitted.tokenizer,
+            data_collator=fitted.collator(how.pad_to),
+            callbacks=[Clock()],
+        ).train()
+    mean_tokens = statistics.mean(len(row["input_ids"]) for row in encoded.rows)
+    return {"rows_per_s": len(chosen) / (ends_s[1] - ends_s[0]), "mean_tokens": mean_tokens}
+
+
+def _predict(folder: str, model: str, what: str) -> dict[str, Any]:
+    texts = [row["text"] for row in read_rows(Path(folder) / "train.jsonl")]
+    return _predict_ours(texts, model) if what == OURS else _predict_theirs(texts, model)
+
+
+def _predict_ours(texts: list[str], model: str) -> dict[str, Any]:
+    from yanmo.runtime import tune_process
+
+    tune_process()
+    from yanmo.finetuning.task_model import TaskModel
+
+    loaded = TaskModel.load(model)
+    inputs = [(text,) for text in texts]
+    loaded.predict(inputs[:BATCH])
+    began_s = time.perf_counter()
+    found = loaded.predict(inputs)
+    rate = len(texts) / (time.perf_counter() - began_s)
+    return {"rows_per_s": rate, "labels": [row["label"] for row in found]}
+
+
+def _predict_theirs(texts: list[str], model: str) -> dict[str, Any]:
+    from transformers import pipeline
+
+    from benchmarks.trainer_peer import MAX_SEQ_LEN
+
+    ask = pipeline("text-classification", model=model, device="cpu")
+    settings: dict[str, Any] = {"truncation": True, "max_length": MAX_SEQ_LEN}
+    ask(texts[:BATCH], batch_size=1, **settings)
+    best: dict[str, Any] = {"rows_per_s": 0.0}
+    orders = {"in order": list(range(len(texts)))}
+    orders["sorted by length"] = sorted(orders["in order"], key=lambda row: len(texts[row]))
+    for batch in PIPELINE_BATCHES:
+        for name, order in orders.items():
+            began_s = time.perf_counter()
+            found = ask([texts[row] for row in order], batch_size=batch, **settings)
+            rate = len(texts) / (time.perf_counter() - began_s)
+            if rate > best["rows_per_s"]:
+                labels = [found[place]["label"] for place in sorted(range(len(order)), key=order.__getitem__)]
+                best = {"rows_per_s": rate, "how": f"batches of {batch}, {name}", "labels": labels}
+    return best
+
+
+_RUNS: dict[str, Callable[..., dict[str, Any]]] = {"train": _train, "predict": _predict}
+
+
+if __name__ == "__main__":
+    main()
