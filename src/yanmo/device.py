@@ -40,6 +40,13 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def seed_devices(number: int) -> None:
+    """Seed torch's random numbers, those of a GPU too where there is one; 0 <= number < 2**63."""
+    # Seeding every device takes a hundred times as long as seeding the CPU, even where there is no other.
+    seed_all = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+    seed_all(number)
+
+
 def compute_dtype(device: torch.device, *, on_cpu: torch.dtype) -> torch.dtype:
     """The type to compute with; masters, gradient sums and moments are float32 whatever it is.
 

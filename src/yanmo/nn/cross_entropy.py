@@ -116,7 +116,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
         grad_hidden_ND = torch.empty_like(hidden_ND)
-        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        # Of a frozen weight, a third of the products is saved.
+        moves = ctx.needs_input_grad[1]
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if moves else None
         loss = hidden_ND.new_zeros((), dtype=torch.float32)
         step = rows_per_chunk(weight_VD.shape[0])
         for start in range(0, len(hidden_ND), step):
@@ -125,18 +127,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss_C, grad_CV = loss_and_gradient(hidden_CD @ weight_VD.T, targets_N[rows])
             loss += loss_C.sum()
             torch.mm(grad_CV, weight_VD, out=grad_hidden_ND[rows])
-            grad_weight_VD += grad_CV.T @ hidden_CD
-        ctx.save_for_backward(grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype))
+            if grad_weight_VD is not None:
+                grad_weight_VD += grad_CV.T @ hidden_CD
+        kept = None if grad_weight_VD is None else grad_weight_VD.to(weight_VD.dtype)
+        ctx.save_for_backward(grad_hidden_ND, kept)
         return loss
 
     @staticmethod
     @kernels.first_derivative
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, None]:
         grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
         scale = grad_outputs[0]
         return (
             grad_hidden_ND * scale.to(grad_hidden_ND.dtype),
-            grad_weight_VD * scale.to(grad_weight_VD.dtype),
+            None if grad_weight_VD is None else grad_weight_VD * scale.to(grad_weight_VD.dtype),
             None,
         )
 
@@ -167,13 +171,15 @@ class _LinearTokenLosses(torch.autograd.Function):
 
     @staticmethod
     @kernels.first_derivative
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, None]:
         hidden_ND, weight_VD, targets_N = ctx.saved_tensors
         grad_hidden_ND = torch.empty_like(hidden_ND)
-        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        moves = ctx.needs_input_grad[1]
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if moves else None
         for rows, logits_CV in _logits(hidden_ND, weight_VD, None, None):
             grad_CV = loss_and_gradient(logits_CV, targets_N[rows])[1]
             grad_CV = grad_CV * grad_outputs[0][rows, None].to(grad_CV.dtype)
             torch.mm(grad_CV, weight_VD, out=grad_hidden_ND[rows])
-            grad_weight_VD += grad_CV.T @ hidden_ND[rows]
-        return grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype), None
+            if grad_weight_VD is not None:
+                grad_weight_VD += grad_CV.T @ hidden_ND[rows]
+        return grad_hidden_ND, None if grad_weight_VD is None else grad_weight_VD.to(weight_VD.dtype), None

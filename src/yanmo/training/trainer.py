@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from yanmo.data.loader import Batches, Prefetched
+from yanmo.device import seed_devices
 from yanmo.errors import Interrupted, TrainingDiverged, YanmoError
 from yanmo.models.base import Trainable
 from yanmo.reporting.progress import say
@@ -358,7 +357,4 @@ class Trainer(Generic[B]):
 
 def _seed(seed: int, batch: int, row: int) -> None:
     """Seed torch's random numbers for the rows from ``row`` on."""
-    mixed = ((seed * 1_000_003 + batch) * 65_537 + row) % 2**63
-    # Seeding every device takes a hundred times as long as seeding the CPU, even where there is no other.
-    seed_all = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
-    seed_all(mixed)
+    seed_devices(((seed * 1_000_003 + batch) * 65_537 + row) % 2**63)
