@@ -46,11 +46,11 @@ def make_encoder(folder: Path, *, config: dict[str, Any] = BERT) -> Path:
     folder.mkdir(parents=True)
     make_tokenizer(folder)
     model_type = config["model_type"]
-    generator = torch.Generator().manual_seed(0)
-    model = Transformer(FAMILIES[model_type].read_config(any_architecture(config)))
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = Transformer(FAMILIES[model_type].read_config(any_architecture(config)))
         for weight in model.parameters():
-            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+            weight.add_(torch.randn_like(weight) * 0.2)
     (folder / "config.json").write_text(json.dumps(config))
     write_safetensors(folder, CheckpointWeights(model, model_type, dtype=torch.float32))
     return folder

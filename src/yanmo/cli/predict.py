@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from yanmo.cli.finetune import Columns, columns_of
 from yanmo.cli.models import Model
 from yanmo.cli.output import Force, Json, emit
 
@@ -15,37 +16,39 @@ def predict(
     model: Model,
     *,
     text: Annotated[str | None, Parameter(help="One text.", allow_leading_hyphen=True)] = None,
-    pair: Annotated[str | None, Parameter(help="A second text beside it.", allow_leading_hyphen=True)] = None,
+    pair: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     file: Annotated[
         Path | None,
-        Parameter(help="One text a line, or a record of a CSV, TSV, JSON, JSONL or Parquet file."),
+        Parameter(help="One text a line (.txt), or whatever finetune reads: CSV, JSONL, Excel, CoNLL ..."),
     ] = None,
-    column: Annotated[
-        str | None, Parameter(help="Column of the text in a table; guessed if not given.")
-    ] = None,
+    columns: Columns = None,
     out: Annotated[Path | None, Parameter(help="CSV or JSONL file to write.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Labels with probabilities, or numbers, for texts."""
-    from yanmo.corpus.texts import given_texts
+    """Labels with probabilities, numbers, names in texts, or answers, as the model has learned.
+
+    Args:
+        pair: A second text: what the first is compared with, or where a question is answered from.
+    """
     from yanmo.errors import InputError
+    from yanmo.evaluation.predictions import questions
     from yanmo.finetuning.task_model import TaskModel
     from yanmo.reporting.progress import Progress, say
 
-    if pair is not None and text is None:
-        raise InputError("--pair is beside --text")
+    if (text is None) == (file is None) or (pair is not None and text is None):
+        raise InputError("give either --text (with --pair for a second one) or --file")
     if out is not None and out.exists() and not force:
         raise InputError("already exists", where=out, remedy="choose another --out, or --force")
-    inputs: list[tuple[str, ...]] = (
-        [(text, pair)]
-        if text is not None and pair is not None
-        else [(one,) for one in given_texts(text, file, text_column=column, note=say)]
-    )
     loaded = TaskModel.load(model)
-    with Progress("predict", total=len(inputs), unit="texts") as progress:
-        found = loaded.predict(inputs, on_progress=progress.advance)
-    rows = [{"text": texts[0], **prediction} for texts, prediction in zip(inputs, found, strict=True)]
+    texts = None if text is None else (text, pair) if pair is not None else (text,)
+    examples = questions(loaded.task, texts, file, columns=columns_of(columns), note=say)
+    with Progress("predict", total=len(examples), unit="texts") as progress:
+        found = loaded.answer(examples, on_progress=progress.advance)
+    rows = [
+        {"text": " | ".join(example.inputs()), **prediction}
+        for example, prediction in zip(examples, found, strict=True)
+    ]
     if out is not None:
         _write(out, rows)
     shown = "\n".join(map(_line, rows)) if out is None else f"{out}: {len(rows):,} predictions"
@@ -53,12 +56,17 @@ def predict(
 
 
 def _line(row: dict[str, Any]) -> str:
-    probabilities = row.get("probabilities", {})
-    if "score" in row:
-        return f"{row['score']:.4f}\t{row['text']}"
-    named = row["label"] if "label" in row else ", ".join(row["labels"])
-    sure = f" {probabilities[row['label']]:.3f}" if "label" in row else ""
-    return f"{named}{sure}\t{row['text']}"
+    if "label" in row:
+        said = f"{row['label']} {row['probabilities'][row['label']]:.3f}"
+    elif "answer" in row:
+        said = row["answer"] or "no answer"
+    elif "score" in row:
+        said = f"{row['score']:.4f}"
+    elif "entities" in row:
+        said = ", ".join(f"{name['text']} [{name['label']}]" for name in row["entities"]) or "no names"
+    else:
+        said = " ".join(row["tags"]) if "tags" in row else ", ".join(row["labels"]) or "none"
+    return f"{said}\t{row['text']}"
 
 
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
@@ -75,9 +83,13 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
         flat = [{**row, **row.get("probabilities", {})} for row in rows]
         for row in flat:
             row.pop("probabilities", None)
-            if "labels" in row:
-                row["labels"] = "|".join(row["labels"])
-        writer = csv.DictWriter(stream, list(flat[0]) if flat else ["text"])
+            for name, cell in row.items():
+                if name in ("labels", "tags"):
+                    row[name] = "|".join(cell)
+                elif name == "entities":
+                    row[name] = json.dumps(cell, ensure_ascii=False)
+        names = dict.fromkeys(name for row in flat for name in row)
+        writer = csv.DictWriter(stream, list(names) or ["text"])
         writer.writeheader()
         writer.writerows(flat)
         text = stream.getvalue()

@@ -1,4 +1,7 @@
-"""The cheap model that stands beside every score of a task: TF-IDF with a linear model, and mere guessing.
+"""The cheap models that stand beside every score of a task.
+
+Of labels: TF-IDF with a linear model, and mere guessing. Of names: a dictionary of those that were seen. Of
+answers: the sentence that has most words of the question.
 
 Words and pairs of neighbouring words of English, pairs of characters of Chinese; logistic regression over
 classes, ridge regression over numbers, the strength of either chosen on held-out thirds of the training rows
@@ -8,6 +11,7 @@ terms of the first, of the second, and those that both have.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -15,10 +19,17 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
+from yanmo import metrics
+from yanmo.finetuning.skill import Prediction, Skill
+from yanmo.finetuning.spans import AnswerSpans
 from yanmo.finetuning.text_labels import Labelled, Number, OneClass, SeveralClasses, TextSkill, label_of
+from yanmo.finetuning.token_tags import Tagged, TokenTags, words_of
+from yanmo.metrics.segments import split_words
 from yanmo.models.features.analyser import Analyser
 from yanmo.models.features.terms import TfIdf, TfIdfConfig
+from yanmo.tasks.examples import QuestionExample
 
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 _PARTS = 3
 _MAX_TERMS = 200_000
@@ -31,8 +42,21 @@ class TaskBaseline(Protocol):
     def name(self) -> str:
         """What it is, for people."""
 
-    def predict(self, examples: Sequence[Labelled]) -> list[Any]:
+    def predict(self, examples: Sequence[Any]) -> list[Prediction]:
         """Predictions, as the skill scores them."""
+
+
+def baselines_of(skill: Skill[Any], train: Sequence[Any]) -> list[TaskBaseline]:
+    """The cheap models of a skill, trained on the same rows; none where there are no rows."""
+    if isinstance(skill, AnswerSpans):
+        return [LikestSentence()]
+    if not train:
+        return []
+    if isinstance(skill, TokenTags):
+        return [SeenTags(skill, train)]
+    if isinstance(skill, TextSkill):
+        return [Guess(skill, train), LinearTerms(skill, train)]
+    return []
 
 
 class Guess:
@@ -40,20 +64,21 @@ class Guess:
 
     def __init__(self, skill: TextSkill, train: Sequence[Labelled]) -> None:
         """Count."""
-        self._answer: Any
+        self._answer: Prediction
         if isinstance(skill, Number):
             self.name = "always the mean"
-            self._answer = float(np.mean([float(str(label_of(example))) for example in train]))
+            self._answer = {"score": float(np.mean([float(str(label_of(example))) for example in train]))}
             return
         counts = Counter(name for example in train for name in example.labels())
         (most, count), *_ = counts.most_common(1)
         if isinstance(skill, OneClass):
-            self.name, self._answer = f"always {most}", most
+            self.name, self._answer = f"always {most}", {"label": most}
         else:
-            self._answer = (most,) if count > len(train) / 2 else ()
-            self.name = f"always {most}" if self._answer else "never any"
+            is_usual = count > len(train) / 2
+            self._answer = {"labels": [most] if is_usual else []}
+            self.name = f"always {most}" if is_usual else "never any"
 
-    def predict(self, examples: Sequence[Labelled]) -> list[Any]:
+    def predict(self, examples: Sequence[Labelled]) -> list[Prediction]:
         """The same for all."""
         return [self._answer] * len(examples)
 
@@ -75,15 +100,15 @@ class LinearTerms:
         self.strength = max(_STRENGTHS, key=lambda strength: self._held_out(rows, targets, strength))
         self._model = self._estimator(self.strength).fit(rows, targets)
 
-    def predict(self, examples: Sequence[Labelled]) -> list[Any]:
+    def predict(self, examples: Sequence[Labelled]) -> list[Prediction]:
         """Classes, sets of classes, or numbers."""
         found = self._model.predict(self._rows(examples))
         if isinstance(self._skill, Number):
-            return [float(value) for value in found]
+            return [{"score": float(value)} for value in found]
         labels = self._skill.labels
         if isinstance(self._skill, OneClass):
-            return [labels[index] for index in found]
-        return [tuple(labels[index] for index in np.flatnonzero(row)) for row in found]
+            return [{"label": labels[index]} for index in found]
+        return [{"labels": [labels[index] for index in np.flatnonzero(row)]} for row in found]
 
     def _rows(self, examples: Sequence[Labelled]) -> csr_matrix:
         columns = list(zip(*(example.inputs() for example in examples), strict=True))
@@ -122,3 +147,67 @@ def _targets(skill: TextSkill, examples: Sequence[Labelled]) -> Any:
     if isinstance(skill, SeveralClasses):
         return np.array([skill.target(example) for example in examples], np.int64)
     return np.array([skill.target(example) for example in examples])
+
+
+class SeenTags:
+    """Each word's most frequent tag; the longest names that were seen, where tags are of names."""
+
+    def __init__(self, skill: TokenTags, train: Sequence[Tagged]) -> None:
+        """Count."""
+        self._skill = skill
+        self.name = "the names that were seen" if skill.has_names else "each word's most frequent tag"
+        seen: dict[tuple[str, ...], Counter[str]] = {}
+        for example in train:
+            words = words_of(example)
+            texts = [words.text[start:end] for start, end in words.spans]
+            tags = words.tags or []
+            if skill.has_names:
+                for name in metrics.read_entities(tags):
+                    seen.setdefault(tuple(texts[name.start : name.end]), Counter())[name.type] += 1
+            else:
+                for text, tag in zip(texts, tags, strict=True):
+                    seen.setdefault((text,), Counter())[tag] += 1
+        self._seen = {words: counts.most_common(1)[0][0] for words, counts in seen.items()}
+        usual = Counter(tag for example in train for tag in words_of(example).tags or ())
+        self._usual = usual.most_common(1)[0][0]
+        self._longest = max(map(len, self._seen), default=1)
+
+    def predict(self, examples: Sequence[Tagged]) -> list[Prediction]:
+        """Tags, and names where they are of names."""
+        return [self._tagged(example) for example in examples]
+
+    def _tagged(self, example: Tagged) -> Prediction:
+        words = words_of(example)
+        texts = [words.text[start:end] for start, end in words.spans]
+        if not self._skill.has_names:
+            return {"tags": [self._seen.get((text,), self._usual) for text in texts]}
+        entities, place = [], 0
+        while place < len(texts):
+            for length in range(min(self._longest, len(texts) - place), 0, -1):
+                kind = self._seen.get(tuple(texts[place : place + length]))
+                if kind is not None:
+                    start, end = words.spans[place][0], words.spans[place + length - 1][1]
+                    entities.append(
+                        {"text": words.text[start:end], "label": kind, "start": start, "end": end}
+                    )
+                    break
+            else:
+                length = 1
+            place += length
+        return {"entities": entities}
+
+
+class LikestSentence:
+    """The sentence of the context that shares most words with the question."""
+
+    name = "the sentence most like the question"
+
+    def predict(self, examples: Sequence[QuestionExample]) -> list[Prediction]:
+        """A sentence each."""
+        return [{"answer": _likest(example.question, example.context)} for example in examples]
+
+
+def _likest(question: str, context: str) -> str:
+    wanted = set(split_words(question))
+    sentences = [part.strip() for part in _SENTENCE_END.split(context) if part.strip()]
+    return max(sentences, key=lambda sentence: len(wanted & set(split_words(sentence))), default="")

@@ -11,13 +11,23 @@ from typing import Any
 from yanmo import metrics
 from yanmo.artifact import write_json
 from yanmo.errors import InputError
-from yanmo.evaluation.task_baselines import Guess, LinearTerms, TaskBaseline
+from yanmo.evaluation.task_baselines import baselines_of
+from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.task_model import TaskModel
-from yanmo.finetuning.text_labels import Labelled, Number, TextSkill, label_of, labelled
+from yanmo.finetuning.text_labels import Number, label_of
+from yanmo.finetuning.token_tags import are_bio
 from yanmo.metrics import Difference, Scores
 from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.columns import Columns
-from yanmo.tasks.examples import Example
+from yanmo.tasks.examples import (
+    ClassificationExample,
+    Example,
+    PairExample,
+    QuestionExample,
+    RelationExample,
+    SpanExample,
+    TokenExample,
+)
 from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.read import load_examples
 
@@ -116,19 +126,16 @@ def evaluate_task(
     Raises:
         InputError: there is no example with a label.
     """
-    judged = labelled(examples)
-    if not judged:
+    if not examples:
         raise InputError("there is no row with a label to judge on")
     skill = model.skill
-    predictions = model.predictions(judged)
-    scores = skill.score(judged, predictions)
+    predictions = model.answer(examples)
+    scores = skill.score(examples, predictions)
     own = judge(model.name, scores, seed=seed)
     decides = metrics.task_metrics(skill.metrics_name).decides
-    known = labelled(train)
-    cheap: list[TaskBaseline] = [Guess(skill, known), LinearTerms(skill, known)] if known else []
-    others = [(one.name, one.predict(judged)) for one in cheap]
+    others = [(one.name, one.predict(examples)) for one in baselines_of(skill, train)]
     ranked = sorted(
-        ((judge(name, skill.score(judged, found), seed=seed), found) for name, found in others),
+        ((judge(name, skill.score(examples, found), seed=seed), found) for name, found in others),
         key=lambda pair: _worth(pair[0], decides),
     )
     return TaskEvaluation(
@@ -136,11 +143,11 @@ def evaluate_task(
         metrics_name=skill.metrics_name,
         model=own,
         baselines=tuple(baseline for baseline, _ in ranked),
-        lead=_lead(skill, judged, predictions, ranked[-1][1], decides, seed) if ranked else None,
-        num_examples=len(judged),
+        lead=_lead(skill, examples, predictions, ranked[-1][1], decides, seed) if ranked else None,
+        num_examples=len(examples),
         decides=decides,
-        mistakes=_mistakes(judged, predictions) if not isinstance(skill, Number) else (),
-        wrong=_wrong(judged, predictions) if not isinstance(skill, Number) else (),
+        mistakes=_mistakes(examples, predictions) if not isinstance(skill, Number) else (),
+        wrong=_wrong(examples, predictions) if not isinstance(skill, Number) else (),
     )
 
 
@@ -205,10 +212,10 @@ def _worth(judged: Judged, decides: str) -> float:
 
 
 def _lead(
-    skill: TextSkill,
-    examples: Sequence[Labelled],
-    predictions: Sequence[Any],
-    others: Sequence[Any],
+    skill: Skill[Any],
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    others: Sequence[Prediction],
     decides: str,
     seed: int,
 ) -> Difference:
@@ -216,35 +223,76 @@ def _lead(
     return metrics.paired_bootstrap(both.only([decides]), seed=seed)[decides]
 
 
-def _mistakes(examples: Sequence[Labelled], predictions: Sequence[Any]) -> tuple[tuple[str, str, int], ...]:
-    pairs = Counter(
-        (_words(label_of(example)), _words(said))
-        for example, said in zip(examples, predictions, strict=True)
-        if _differ(example, said)
-    )
+def _mistakes(
+    examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> tuple[tuple[str, str, int], ...]:
+    pairs: Counter[tuple[str, str]] = Counter()
+    for example, prediction in zip(examples, predictions, strict=True):
+        gold, said = _gold(example), _said(prediction)
+        if isinstance(example, TokenExample | SpanExample):
+            # What was found is listed behind what it is: a name missed, or one too many.
+            pairs.update((_kind(name), "nothing") for name in gold - said)
+            pairs.update(("nothing", _kind(name)) for name in said - gold)
+        elif gold != said and not isinstance(example, QuestionExample):
+            pairs["|".join(sorted(gold)), "|".join(sorted(said))] += 1
     return tuple((gold, said, count) for (gold, said), count in pairs.most_common(_MOST_WRONG))
 
 
-def _wrong(examples: Sequence[Labelled], predictions: Sequence[Any]) -> tuple[Mapping[str, Any], ...]:
+def _wrong(examples: Sequence[Example], predictions: Sequence[Prediction]) -> tuple[Mapping[str, Any], ...]:
     found = (
         {
             "place": str(example.origin),
             "text": " | ".join(example.inputs())[:_SHOWN_CHARS],
-            "gold": _words(label_of(example)),
-            "predicted": _words(said),
+            "gold": " | ".join(sorted(_gold(example))),
+            "predicted": " | ".join(sorted(_said(prediction))),
         }
-        for example, said in zip(examples, predictions, strict=True)
-        if _differ(example, said)
+        for example, prediction in zip(examples, predictions, strict=True)
+        if _differ(example, prediction)
     )
     return tuple(row for row, _ in zip(found, range(_MOST_WRONG), strict=False))
 
 
-def _differ(example: Labelled, said: Any) -> bool:
-    return set(example.labels()) != {said} if isinstance(said, str) else set(example.labels()) != set(said)
+def _differ(example: Example, prediction: Prediction) -> bool:
+    gold, said = _gold(example), _said(prediction)
+    if isinstance(example, QuestionExample):
+        return not (gold & said) and bool(gold or said)
+    return gold != said
 
 
-def _words(label: Any) -> str:
-    return label if isinstance(label, str) else "|".join(sorted(label or ()))
+def _gold(example: Example) -> set[str]:
+    """What is right, in words."""
+    if isinstance(example, ClassificationExample | PairExample | RelationExample):
+        label = label_of(example)
+        return {label} if isinstance(label, str) else set(example.labels())
+    if isinstance(example, QuestionExample):
+        return {answer.text for answer in example.answers or ()}
+    if isinstance(example, SpanExample):
+        return {f"{example.text[start:end]} {kind}" for start, end, kind in example.spans or ()}
+    if isinstance(example, TokenExample):
+        return {
+            f"{' '.join(example.tokens[name.start : name.end])} {name.type}"
+            for name in _names(example.tags or ())
+        }
+    return set()
+
+
+def _names(tags: Sequence[str]) -> list[metrics.Entity]:
+    return metrics.read_entities(tags) if are_bio(tags) else []
+
+
+def _said(prediction: Prediction) -> set[str]:
+    """What was predicted, in words."""
+    if "entities" in prediction:
+        return {f"{name['text']} {name['label']}" for name in prediction["entities"]}
+    if "answer" in prediction:
+        return {prediction["answer"]} - {""}
+    if "label" in prediction:
+        return {prediction["label"]}
+    return set(prediction.get("labels", ()))
+
+
+def _kind(name: str) -> str:
+    return name.rsplit(" ", 1)[-1]
 
 
 def _cell(score: Mapping[str, Any] | None) -> str:

@@ -27,17 +27,21 @@ _SORTED_TOGETHER = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded(Generic[T]):
-    """One example as a model takes it.
+    """One example as a model takes it, or one window of an example that is too long.
 
     Attributes:
         ids: token ids, the special ones included.
         types: type of each token, where the model tells the texts of a pair apart.
         target: what is to be learned.
+        example: number of the example that it is of.
+        places: what of the text each token stands for, where the task asks: (N,) or (N, 2), -1 for nothing.
     """
 
     ids: NDArray[np.int64]
     types: NDArray[np.int64] | None
     target: T
+    example: int = 0
+    places: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,70 +1,102 @@
-"""Examples to token ids: one text, or two that are told apart, with the special tokens of their model."""
+"""Texts to token ids as a model takes them: one text, or two that are told apart, with special tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yanmo.finetuning.batches import Encoded
-from yanmo.finetuning.skill import Skill
-from yanmo.tasks.examples import Example
+from yanmo.models.transformer import Transformer
+from yanmo.tokenizers.encoding import Encoding
 from yanmo.tokenizers.load import Tokenizer
 
+_USUAL_MAX_SEQ_LEN = 512
+# Of a text in several windows, what neighbours share.
+_OVERLAP_SHARE = 0.25
+T = TypeVar("T")
 
-def encode_texts(
-    inputs: Sequence[tuple[str, ...]],
-    tokenizer: Tokenizer,
-    *,
-    max_seq_len: int,
-    num_types: int,
-    targets: Sequence[Any] | None = None,
-) -> list[Encoded[Any]]:
-    """Texts, or pairs of texts, as a model takes them; what is too long is cut, of a pair the longer first.
 
-    Args:
-        inputs: of each example one text or two, of all as many.
+@dataclass(frozen=True, kw_only=True)
+class InputEncoder:
+    """Turns texts into what a model is given.
+
+    Attributes:
         tokenizer: of the model.
         max_seq_len: longest result in tokens.
         num_types: token types that the model knows; 0 or 1 where it tells none apart.
-        targets: what is to be learned from each.
+    """
+
+    tokenizer: Tokenizer
+    max_seq_len: int
+    num_types: int
+
+    @classmethod
+    def of(cls, model: Transformer, tokenizer: Tokenizer, max_seq_len: int | None = None) -> InputEncoder:
+        """For a model, with its own longest text where none is given."""
+        longest = max_seq_len or tokenizer.max_seq_len or _USUAL_MAX_SEQ_LEN
+        return cls(
+            tokenizer=tokenizer,
+            max_seq_len=min(longest, model.max_seq_len),
+            num_types=model.config.last_stack.input.num_token_types,
+        )
+
+    def encode(self, inputs: Sequence[tuple[str, ...]]) -> list[Encoding]:
+        """Texts, or pairs of texts, all of one kind; what is too long is cut, of a pair the longer first.
+
+        Raises:
+            InputError: a text is not valid Unicode.
+        """
+        firsts, seconds = _columns(inputs)
+        return self.tokenizer.encode_batch_with_specials(firsts, seconds, max_seq_len=self.max_seq_len)
+
+    def encode_windows(self, inputs: Sequence[tuple[str, ...]]) -> list[list[Encoding]]:
+        """As ``encode``, with what is too long in several windows, of a pair the second text.
+
+        Raises:
+            InputError: a text is not valid Unicode.
+        """
+        firsts, seconds = _columns(inputs)
+        overlap = int(self.max_seq_len * _OVERLAP_SHARE)
+        return self.tokenizer.encode_windows(firsts, seconds, max_seq_len=self.max_seq_len, overlap=overlap)
+
+    def piece(
+        self,
+        encoding: Encoding,
+        target: T,
+        *,
+        example: int,
+        is_pair: bool,
+        places: NDArray[np.int64] | None = None,
+    ) -> Encoded[T]:
+        """An encoding as the batches want it."""
+        return Encoded(
+            ids=np.array(encoding.ids, np.int64),
+            types=np.array(encoding.type_ids, np.int64) if is_pair and self.num_types > 1 else None,
+            target=target,
+            example=example,
+            places=places,
+        )
+
+
+def _columns(inputs: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str] | None]:
+    firsts = [texts[0] for texts in inputs]
+    return firsts, [texts[1] for texts in inputs] if inputs and len(inputs[0]) > 1 else None
+
+
+def whole_pieces(
+    inputs: Sequence[tuple[str, ...]], targets: Sequence[Any] | None, encoder: InputEncoder
+) -> list[Encoded[Any]]:
+    """One piece for each example; targets are None where nothing is to be learned.
 
     Raises:
         InputError: a text is not valid Unicode.
     """
-    firsts = [texts[0] for texts in inputs]
-    seconds = [texts[1] for texts in inputs] if inputs and len(inputs[0]) > 1 else None
-    encodings = tokenizer.encode_batch_with_specials(firsts, seconds, max_seq_len=max_seq_len)
-    typed = num_types > 1 and seconds is not None
+    is_pair = bool(inputs) and len(inputs[0]) > 1
     return [
-        Encoded(
-            ids=np.array(encoding.ids, np.int64),
-            types=np.array(encoding.type_ids, np.int64) if typed else None,
-            target=None if targets is None else targets[place],
-        )
-        for place, encoding in enumerate(encodings)
+        encoder.piece(encoding, None if targets is None else targets[row], example=row, is_pair=is_pair)
+        for row, encoding in enumerate(encoder.encode(inputs))
     ]
-
-
-def encode_examples(
-    examples: Sequence[Example],
-    skill: Skill[Any],
-    tokenizer: Tokenizer,
-    *,
-    max_seq_len: int,
-    num_types: int,
-    labelled: bool = True,
-) -> list[Encoded[Any]]:
-    """Examples with what is learned from them; arguments as of ``encode_texts``.
-
-    Raises:
-        InputError: as ``encode_texts``, or a label is unknown.
-    """
-    return encode_texts(
-        [example.inputs() for example in examples],
-        tokenizer,
-        max_seq_len=max_seq_len,
-        num_types=num_types,
-        targets=[skill.target(example) for example in examples] if labelled else None,
-    )

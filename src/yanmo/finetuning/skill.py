@@ -1,81 +1,237 @@
-"""What a model has to learn for a task: its head, the targets, the loss, and what its outputs mean.
+"""What a model has to learn for a task: its network, its batches, the loss, and what its outputs mean.
+
+A prediction is a plain dictionary, one an example, the same for the command line, the server and the scores:
+``{"label": "good", "probabilities": {...}}``, ``{"labels": [...]}``, ``{"score": 4.5}``, ``{"tags": [...],
+"entities": [...]}``, ``{"answer": "...", "start": 3, "end": 9}``, ``{"text": "..."}``.
 
 Shapes: B texts, N tokens of all of them, C outputs of the head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
-from yanmo.finetuning.batches import PackedBatch
+from yanmo.data.loader import Batches
+from yanmo.finetuning.batches import Encoded, ExampleBatches, PackedBatch, pack_examples
+from yanmo.finetuning.encoding import InputEncoder
 from yanmo.metrics import Scores
 from yanmo.models.base import Trainable
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.heads import HeadKind
+from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
-from yanmo.training.objective import LossSum
+from yanmo.nn.packing import batches_by_tokens
+from yanmo.training.objective import LossSum, Objective
 
+E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
+Prediction = dict[str, Any]
+OnProgress = Callable[[int], None]
+Validate = Callable[[Trainable], dict[str, float]]
+_BATCH_TOKENS = 4096
 
 
 class Skill(Protocol[E_contra]):
-    """One task, with the labels of one set of examples."""
+    """One task, fitted to one set of examples."""
 
     @property
     def metrics_name(self) -> str:
         """Of the task among ``yanmo.metrics.TASKS``."""
 
     @property
-    def head(self) -> HeadKind:
-        """The head that is trained."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of its outputs; none where they have none."""
-
-    @property
     def settings(self) -> dict[str, Any]:
-        """What config.json says of the task beside the labels."""
+        """What config.json says of the task beside its name and the labels."""
 
-    def target(self, example: E_contra) -> Any:
-        """What is learned from an example.
+    def network(self, checkpoint: Checkpoint) -> Transformer:
+        """The model that learns it, in float32.
 
         Raises:
-            InputError: its label is not among those that were there to learn from.
+            InputError: a model of this family cannot.
         """
 
-    def collate(self, targets: Sequence[Any]) -> Tensor:
-        """The targets of a batch."""
+    def batches(
+        self, examples: Sequence[E_contra], encoder: InputEncoder, *, batch_size: int, seed: int
+    ) -> Batches[Any]:
+        """What it is learned from.
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> LossSum:
-        """Loss SUM of a batch in nats (of numbers: squared units), from float32 outputs."""
+        Raises:
+            InputError: a label is unknown, a text is not valid Unicode, or there is no example.
+        """
 
-    def decode(self, outputs: Tensor) -> list[Any]:
-        """The prediction for each text."""
+    def objective(self) -> Objective[Any]:
+        """The loss."""
+
+    def validation(self, examples: Sequence[E_contra], encoder: InputEncoder) -> Validate:
+        """From a model to ``loss_nats`` (a token or a text) and the scores that are defined."""
+
+    def answer(
+        self,
+        model: Transformer,
+        examples: Sequence[E_contra],
+        encoder: InputEncoder,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[Prediction]:
+        """One prediction an example; ``model`` is in evaluation mode."""
+
+    def score(self, examples: Sequence[E_contra], predictions: Sequence[Prediction]) -> Scores:
+        """How right predictions are."""
 
     def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights as a model folder has them, whose outputs every program reads alike."""
 
-    def score(self, examples: Sequence[E_contra], predictions: Sequence[Any]) -> Scores:
+    def learned(self) -> Self:
+        """The skill of a model with the exported weights."""
+
+
+class HeadSkill(ABC, Generic[E]):
+    """A ``Skill`` whose answers are read off a head, of texts (B, C) or of tokens (1, N, C)."""
+
+    head: HeadKind
+    labels: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def metrics_name(self) -> str:
+        """Of the task among ``yanmo.metrics.TASKS``."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @abstractmethod
+    def pieces(self, examples: Sequence[E], encoder: InputEncoder, *, labelled: bool) -> list[Encoded[Any]]:
+        """Examples as the model takes them, with their targets where they are labelled."""
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any]) -> Tensor:
+        """The targets of a batch."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
+        """Loss SUM of a batch in nats (of numbers: squared units), from float32 outputs."""
+
+    @abstractmethod
+    def decode(
+        self, examples: Sequence[E], pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]
+    ) -> list[Prediction]:
+        """What the outputs of each piece, (C,) or (tokens, C), say of the examples."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[E], predictions: Sequence[Prediction]) -> Scores:
         """How right predictions are."""
 
+    def network(self, checkpoint: Checkpoint) -> Transformer:
+        """The checkpoint's network with the head."""
+        return open_with_head(checkpoint, self.head, labels=self.labels)
 
-class Supervised:
-    """Learn a skill: ``Objective[PackedBatch]``."""
+    def batches(
+        self, examples: Sequence[E], encoder: InputEncoder, *, batch_size: int, seed: int
+    ) -> ExampleBatches[Any]:
+        """Packed batches of pieces."""
+        pieces = self.pieces(examples, encoder, labelled=True)
+        return ExampleBatches(pieces, self.collate, batch_size=batch_size, seed=seed)
 
-    def __init__(self, skill: Skill[Any]) -> None:
-        """Of a network that has the skill's head."""
-        self._skill = skill
+    def objective(self) -> Objective[PackedBatch]:
+        """The loss of what the head says."""
 
-    def __call__(self, model: Trainable, batch: PackedBatch) -> LossSum:
-        """Loss of one micro-batch."""
-        return self._skill.loss(outputs_of(model, batch, self._skill.head), batch.targets)
+        def loss(model: Trainable, batch: PackedBatch) -> LossSum:
+            assert isinstance(model, Transformer)
+            return self.loss(outputs_of(model, batch, self.head), batch)
+
+        return loss
+
+    def validation(self, examples: Sequence[E], encoder: InputEncoder) -> Validate:
+        """Loss and scores."""
+        pieces = self.pieces(examples, encoder, labelled=True)
+
+        def validate(model: Trainable) -> dict[str, float]:
+            assert isinstance(model, Transformer)
+            read = read_off(model, self, pieces, judged=True)
+            scores = self.score(examples, self.decode(examples, pieces, read.outputs))
+            defined = {name: value for name, value in scores.values.items() if value == value}
+            return {"loss_nats": read.loss_nats, **defined}
+
+        return validate
+
+    def answer(
+        self,
+        model: Transformer,
+        examples: Sequence[E],
+        encoder: InputEncoder,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[Prediction]:
+        """What the head says, decoded."""
+        pieces = self.pieces(examples, encoder, labelled=False)
+        read = read_off(model, self, pieces, on_progress=on_progress)
+        return self.decode(examples, pieces, read.outputs)
+
+    def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As they are."""
+        return dict(weights)
+
+    def learned(self) -> Self:
+        """The same."""
+        return self
 
 
-def outputs_of(model: Trainable, batch: PackedBatch, head: HeadKind) -> Tensor:
+def outputs_of(model: Transformer, batch: PackedBatch, head: HeadKind) -> Tensor:
     """What a head says of a batch in float32: of texts (B, C), of tokens (1, N, C)."""
-    assert isinstance(model, Transformer)
     outputs: Tensor = model(batch.tokens_1N, segments=batch.segments, types_BT=batch.types_1N, head=head)
     return outputs.float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOff:
+    """What a head said of each piece, and the mean loss where it was judged (else 0)."""
+
+    outputs: list[Tensor]
+    loss_nats: float
+
+
+@torch.inference_mode()
+def read_off(
+    model: Transformer,
+    skill: HeadSkill[Any],
+    pieces: Sequence[Encoded[Any]],
+    *,
+    judged: bool = False,
+    batch_tokens: int = _BATCH_TOKENS,
+    on_progress: OnProgress | None = None,
+) -> ReadOff:
+    """Outputs of a head for pieces of any length, in packed batches.
+
+    Args:
+        model: in evaluation mode, with the skill's head.
+        skill: whose head and loss.
+        pieces: with targets where ``judged``.
+        judged: whether the loss is wanted.
+        batch_tokens: tokens that go through the model at once, at least one text.
+        on_progress: told how many more examples are done.
+    """
+    found = [torch.empty(0)] * len(pieces)
+    loss_nats, num_judged, last = 0.0, 0, {piece.example: row for row, piece in enumerate(pieces)}
+    for rows in batches_by_tokens([len(piece.ids) for piece in pieces], batch_tokens):
+        batch = pack_examples([pieces[row] for row in rows], skill.collate if judged else _no_targets)
+        outputs = outputs_of(model, batch, skill.head)
+        if judged:
+            loss = skill.loss(outputs, batch)
+            loss_nats, num_judged = loss_nats + float(loss.loss_nats), num_judged + loss.num_tokens
+        of_pieces = outputs if outputs.dim() == 2 else outputs[0].split(batch.segments.lengths)
+        for row, output in zip(rows, of_pieces, strict=True):
+            found[row] = output.clone()
+        if on_progress is not None:
+            on_progress(sum(last[pieces[row].example] == row for row in rows))
+    return ReadOff(outputs=found, loss_nats=loss_nats / max(1, num_judged))
+
+
+def _no_targets(targets: Sequence[Any]) -> Tensor:
+    return torch.empty(0)

@@ -7,10 +7,12 @@ classes, so that losses of few and many classes are alike); a number: squared er
 from __future__ import annotations
 
 import statistics
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,19 +20,83 @@ from torch.nn import functional
 
 from yanmo import metrics
 from yanmo.errors import InputError
+from yanmo.finetuning.batches import Encoded, PackedBatch
+from yanmo.finetuning.encoding import InputEncoder, whole_pieces
+from yanmo.finetuning.skill import HeadSkill, Prediction
 from yanmo.metrics import Scores
 from yanmo.models.heads import HeadKind
-from yanmo.tasks.examples import ClassificationExample, Example, Label, PairExample, RelationExample
+from yanmo.tasks.examples import ClassificationExample, Label, PairExample, RelationExample
 from yanmo.tasks.labels import LabelKind
 from yanmo.training.objective import LossSum
 
 Labelled = ClassificationExample | PairExample | RelationExample
 _MOST_CLASSES = 20_000
+# Of more classes than this a prediction tells the most likely ones alone.
+_SHOWN_CLASSES = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneClass:
-    """One of several classes; a ``Skill``.
+class TextSkill(HeadSkill[Labelled]):
+    """A label of whole texts."""
+
+    head = HeadKind.SEQUENCE_CLASSIFICATION
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def target(self, example: Labelled) -> Any:
+        """What is learned from an example.
+
+        Raises:
+            InputError: its label is not among those that were there to learn from.
+        """
+
+    @abstractmethod
+    def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
+        """What the outputs say of each text."""
+
+    def pieces(
+        self, examples: Sequence[Labelled], encoder: InputEncoder, *, labelled: bool
+    ) -> list[Encoded[Any]]:
+        """One for each example, cut where it is too long."""
+        targets = [self.target(example) for example in examples] if labelled else None
+        return whole_pieces([example.inputs() for example in examples], targets, encoder)
+
+    def collate(self, targets: Sequence[Any]) -> Tensor:
+        """Numbers, (B,) or (B, C)."""
+        return torch.tensor(targets)
+
+    def decode(
+        self, examples: Sequence[Labelled], pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]
+    ) -> list[Prediction]:
+        """Label and probabilities."""
+        return self.predictions(torch.stack(list(outputs))) if outputs else []
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.labels)}
+
+    def _number_of(self, example: Labelled, label: Any) -> int:
+        if label not in self._numbers:
+            raise InputError(
+                f"the label {label!r} was not there to learn from",
+                where=str(example.origin),
+                remedy=f"known: {', '.join(self.labels[:8])}",
+            )
+        return self._numbers[label]
+
+    def _by_name(self, shares_BC: Tensor) -> list[dict[str, float]]:
+        """The probabilities of each text by class, of many classes the largest."""
+        if len(self.labels) <= _SHOWN_CLASSES:
+            return [dict(zip(self.labels, row, strict=True)) for row in shares_BC.tolist()]
+        top = shares_BC.topk(_SHOWN_CLASSES)
+        return [
+            {self.labels[place]: share for place, share in zip(places, shares, strict=True)}
+            for places, shares in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OneClass(TextSkill):
+    """One of several classes: ``{"label": name, "probabilities": {name: share}}``.
 
     Attributes:
         labels: the classes.
@@ -42,7 +108,6 @@ class OneClass:
     labels: tuple[str, ...]
     task: str = "text-classification"
     smoothing: float = 0.0
-    head: HeadKind = HeadKind.SEQUENCE_CLASSIFICATION
 
     @property
     def metrics_name(self) -> str:
@@ -56,46 +121,33 @@ class OneClass:
 
     def target(self, example: Labelled) -> int:
         """Number of the class."""
-        return _number_of(example, label_of(example), self.labels)
+        return self._number_of(example, label_of(example))
 
-    def collate(self, targets: Sequence[int]) -> Tensor:
-        """Numbers, (B,)."""
-        return torch.tensor(targets)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> LossSum:
+    def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Cross-entropy."""
-        loss = functional.cross_entropy(outputs, targets, reduction="sum", label_smoothing=self.smoothing)
-        return LossSum(loss, len(targets))
+        targets_B = batch.targets
+        loss = functional.cross_entropy(outputs, targets_B, reduction="sum", label_smoothing=self.smoothing)
+        return LossSum(loss, len(targets_B))
 
-    def decode(self, outputs: Tensor) -> list[str]:
+    def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """The most likely class."""
-        return [self.labels[index] for index in outputs.argmax(-1).tolist()]
+        found = [self.labels[index] for index in outputs_BC.argmax(-1).tolist()]
+        shares = self._by_name(outputs_BC.softmax(-1))
+        return [{"label": one, "probabilities": row} for one, row in zip(found, shares, strict=True)]
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """Of the classes, (B, C)."""
-        return outputs.softmax(-1)
-
-    def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As they are."""
-        return dict(weights)
-
-    def learned(self) -> Self:
-        """The skill of a model with the exported weights: the same."""
-        return self
-
-    def score(self, examples: Sequence[Labelled], predictions: Sequence[str]) -> Scores:
+    def score(self, examples: Sequence[Labelled], predictions: Sequence[Prediction]) -> Scores:
         """Of the classes."""
-        (scores,) = metrics.all_scores(self.metrics_name, [label_of(e) for e in examples], predictions)
+        gold, said = [label_of(example) for example in examples], [row["label"] for row in predictions]
+        (scores,) = metrics.all_scores(self.metrics_name, gold, said)
         return scores
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeveralClasses:
-    """Any number of classes; a ``Skill``."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeveralClasses(TextSkill):
+    """Any number of classes: ``{"labels": [name], "probabilities": {name: share}}``."""
 
     labels: tuple[str, ...]
     threshold: float = 0.5
-    head: HeadKind = HeadKind.SEQUENCE_CLASSIFICATION
 
     @property
     def metrics_name(self) -> str:
@@ -109,44 +161,35 @@ class SeveralClasses:
 
     def target(self, example: Labelled) -> tuple[float, ...]:
         """One for each class that holds, else zero."""
-        numbers = [_number_of(example, name, self.labels) for name in example.labels()]
+        numbers = {self._number_of(example, name) for name in example.labels()}
         return tuple(float(index in numbers) for index in range(len(self.labels)))
 
-    def collate(self, targets: Sequence[tuple[float, ...]]) -> Tensor:
-        """Zeros and ones, (B, C)."""
-        return torch.tensor(targets)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> LossSum:
+    def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Binary cross-entropy, mean over the classes."""
-        loss = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
-        return LossSum(loss / len(self.labels), len(targets))
+        loss = functional.binary_cross_entropy_with_logits(outputs, batch.targets, reduction="sum")
+        return LossSum(loss / len(self.labels), len(batch.targets))
 
-    def decode(self, outputs: Tensor) -> list[tuple[str, ...]]:
+    def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """The classes above the threshold."""
-        chosen = (self.probabilities(outputs) > self.threshold).tolist()
-        return [tuple(name for name, is_in in zip(self.labels, row, strict=True) if is_in) for row in chosen]
+        shares_BC = outputs_BC.sigmoid()
+        found = [
+            [name for name, is_in in zip(self.labels, row, strict=True) if is_in]
+            for row in (shares_BC > self.threshold).tolist()
+        ]
+        shares = self._by_name(shares_BC)
+        return [{"labels": names, "probabilities": row} for names, row in zip(found, shares, strict=True)]
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """Of each class, (B, C)."""
-        return outputs.sigmoid()
-
-    def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As they are."""
-        return dict(weights)
-
-    def learned(self) -> Self:
-        """The skill of a model with the exported weights: the same."""
-        return self
-
-    def score(self, examples: Sequence[Labelled], predictions: Sequence[tuple[str, ...]]) -> Scores:
+    def score(self, examples: Sequence[Labelled], predictions: Sequence[Prediction]) -> Scores:
         """Of sets of classes."""
-        return metrics.multi_label([example.labels() for example in examples], predictions)
+        return metrics.multi_label(
+            [example.labels() for example in examples], [row["labels"] for row in predictions]
+        )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """A number; a ``Skill``. It is learned in standard units; ``exported`` gives a head that answers in its
-    own.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Number(TextSkill):
+    """A number: ``{"score": 4.5}``. It is learned in standard units; ``exported`` gives a head that answers
+    in its own.
 
     Attributes:
         mean: of the numbers that were learned from; 0 for a head that was exported.
@@ -156,7 +199,6 @@ class Number:
     mean: float = 0.0
     deviation: float = 1.0
     labels: tuple[str, ...] = ("score",)
-    head: HeadKind = HeadKind.SEQUENCE_CLASSIFICATION
 
     @property
     def metrics_name(self) -> str:
@@ -174,17 +216,14 @@ class Number:
         assert isinstance(label, float)
         return (label - self.mean) / self.deviation
 
-    def collate(self, targets: Sequence[float]) -> Tensor:
-        """Numbers, (B,)."""
-        return torch.tensor(targets)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> LossSum:
+    def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Squared error in standard units."""
-        return LossSum(functional.mse_loss(outputs[:, 0], targets, reduction="sum"), len(targets))
+        loss = functional.mse_loss(outputs[:, 0], batch.targets, reduction="sum")
+        return LossSum(loss, len(batch.targets))
 
-    def decode(self, outputs: Tensor) -> list[float]:
+    def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """In the unit of the labels."""
-        return [self.mean + self.deviation * value for value in outputs[:, 0].tolist()]
+        return [{"score": self.mean + self.deviation * value} for value in outputs_BC[:, 0].tolist()]
 
     def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights with a head whose output is the number itself."""
@@ -196,15 +235,13 @@ class Number:
         }
 
     def learned(self) -> Number:
-        """The skill of a model with the exported weights: no more units."""
+        """No more units."""
         return Number(labels=self.labels)
 
-    def score(self, examples: Sequence[Labelled], predictions: Sequence[float]) -> Scores:
+    def score(self, examples: Sequence[Labelled], predictions: Sequence[Prediction]) -> Scores:
         """Correlations and errors."""
-        return metrics.regression([float(str(label_of(e))) for e in examples], predictions)
-
-
-TextSkill = OneClass | SeveralClasses | Number
+        gold = [float(str(label_of(example))) for example in examples]
+        return metrics.regression(gold, [row["score"] for row in predictions])
 
 
 def fit_labels(examples: Sequence[Labelled], *, task: str) -> TextSkill:
@@ -251,11 +288,6 @@ def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) 
     return OneClass(labels=tuple(labels), task=task)
 
 
-def labelled(examples: Sequence[Example]) -> list[Labelled]:
-    """The examples of whole texts, pairs and relations that have a label."""
-    return [one for one in examples if isinstance(one, Labelled) and label_of(one) is not None]
-
-
 def label_of(example: Labelled) -> Label | None:
     """The label, whatever the example calls it."""
     return example.relation if isinstance(example, RelationExample) else example.label
@@ -266,14 +298,3 @@ def _kind_of(example: Labelled) -> LabelKind:
     if isinstance(label, float | int):
         return LabelKind.NUMBER
     return LabelKind.SEVERAL if isinstance(label, tuple) else LabelKind.ONE
-
-
-def _number_of(example: Labelled, label: object, labels: Sequence[str]) -> int:
-    for number, name in enumerate(labels):
-        if name == label:
-            return number
-    raise InputError(
-        f"the label {label!r} was not there to learn from",
-        where=str(example.origin),
-        remedy=f"known: {', '.join(labels[:8])}",
-    )

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable
 
 # Han with its extensions and compatibility forms, iteration mark and zero; kana; bopomofo.
-_ALONE = (
+ALONE = (
     "\u3005\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_PIECES = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
-_ALONE_CHARACTER = re.compile(f"[{_ALONE}]")
+_PIECES = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
+_ALONE_CHARACTER = re.compile(f"[{ALONE}]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 

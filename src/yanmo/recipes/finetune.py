@@ -17,22 +17,17 @@ from yanmo.device import compute_dtype
 from yanmo.energy import EnergyMeter
 from yanmo.errors import InputError
 from yanmo.evaluation.tasks import evaluate_task
-from yanmo.finetuning.batches import Encoded, ExampleBatches
-from yanmo.finetuning.encoding import encode_examples
-from yanmo.finetuning.predictor import predict
+from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.recipe import FinetuneRecipe, choose_recipe, learning_rate_factors
-from yanmo.finetuning.skill import Supervised
+from yanmo.finetuning.registry import kind_of_task
+from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.task_model import TaskModel
-from yanmo.finetuning.text_labels import Labelled, TextSkill, fit_labels, labelled
 from yanmo.machine import usable_cores
-from yanmo.models.base import Trainable
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.convert import merged_config
 from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
-from yanmo.models.new_head import open_with_head
-from yanmo.models.transformer import Transformer
 from yanmo.planning.probe import probe
 from yanmo.recipes.listeners import Log, Narrator
 from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RESULT_FILE, RunFolder
@@ -50,7 +45,6 @@ from yanmo.training.optimizer import Optimizer
 from yanmo.training.schedule import Schedule
 from yanmo.training.trainer import Trainer, TrainerConfig
 
-TASKS = ("text-classification", "pair-classification", "relation-extraction")
 _VALIDATIONS_AN_EPOCH = 2
 _USUAL_MAX_SEQ_LEN = 256
 
@@ -74,8 +68,7 @@ class FinetuneSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.task not in TASKS:
-            raise InputError(f"cannot be fine-tuned for {self.task!r}", remedy=f"tasks: {', '.join(TASKS)}")
+        kind_of_task(self.task)
         for name in ("max_seq_len", "epochs", "batch_size", "micro_batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -175,12 +168,13 @@ class _Finetuning:
     ) -> None:
         self._run, self._checkpoint, self._splits, self._settings = run, checkpoint, splits, settings
         self._stop, self._began_s = stop, began_s
-        self._skill: TextSkill = fit_labels(labelled(splits.train), task=settings.task)
+        self._skill: Skill[Any] = kind_of_task(settings.task).fit(splits.train)
         torch.manual_seed(settings.seed)
-        self._network = open_with_head(checkpoint, self._skill.head, labels=self._skill.labels)
+        self._network = self._skill.network(checkpoint)
         self._recipe = settings.recipe(len(splits.train), self._network.config.d_model)
-        limits = (settings.max_seq_len or _USUAL_MAX_SEQ_LEN, self._network.max_seq_len)
-        self._max_seq_len = min(limits)
+        self._encoder = InputEncoder.of(
+            self._network, checkpoint.tokenizer, settings.max_seq_len or _USUAL_MAX_SEQ_LEN
+        )
 
     def run(self) -> dict[str, Any]:
         torch.set_num_threads(usable_cores())
@@ -197,9 +191,10 @@ class _Finetuning:
 
     def _assemble(self, energy: EnergyMeter) -> tuple[Trainer[Any], Optimizer, CheckpointStore]:
         settings, recipe, skill = self._settings, self._recipe, self._skill
-        train = self._encoded(labelled(self._splits.train))
-        batches = ExampleBatches(train, skill.collate, batch_size=recipe.batch_size, seed=settings.seed)
-        num_steps = max(1, round(recipe.epochs * batches.per_epoch))
+        batches = skill.batches(
+            self._splits.train, self._encoder, batch_size=recipe.batch_size, seed=settings.seed
+        )
+        num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
         optimizer = Optimizer(self._network, recipe.optimizer, rates=learning_rate_factors(self._network))
         on_cpu = getattr(torch, probe().dtype)
         self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
@@ -211,12 +206,12 @@ class _Finetuning:
         decides = metrics.task_metrics(skill.metrics_name).decides
         trainer = Trainer(
             self._network,
-            Supervised(skill),
+            skill.objective(),
             batches,
             optimizer,
             schedule,
             store,
-            self._validation(),
+            skill.validation(self._splits.valid or self._splits.train, self._encoder),
             config=TrainerConfig(
                 seed=settings.seed,
                 dropout=recipe.dropout,
@@ -235,29 +230,6 @@ class _Finetuning:
         log.truncate_after(trainer.state.step, batch=trainer.state.batch)
         return trainer, optimizer, store
 
-    def _validation(self) -> Any:
-        """From a model to its loss and its scores on the validation rows."""
-        examples = labelled(self._splits.valid or self._splits.train)
-        encoded, skill = self._encoded(examples), self._skill
-
-        def validate(model: Trainable) -> dict[str, float]:
-            assert isinstance(model, Transformer)
-            outputs = predict(model, skill, encoded)
-            loss = skill.loss(torch.stack(outputs.of_texts), skill.collate([text.target for text in encoded]))
-            values = skill.score(examples, outputs.predictions).values
-            return {"loss_nats": float(loss.loss_nats) / loss.num_tokens, **_finite(values)}
-
-        return validate
-
-    def _encoded(self, examples: Sequence[Labelled]) -> list[Encoded[Any]]:
-        return encode_examples(
-            examples,
-            self._skill,
-            self._checkpoint.tokenizer,
-            max_seq_len=self._max_seq_len,
-            num_types=self._network.config.last_stack.input.num_token_types,
-        )
-
     def _finish(self, trainer: Trainer[Any], weights: dict[str, torch.Tensor]) -> dict[str, Any]:
         state, run = trainer.state, self._run
         exported = self._skill.exported(weights)
@@ -274,6 +246,7 @@ class _Finetuning:
             self._skill,
             name=run.path.resolve().name,
             task=self._settings.task,
+            max_seq_len=self._encoder.max_seq_len,
         )
         evaluation = evaluate_task(model, judged, train=self._splits.train, seed=self._settings.seed)
         run.write(EVALUATION_FILE, {"split": name, **evaluation.to_json()})
@@ -300,7 +273,11 @@ class _Finetuning:
     def _write_model(self, weights: dict[str, torch.Tensor]) -> None:
         checkpoint, network = self._checkpoint, self._network
         config = merged_config(checkpoint, network) | self._skill.settings
-        config |= {"finetuning_task": self._settings.task, "dtype": "float32"}
+        config |= {
+            "finetuning_task": self._settings.task,
+            "finetuning_max_seq_len": self._encoder.max_seq_len,
+            "dtype": "float32",
+        }
         with artifact.new_folder(
             self._run.path / "model", kind="model", details={"run": self._run.path.name}
         ) as folder:
@@ -308,8 +285,3 @@ class _Finetuning:
             write_safetensors(folder, kept)
             artifact.write_json(folder / CONFIG_FILE, config)
             checkpoint.copy_side_files(folder)
-
-
-def _finite(values: dict[str, float]) -> dict[str, float]:
-    """Without what is not defined."""
-    return {name: value for name, value in values.items() if value == value}

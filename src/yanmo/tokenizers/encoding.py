@@ -187,6 +187,39 @@ def enclose(
     )
 
 
+def enclose_windows(
+    framer: Framer,
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    *,
+    max_seq_len: int,
+    overlap: int,
+) -> list[list[Encoding]]:
+    """Texts or pairs in windows, as ``Tokenizer.encode_windows`` says."""
+    is_pair = pairs is not None
+    framer.begin(is_pair=is_pair, max_seq_len=max_seq_len, side="right")
+    frame = framer.begin(is_pair=is_pair, max_seq_len=None, side="right")
+    room = max_seq_len - frame.num_special_tokens_to_add(is_pair)
+    firsts = encoder.encodings(texts)
+    if pairs is None:
+        return [[enclose(frame, part, None) for part in _windows(text, room, overlap)] for text in firsts]
+    found = []
+    for first, second in zip(firsts, encoder.encodings(pairs), strict=True):
+        head = _windows(first, max(1, room // 2), 0)[0]
+        parts = _windows(second, max(1, room - len(head)), overlap)
+        found.append([enclose(frame, head, part) for part in parts])
+    return found
+
+
+def _windows(encoding: tokenizers.Encoding, size: int, overlap: int) -> list[tokenizers.Encoding]:
+    """An encoded text in windows of at most ``size`` tokens, of which neighbours share ``overlap``."""
+    if len(encoding) <= size:
+        return [encoding]
+    encoding.truncate(size, stride=min(overlap, size - 1))
+    return [encoding, *encoding.overflowing]
+
+
 def _require_unicode(text: str) -> None:
     try:
         text.encode()

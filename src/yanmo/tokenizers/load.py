@@ -24,7 +24,7 @@ from yanmo.tokenizers import chat_template, special
 from yanmo.tokenizers.backend import flat, library_errors, open_backend, part_of
 from yanmo.tokenizers.byte_level import StreamDecoder
 from yanmo.tokenizers.decoding import Decoder, clean_up
-from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose
+from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose, enclose_windows
 from yanmo.tokenizers.folder import (
     CONFIG_FILE,
     TEMPLATE_FILE,
@@ -382,6 +382,24 @@ class Tokenizer:
         firsts = self.encoder.encodings(texts)
         return [enclose(frame, first, second) for first, second in zip(firsts, seconds, strict=True)]
 
+    def encode_windows(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_seq_len: int, overlap: int
+    ) -> list[list[Encoding]]:
+        """As ``encode_batch_with_specials``, with what is too long in several windows that overlap.
+
+        Args:
+            texts: the (first) texts; windows are of these, or of ``pairs`` where there are any.
+            pairs: a second text for each; the first then stands in each window, cut to half of it.
+            max_seq_len: longest window in tokens.
+            overlap: tokens that neighbouring windows share.
+
+        Raises:
+            InputError: as ``encode_batch_with_specials``.
+        """
+        return enclose_windows(
+            self._framer, self.encoder, texts, pairs, max_seq_len=max_seq_len, overlap=overlap
+        )
+
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids; bytes that are no UTF-8 become U+FFFD.
 
@@ -449,6 +467,22 @@ class Tokenizer:
             self._require_template(), messages, add_generation_prompt=add_generation_prompt, names=self._names
         )
 
+    def chat_pieces(
+        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+    ) -> list[chat_template.ChatPiece]:
+        """As ``render_chat``, the template's special tokens apart from the text between them.
+
+        Raises:
+            InputError: as ``render_chat``.
+        """
+        return chat_template.split(
+            self._require_template(),
+            messages,
+            specials=tuple(self._special_ids),
+            add_generation_prompt=add_generation_prompt,
+            names=self._names,
+        )
+
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
     ) -> list[int]:
@@ -461,13 +495,7 @@ class Tokenizer:
         Raises:
             InputError: a message is not of that form, or the template refuses it.
         """
-        pieces_of_chat = chat_template.split(
-            self._require_template(),
-            messages,
-            specials=tuple(self._special_ids),
-            add_generation_prompt=add_generation_prompt,
-            names=self._names,
-        )
+        pieces_of_chat = self.chat_pieces(messages, add_generation_prompt=add_generation_prompt)
         text = "".join(piece.text for piece in pieces_of_chat)
         wanted = [self._special_ids[piece.text] for piece in pieces_of_chat if piece.is_special]
         ids = self.encoder.ids_finding_specials(text)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,22 @@ from sentence_made import make_encoder
 
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, ExampleBatches
-from yanmo.finetuning.encoding import encode_examples
-from yanmo.finetuning.skill import Supervised
+from yanmo.finetuning.encoding import InputEncoder
+from yanmo.finetuning.registry import kind_of_task
+from yanmo.finetuning.skill import HeadSkill
 from yanmo.finetuning.text_labels import Number, OneClass, SeveralClasses, fit_labels
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
-from yanmo.tasks.examples import ClassificationExample, Label, Origin, PairExample
-
-Skill = OneClass | SeveralClasses | Number
+from yanmo.tasks.examples import (
+    Answer,
+    ClassificationExample,
+    Label,
+    Origin,
+    PairExample,
+    QuestionExample,
+    TokenExample,
+)
 
 
 def example(text: str, label: Label) -> ClassificationExample:
@@ -77,14 +85,38 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("examples", [ONE, SEVERAL, NUMBERS, PAIRS])
+QUESTIONS = [
+    QuestionExample(
+        question="人", context=context, answers=(Answer(context[2:5], 2),), origin=Origin("a.json", 2, 2)
+    )
+    for context in ("the man is eating", "一个人 food")
+]
+TAGGED = [
+    TokenExample(tokens=tuple(words.split()), tags=tuple(tags.split()), origin=Origin("a.conll", 1, 1))
+    for words, tags in (("the girl is", "O B-PER O"), ("food 一 人", "B-THING O B-PER"), ("a", "O"))
+]
+
+
+@pytest.mark.parametrize(
+    ("examples", "task"),
+    [
+        (ONE, "text-classification"),
+        (SEVERAL, "text-classification"),
+        (NUMBERS, "text-classification"),
+        (PAIRS, "pair-classification"),
+        (TAGGED, "token-classification"),
+        (QUESTIONS, "question-answering"),
+    ],
+)
 def test_packed_alone_and_accumulated_give_the_same_gradient(
-    examples: list[ClassificationExample], tmp_path: Path
+    examples: list[Any], task: str, tmp_path: Path
 ) -> None:
-    skill = fit_labels(examples, task="text-classification")
+    skill = kind_of_task(task).fit(examples)
+    assert isinstance(skill, HeadSkill)
     model, batch = prepared(skill, examples, tmp_path)
-    objective, whole = Supervised(skill), gradients(model)
-    assert objective(model, batch.rows(0, range(len(examples)))).num_tokens == len(examples)
+    objective, whole = skill.objective(), gradients(model)
+    num_targets = 7 if task == "token-classification" else len(examples)
+    assert objective(model, batch.rows(0, range(len(examples)))).num_tokens == num_targets
     for parts in ([range(len(examples))], [range(place, place + 1) for place in range(len(examples))]):
         model.zero_grad()
         for rows in parts:
@@ -96,16 +128,16 @@ def test_packed_alone_and_accumulated_give_the_same_gradient(
 
 
 def prepared(
-    skill: Skill, examples: list[ClassificationExample], folder: Path
-) -> tuple[Transformer, ExampleBatches[object]]:
+    skill: HeadSkill[Any], examples: list[Any], folder: Path
+) -> tuple[Transformer, ExampleBatches[Any]]:
     checkpoint = Checkpoint.open(make_encoder(folder / "encoder"))
     torch.manual_seed(0)
     model = open_with_head(checkpoint, skill.head, labels=skill.labels)
     # A head of zeros would send no gradient to what is below it.
     with torch.no_grad():
         model.get_parameter(f"heads.{skill.head.value}.output.weight").normal_(0, 0.3)
-    inputs = encode_examples(examples, skill, checkpoint.tokenizer, max_seq_len=40, num_types=2)
-    return model, ExampleBatches(inputs, skill.collate, batch_size=len(examples), seed=0)
+    encoder = InputEncoder.of(model, checkpoint.tokenizer, 40)
+    return model, skill.batches(examples, encoder, batch_size=len(examples), seed=0)
 
 
 def gradients(model: Transformer) -> torch.Tensor:
@@ -118,7 +150,7 @@ def test_the_skill_follows_from_the_labels() -> None:
     assert isinstance(one, OneClass) and one.labels == ("eats", "rests")
     assert isinstance(several, SeveralClasses) and several.target(SEVERAL[0]) == (1.0, 1.0)
     assert isinstance(number, Number) and number.mean == pytest.approx(8 / 3)
-    assert number.decode(torch.tensor([[0.0]])) == [pytest.approx(8 / 3)]
+    assert number.predictions(torch.tensor([[0.0]])) == [{"score": pytest.approx(8 / 3)}]
 
 
 def test_what_cannot_be_learned_is_refused_with_the_reason() -> None:

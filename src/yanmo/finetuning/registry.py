@@ -1,0 +1,119 @@
+"""The tasks that can be learned: examples become a skill, texts a question, a folder a skill again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from yanmo.errors import InputError
+from yanmo.finetuning.skill import Skill
+from yanmo.finetuning.spans import AnswerSpans, fit_answers
+from yanmo.finetuning.text_labels import fit_labels, read_labels
+from yanmo.finetuning.token_tags import TokenTags, fit_tags
+from yanmo.models.heads import HeadKind
+from yanmo.models.transformer import Transformer
+from yanmo.tasks.examples import (
+    ClassificationExample,
+    Example,
+    Origin,
+    PairExample,
+    QuestionExample,
+    SpanExample,
+)
+
+_TYPED = Origin("--text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKind:
+    """One task.
+
+    Attributes:
+        fit: from labelled examples to what a model has to learn; raises InputError where nothing can be.
+        num_texts: texts of a question: 1, or 2.
+        ask: from the texts of a question to an example without a label.
+    """
+
+    fit: Callable[[Sequence[Any]], Skill[Any]]
+    num_texts: int
+    ask: Callable[..., Example]
+
+
+KINDS: dict[str, TaskKind] = {
+    "text-classification": TaskKind(
+        fit=partial(fit_labels, task="text-classification"),
+        num_texts=1,
+        ask=lambda text: ClassificationExample(text=text, label=None, origin=_TYPED),
+    ),
+    "pair-classification": TaskKind(
+        fit=partial(fit_labels, task="pair-classification"),
+        num_texts=2,
+        ask=lambda first, second: PairExample(first=first, second=second, label=None, origin=_TYPED),
+    ),
+    # The entities of a typed text are marked by its writer: <e1>...</e1>, <e2>...</e2>.
+    "relation-extraction": TaskKind(
+        fit=partial(fit_labels, task="relation-extraction"),
+        num_texts=1,
+        ask=lambda text: ClassificationExample(text=text, label=None, origin=_TYPED),
+    ),
+    "token-classification": TaskKind(
+        fit=fit_tags, num_texts=1, ask=lambda text: SpanExample(text=text, spans=None, origin=_TYPED)
+    ),
+    "question-answering": TaskKind(
+        fit=fit_answers,
+        num_texts=2,
+        ask=lambda question, context: QuestionExample(
+            question=question, context=context, answers=None, origin=_TYPED
+        ),
+    ),
+}
+_TASK_OF_HEAD = {
+    HeadKind.SEQUENCE_CLASSIFICATION: "text-classification",
+    HeadKind.TOKEN_CLASSIFICATION: "token-classification",
+    HeadKind.SPAN: "question-answering",
+}
+
+
+def kind_of_task(task: str) -> TaskKind:
+    """The task of a name.
+
+    Raises:
+        InputError: it cannot be learned.
+    """
+    if task not in KINDS:
+        raise InputError(f"cannot be fine-tuned for {task!r}", remedy=f"tasks: {', '.join(KINDS)}")
+    return KINDS[task]
+
+
+def ask(task: str, texts: Sequence[str]) -> Example:
+    """An example without a label.
+
+    Raises:
+        InputError: there are too few texts, or too many.
+    """
+    kind = kind_of_task(task)
+    if len(texts) != kind.num_texts:
+        remedy = "give the second with --pair" if kind.num_texts == 2 else "leave --pair out"
+        raise InputError(f"{task} wants {kind.num_texts} text{'s' * (kind.num_texts > 1)}", remedy=remedy)
+    return kind.ask(*texts)
+
+
+def task_of(model: Transformer, config: Mapping[str, Any]) -> str | None:
+    """What a model was made for, by its config.json and its heads; None for a bare one."""
+    named = config.get("finetuning_task")
+    if named in KINDS:
+        return str(named)
+    kinds = [head.kind for head in model.config.heads]
+    return next((task for head, task in _TASK_OF_HEAD.items() if head in kinds), None)
+
+
+def read_skill(task: str, model: Transformer, config: Mapping[str, Any]) -> Skill[Any]:
+    """The skill of a model that has learned a task."""
+    labels = {head.kind: head.labels for head in model.config.heads}
+    if task == "token-classification":
+        return TokenTags(labels=labels[HeadKind.TOKEN_CLASSIFICATION])
+    if task == "question-answering":
+        return AnswerSpans(may_refuse=bool(config.get("answers_may_be_missing", True)))
+    return read_labels(labels[HeadKind.SEQUENCE_CLASSIFICATION], config, task=task)
