@@ -4,42 +4,35 @@
 
 BERT's shape with next-sentence prediction on Python's reference, ModernBERT's without it on English prose and
 on three Chinese novels, there with whole words masked: accuracy on masked tokens and on pairs of held-out
-text. Then the two English encoders, and ones that were never pretrained, learn SST-2's sentences (mean of
-the hidden states, one linear layer, all weights trained, no phrases), beside TF-IDF of words and pairs with
-logistic regression. Settings of both are chosen on a tenth of the training set; the development set judges.
+text. Then ``yanmo finetune`` teaches the two English encoders, and ones that were never pretrained, SST-2's
+sentences (no phrases), beside TF-IDF with logistic regression; part of the training set chooses of both, the
+development set judges.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import random
-import statistics
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks.kept_runs import runs_folder, source, yanmo
 from benchmarks.machine import data_folder, describe
 from yanmo.machine import usable_cores
+from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.files.safetensors_files import write_safetensors
+from yanmo.models.folder import CheckpointWeights
 from yanmo.models.registry import load
 from yanmo.models.transformer import Transformer
-from yanmo.nn.packing import Segments
-from yanmo.tokenizers.load import Tokenizer
-from yanmo.training.optimizer import Optimizer, OptimizerConfig
-from yanmo.training.schedule import Schedule, ScheduleConfig
 
 RUNS = (
     ("bert", "python", ("--next-sentence",)),
     ("modernbert", "prose", ()),
     ("modernbert", "novels", ("--whole-words",)),
 )
-EPOCHS, ROWS, SEEDS = 6, 32, (0, 1, 2)
-DROPOUTS, FACTORS = (0.1, 0.3), (0.1, 0.3)
 
 
 def main() -> None:
@@ -69,137 +62,56 @@ def main() -> None:
 
 
 def _probe(encoders: dict[str, Path]) -> None:
-    train, dev, test = _sentences()
-    print(f"SST-2, {len(train)} sentences to learn from, {len(test)} to be judged on")
-    print("| what | chosen by | accuracy |")
-    print("|---|---|---|")
-    print(
-        "| TF-IDF of words and pairs, logistic regression | {:.4f} | {:.4f} |".format(*_bag(train, dev, test))
-    )
-    settings = [(path, name, True) for name, path in encoders.items()]
-    settings += [(path, f"{name}'s sizes, never pretrained", False) for name, path in encoders.items()]
-    for path, name, pretrained in settings:
-        choices = [(dropout, factor) for dropout in DROPOUTS for factor in FACTORS]
-        by_dev = {
-            choice: _finetune(path, *choice, train, dev, test, SEEDS[0], pretrained) for choice in choices
-        }
-        best = max(by_dev, key=lambda choice: by_dev[choice][0])
-        scores = [by_dev[best]]
-        scores += [_finetune(path, *best, train, dev, test, seed, pretrained) for seed in SEEDS[1:]]
-        dev_score, test_score = (statistics.mean(score[index] for score in scores) for index in (0, 1))
-        low, high = (pick(score[1] for score in scores) for pick in (min, max))
+    """Fine-tune each encoder, and one of its sizes that was never pretrained, on the same rows."""
+    folder = _sentences()
+    with gzip.open(data_folder("sst2") / "train.jsonl.gz") as stream:
+        print(f"SST-2, {sum(1 for _ in stream)} sentences to learn from; the development set judges")
+    print("| what | accuracy (interval) | TF-IDF and logistic regression | lead, p | time |")
+    print("|---|---|---|---|---|")
+    settings = [(path, name) for name, path in encoders.items()]
+    settings += [
+        (_never_pretrained(path), f"{name}'s sizes, never pretrained") for name, path in encoders.items()
+    ]
+    for path, name in settings:
+        run = path.parent.with_name(f"{path.parent.name}-sst2")
+        result = yanmo(
+            "finetune", "text-classification", str(folder), "--model", str(path), "--out", str(run)
+        )
+        evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+        accuracy, baseline = (found["metrics"]["accuracy"] for found in (result, result["baseline"]))
+        lead, (low, high) = evaluation["lead"], accuracy["interval"]
         print(
-            f"| {name}, {len(SEEDS)} seeds | {dev_score:.4f} | {test_score:.4f} ({low:.4f} to {high:.4f}) |"
+            f"| {name} | {accuracy['value']:.4f} ({low:.4f} to {high:.4f})"
+            f" | {baseline['value']:.4f} | {lead['difference']:+.4f}, {lead['p_value']:.3f}"
+            f" | {result['wall_s']:.0f} s |",
+            flush=True,
         )
 
 
-Rows = list[tuple[str, int]]
+def _sentences() -> Path:
+    """A folder of the training and of the development set, the latter named as what is judged on."""
+    folder = runs_folder() / "sources" / "sst2"
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        for name, split in (("train", "train"), ("dev", "test")):
+            content = (data_folder("sst2") / f"{name}.jsonl.gz").read_bytes()
+            (folder / f"{split}.jsonl").write_bytes(gzip.decompress(content))
+    return folder
 
 
-def _sentences() -> tuple[Rows, Rows, Rows]:
-    """Nine tenths of the training set, the other tenth, and the development set."""
-    train, judged = (_rows(data_folder("sst2") / f"{split}.jsonl.gz") for split in ("train", "dev"))
-    random.Random(0).shuffle(train)
-    cut = len(train) * 9 // 10
-    return train[:cut], train[cut:], judged
-
-
-def _rows(path: Path) -> Rows:
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    return [(row["text"], row["label"]) for row in rows]
-
-
-def _bag(train: Rows, dev: Rows, test: Rows) -> tuple[float, float]:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    found = []
-    for longest in (1, 2):
-        for strength in (1, 3, 10, 30):
-            words = TfidfVectorizer(ngram_range=(1, longest), sublinear_tf=True, token_pattern=r"\S+")
-            model = make_pipeline(words, LogisticRegression(C=strength, max_iter=1000))
-            model.fit([text for text, _ in train], [label for _, label in train])
-            scores = [
-                model.score([text for text, _ in rows], [label for _, label in rows]) for rows in (dev, test)
-            ]
-            found.append((scores[0], scores[1]))
-    return max(found)
-
-
-class _Classifier(nn.Module):
-    """An encoder whose mean hidden state a linear layer judges."""
-
-    def __init__(self, encoder: Transformer) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.output = nn.Linear(encoder.config.d_model, 2)
-
-    def forward(self, texts: list[list[int]]) -> Tensor:
-        tokens_1N = torch.tensor([[token for text in texts for token in text]])
-        segments = Segments([len(text) for text in texts])
-        hidden_ND = self.encoder.hidden(tokens_1N, segments=segments)[0]
-        sums_BD = torch.zeros(len(texts), hidden_ND.shape[1], dtype=hidden_ND.dtype)
-        sums_BD = sums_BD.index_add(0, segments.texts_N, hidden_ND)
-        logits: Tensor = self.output(sums_BD / segments.lengths_B[:, None].to(hidden_ND.dtype)).float()
-        return logits
-
-
-def _finetune(
-    folder: Path,
-    dropout: float,
-    factor: float,
-    train: Rows,
-    dev: Rows,
-    test: Rows,
-    seed: int,
-    pretrained: bool,
-) -> tuple[float, float]:
-    """Accuracy on the development and the test set after training on the training set."""
-    torch.manual_seed(seed)
-    tokenizer = Tokenizer.load(folder)
-    encoder = load(folder).model
-    assert isinstance(encoder, Transformer)
-    if not pretrained:
-        encoder.initialise()
-        factor = 1.0
-    model = _Classifier(encoder.float())
-    encoder.set_dropout(dropout)
-    rates = OptimizerConfig(
-        muon_learning_rate=0.02 * factor, adam_learning_rate=0.01 * factor, muon_weight_decay=0.5
-    )
-    optimizer = Optimizer(model, rates)
-    ids = [tokenizer.encode_with_specials(text)[: encoder.max_seq_len] for text, _ in train]
-    labels = [label for _, label in train]
-    num_steps = EPOCHS * len(train) // ROWS
-    schedule = Schedule(ScheduleConfig(warmup_steps=num_steps // 10, decay_from=0.1), num_steps)
-    order = random.Random(seed)
-    places: list[int] = []
-    model.train()
-    for step in range(num_steps):
-        if len(places) < ROWS:
-            fresh = list(range(len(train)))
-            order.shuffle(fresh)
-            places += fresh
-        rows, places = sorted(places[:ROWS], key=lambda row: len(ids[row])), places[ROWS:]
-        targets_B = torch.tensor([labels[row] for row in rows])
-        loss = functional.cross_entropy(model([ids[row] for row in rows]), targets_B, reduction="sum")
-        loss.backward()
-        optimizer.accumulate()
-        optimizer.step(factor=schedule.factor(step), num_tokens=ROWS)
-    model.eval()
-    return _accuracy(model, tokenizer, dev), _accuracy(model, tokenizer, test)
-
-
-@torch.inference_mode()
-def _accuracy(model: _Classifier, tokenizer: Any, rows: Rows) -> float:
-    right = 0
-    ranked = sorted(rows, key=lambda row: len(row[0]))
-    for start in range(0, len(ranked), 128):
-        part = ranked[start : start + 128]
-        texts = [tokenizer.encode_with_specials(text)[: model.encoder.max_seq_len] for text, _ in part]
-        right += int((model(texts).argmax(-1) == torch.tensor([label for _, label in part])).sum())
-    return right / len(rows)
+def _untrained(model: Path) -> Path:
+    """The same model with weights as they are drawn."""
+    folder = model.parent.with_name(f"{model.parent.name}-untrained") / "model"
+    if not folder.is_dir():
+        torch.manual_seed(0)
+        shutil.copytree(model, folder)
+        loaded = load(model)
+        assert isinstance(loaded.model, Transformer)
+        loaded.model.initialise()
+        checkpoint = Checkpoint.open(model)
+        weights = CheckpointWeights(loaded.model, checkpoint.model_type, dtype=torch.float32)
+        write_safetensors(folder, weights)
+    return folder
 
 
 if __name__ == "__main__":
