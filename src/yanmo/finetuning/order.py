@@ -1,7 +1,7 @@
 """The order in which examples are learned from: those of like length together, fresh in each pass.
 
 Each epoch draws a fresh order, sorts stretches of it by length, and visits the batches that this gives in a
-fresh random order. What a batch holds is a pure function of (seed, step, rows), as the one training loop wants.
+fresh random order. What a batch holds is a pure function of (seed, step, rows), as the one loop wants it.
 """
 
 from __future__ import annotations

@@ -7,13 +7,40 @@ seen that, so it gets the conversation as plain text to continue, with a name be
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from yanmo.generation.engine import Engine, Piece, SamplingParams
 
 # Names before the turns in plain text: the user's and the model's, by the language of the conversation.
 _NAMES_EN = ("User: ", "Assistant:")
 _NAMES_ZH = ("用户：", "助手：")
+
+
+def plain_pieces(messages: Sequence[Mapping[str, str]]) -> list[tuple[str, bool]]:
+    """A conversation as plain text, in pieces, each with whether it is an answer of the model's."""
+    (user, assistant), pieces, before = _names(messages), list[tuple[str, bool]](), ""
+    for message in messages:
+        role, content = message["role"], message["content"]
+        if role == "assistant":
+            space = " " if assistant == _NAMES_EN[1] else ""
+            pieces += [(before + assistant, False), (space + content, True)]
+        else:
+            pieces.append((before + (user if role == "user" else "") + content, False))
+        before = "\n"
+    return pieces
+
+
+def plain_prompt(messages: Sequence[Mapping[str, str]]) -> str:
+    """A conversation as plain text, up to where the model answers."""
+    said = [text for text, _ in plain_pieces(messages)]
+    return "".join(said) + ("\n" if said else "") + _names(messages)[1]
+
+
+def _names(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+    """By the language of the first turn."""
+    first = next((message["content"] for message in messages if message["role"] != "system"), "")
+    is_chinese = any("\u4e00" <= character <= "\u9fff" for character in first)
+    return _NAMES_ZH if is_chinese else _NAMES_EN
 
 
 class Conversation:
@@ -91,18 +118,7 @@ class Conversation:
         tokenizer = self._engine.tokenizer
         if self.uses_template:
             return tokenizer.encode_chat(self.messages)
-        user, assistant = self._names()
-        lines = [self._system] if self._system else []
-        for turn in self._turns:
-            if turn["role"] == "user":
-                lines.append(user + turn["content"])
-            else:
-                lines.append(assistant + (" " if assistant == _NAMES_EN[1] else "") + turn["content"])
-        return self._engine.encode("\n".join([*lines, assistant]))
-
-    def _names(self) -> tuple[str, str]:
-        is_chinese = any("\u4e00" <= character <= "\u9fff" for character in self._turns[0]["content"])
-        return _NAMES_ZH if is_chinese else _NAMES_EN
+        return self._engine.encode(plain_prompt(self.messages))
 
     def _plain_stops(self) -> tuple[str, ...]:
         return tuple("\n" + name.rstrip() for names in (_NAMES_EN, _NAMES_ZH) for name in names)

@@ -1,8 +1,8 @@
 """Many prompts answered at once: the likeliest token each time, or the best of several beams.
 
 Beams: at each step the likeliest continuations of all beams of a prompt are kept (Sutskever et al. 2014,
-arXiv 1409.3215, section 3.2). A sum of log-probabilities favours short answers, so answers compare by the sum
-over ``length ** length_penalty`` (Wu et al. 2016, arXiv 1609.08144, equation 14, without its constant of 5). A
+arXiv 1409.3215, section 3.2). A sum of log-probabilities favours short answers, so answers compare by the
+sum over ``length ** length_penalty`` (Wu et al. 2016, arXiv 1609.08144, equation 14, without its constant). A
 prompt is done when no running beam, at its present length, scores above the worst of as many ended answers;
 this, and what counts as length (the end token with it), is as in transformers.
 

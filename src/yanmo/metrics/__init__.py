@@ -50,7 +50,7 @@ from yanmo.metrics.ranking_curves import ranking_curves, roc_auc_macro
 from yanmo.metrics.regression import regression
 from yanmo.metrics.relations import relation_extraction, relation_of, relations_by_label
 from yanmo.metrics.retrieval import retrieval
-from yanmo.metrics.scores import Scores, from_ratios, from_rows
+from yanmo.metrics.scores import Scores, from_ratios, from_rows, joined
 from yanmo.metrics.significance import Difference, approximate_randomisation, mcnemar, paired_bootstrap
 from yanmo.metrics.summaries import distinct_n, rouge
 from yanmo.metrics.tasks import METRICS, TASKS, Metric, TaskMetrics, all_scores, metric, task_metrics
@@ -94,6 +94,7 @@ __all__ = [
     "fit_temperature",
     "from_ratios",
     "from_rows",
+    "joined",
     "mcnemar",
     "mean_over_seeds",
     "metric",

@@ -189,6 +189,25 @@ def from_ratios(names: Sequence[str], tops: FloatArray, bottoms: FloatArray | No
     return from_rows(names, rows, lambda sums: divide(sums[:, :width], sums[:, width:], otherwise=np.nan))
 
 
+def joined(*parts: Scores) -> Scores:
+    """Several groups of scores of the same examples as one.
+
+    Raises:
+        InputError: they are of different numbers of examples.
+    """
+    sizes = {part.num_examples for part in parts}
+    if len(sizes) != 1:
+        raise InputError(f"scores of {sorted(sizes)} examples are not of the same ones")
+    can_part = all(part.alone is not None for part in parts)
+    return Scores(
+        names=tuple(name for part in parts for name in part.names),
+        kinds=np.arange(*sizes),
+        num_kinds=max(sizes),
+        of_weights=lambda weights: np.hstack([part.at(weights) for part in parts]),
+        alone=(lambda: np.hstack([part.each() for part in parts])) if can_part else None,
+    )
+
+
 def divide(top: FloatArray, bottom: FloatArray, *, otherwise: float) -> FloatArray:
     """top / bottom elementwise, with a value for where the bottom is 0."""
     positive = np.broadcast_to(bottom > 0, np.broadcast_shapes(top.shape, bottom.shape))

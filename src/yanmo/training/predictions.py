@@ -41,12 +41,17 @@ def prediction_loss(head: Head, table_VD: Tensor, hidden_ND: Tensor, targets_N: 
         hidden_ND: hidden states at the places of the predicted tokens.
         targets_N: the right tokens.
     """
+    return linear_cross_entropy(*output_product(head, table_VD, hidden_ND), targets_N)
+
+
+def output_product(head: Head, table_VD: Tensor, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and matrix whose product a head's outputs are, a bias included; arguments as there."""
     features_ND, weight_VD = head.features(hidden_ND), head.weight_VD(table_VD)
     if head.bias is not None:
         # A bias is a further column of the matrix, for a feature that is always one.
         features_ND = functional.pad(features_ND, (0, 1), value=1.0)
         weight_VD = torch.cat((weight_VD, head.bias[:, None]), dim=1)
-    return linear_cross_entropy(features_ND, weight_VD, targets_N)
+    return features_ND, weight_VD
 
 
 def causal_through_head(model: Trainable, batch: Batch) -> LossSum:
