@@ -69,9 +69,7 @@ def _probe(encoders: dict[str, Path]) -> None:
     print("| what | accuracy (interval) | TF-IDF and logistic regression | lead, p | time |")
     print("|---|---|---|---|---|")
     settings = [(path, name) for name, path in encoders.items()]
-    settings += [
-        (_never_pretrained(path), f"{name}'s sizes, never pretrained") for name, path in encoders.items()
-    ]
+    settings += [(_untrained(path), f"{name}'s sizes, never pretrained") for name, path in encoders.items()]
     for path, name in settings:
         run = path.parent.with_name(f"{path.parent.name}-sst2")
         result = yanmo(

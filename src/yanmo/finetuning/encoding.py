@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from yanmo.finetuning.batches import Encoded
 from yanmo.models.transformer import Transformer
-from yanmo.tokenizers.encoding import Encoding
+from yanmo.tokenizers.encoding import Encoding, enclose_windows
 from yanmo.tokenizers.load import Tokenizer
 
 _USUAL_MAX_SEQ_LEN = 512
@@ -60,8 +60,14 @@ class InputEncoder:
             InputError: a text is not valid Unicode.
         """
         firsts, seconds = _columns(inputs)
-        overlap = int(self.max_seq_len * _OVERLAP_SHARE)
-        return self.tokenizer.encode_windows(firsts, seconds, max_seq_len=self.max_seq_len, overlap=overlap)
+        return enclose_windows(
+            self.tokenizer.framer,
+            self.tokenizer.encoder,
+            firsts,
+            seconds,
+            max_seq_len=self.max_seq_len,
+            overlap=int(self.max_seq_len * _OVERLAP_SHARE),
+        )
 
     def piece(
         self,

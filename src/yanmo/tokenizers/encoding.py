@@ -196,7 +196,19 @@ def enclose_windows(
     max_seq_len: int,
     overlap: int,
 ) -> list[list[Encoding]]:
-    """Texts or pairs in windows, as ``Tokenizer.encode_windows`` says."""
+    """Texts or pairs with their special tokens; what is too long in several windows that overlap.
+
+    Args:
+        framer: of the tokenizer.
+        encoder: of the tokenizer.
+        texts: the (first) texts; windows are of these, or of ``pairs`` where there are any.
+        pairs: a second text for each; the first then stands in each window, cut to half of it.
+        max_seq_len: longest window in tokens.
+        overlap: tokens that neighbouring windows share.
+
+    Raises:
+        InputError: a text is not valid Unicode, or there is no room beside the special tokens.
+    """
     is_pair = pairs is not None
     framer.begin(is_pair=is_pair, max_seq_len=max_seq_len, side="right")
     frame = framer.begin(is_pair=is_pair, max_seq_len=None, side="right")

@@ -24,7 +24,7 @@ from yanmo.tokenizers import chat_template, special
 from yanmo.tokenizers.backend import flat, library_errors, open_backend, part_of
 from yanmo.tokenizers.byte_level import StreamDecoder
 from yanmo.tokenizers.decoding import Decoder, clean_up
-from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose, enclose_windows
+from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose
 from yanmo.tokenizers.folder import (
     CONFIG_FILE,
     TEMPLATE_FILE,
@@ -101,7 +101,7 @@ class Tokenizer:
             backend = self._lay_over(backend, source)
         backend.no_padding()
         backend.no_truncation()
-        self._framer = Framer(backend.post_processor)
+        self.framer = Framer(backend.post_processor)
         # Special tokens are put around texts apart from encoding them.
         backend.post_processor = None
         self._backend = backend
@@ -251,7 +251,7 @@ class Tokenizer:
         Many tokenizers name such a token and never write it (GPT-2, SmolLM2): see ``named_ids`` for it.
         """
         token_id = self._named_id("bos_token")
-        return token_id if token_id is not None and self._framer.begins_with(token_id) else None
+        return token_id if token_id is not None and self.framer.begins_with(token_id) else None
 
     @property
     def unk_id(self) -> int | None:
@@ -375,30 +375,12 @@ class Tokenizer:
         """
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts cannot be paired with {len(pairs)}")
-        frame = self._framer.begin(
+        frame = self.framer.begin(
             is_pair=pairs is not None, max_seq_len=max_seq_len, side=self._truncation_side
         )
         seconds = [None] * len(texts) if pairs is None else self.encoder.encodings(pairs)
         firsts = self.encoder.encodings(texts)
         return [enclose(frame, first, second) for first, second in zip(firsts, seconds, strict=True)]
-
-    def encode_windows(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_seq_len: int, overlap: int
-    ) -> list[list[Encoding]]:
-        """As ``encode_batch_with_specials``, with what is too long in several windows that overlap.
-
-        Args:
-            texts: the (first) texts; windows are of these, or of ``pairs`` where there are any.
-            pairs: a second text for each; the first then stands in each window, cut to half of it.
-            max_seq_len: longest window in tokens.
-            overlap: tokens that neighbouring windows share.
-
-        Raises:
-            InputError: as ``encode_batch_with_specials``.
-        """
-        return enclose_windows(
-            self._framer, self.encoder, texts, pairs, max_seq_len=max_seq_len, overlap=overlap
-        )
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids; bytes that are no UTF-8 become U+FFFD.
