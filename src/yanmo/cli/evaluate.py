@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from cyclopts import Parameter
 
 from yanmo.cli.finetune import Columns, LabelKindFlag, columns_of
 from yanmo.cli.models import Dtype, Model, open_model
 from yanmo.cli.output import Json, Seed, emit
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Prompting:
+    """A language model asked by prompts, without training."""
+
+    suite: Annotated[
+        str | None,
+        Parameter(help="Questions of hellaswag, arc, piqa, lambada, blimp, ceval, or choices (your own)."),
+    ] = None
+    few_shot: Annotated[
+        int | None, Parameter(help="Solved examples before each question, of a suite or of a task.")
+    ] = None
+    calibrate: Annotated[
+        bool, Parameter(negative="", help="Divide by what a label gets for inputs that say nothing.")
+    ] = False
+    label_words: Annotated[
+        str | None, Parameter(help="How labels that say little are read: 0=negative,1=positive.")
+    ] = None
+    limit: Annotated[int | None, Parameter(help="Judge by a sample of so many questions or rows.")] = None
 
 
 def evaluate(
@@ -33,14 +55,7 @@ def evaluate(
         Path | None,
         Parameter(help="Labelled rows that the cheap models beside it learn from, and few-shot examples."),
     ] = None,
-    suite: Annotated[
-        str | None,
-        Parameter(help="Judge without training: hellaswag, arc, piqa, lambada, blimp, ceval, choices."),
-    ] = None,
-    few_shot: Annotated[
-        int | None, Parameter(help="Solved examples before each question, of a suite or of a task.")
-    ] = None,
-    limit: Annotated[int | None, Parameter(help="Judge by a sample of so many questions.")] = None,
+    prompting: Prompting = Prompting(),
     out: Annotated[Path | None, Parameter(help="JSON file to write the result to as well.")] = None,
     dtype: Dtype = "float32",
     seed: Seed = 0,
@@ -48,42 +63,47 @@ def evaluate(
 ) -> None:
     """How good a model is, beside a cheap one, with intervals.
 
-    A language model: bits per byte and perplexity on a text, beside a Kneser-Ney n-gram. A model that was
-    fine-tuned for a task: its scores on labelled rows, beside TF-IDF with a linear model.
+    A language model: bits per byte and perplexity on a text, beside a Kneser-Ney n-gram; with --suite its
+    answers to published questions, beside guessing; with --task and --few-shot its labels for rows, asked by
+    a prompt. A model that was fine-tuned for a task: its scores on labelled rows, beside TF-IDF with a linear
+    model.
 
     Args:
         data: A corpus, or any file or folder of text; the corpus of the model's run if not given. For a task:
-            a file or folder of labelled rows.
+            a file or folder of labelled rows. For a suite: its questions, as published.
     """
     import yanmo
     from yanmo.errors import InputError
     from yanmo.finetuning.task_model import answers_a_task
 
-    if suite is not None:
-        from yanmo.evaluation.suites import evaluate_suite
+    result: Result
+    if prompting.suite is not None:
+        result = _by_suite(prompting, model, data, dtype, train=train, seed=seed, out=out)
+    elif prompting.few_shot is not None:
+        from yanmo.evaluation.few_shot import evaluate_few_shot
 
-        if data is None:
-            raise InputError(f"there are no questions for --suite {suite}", remedy="give its file or folder")
-        ranked = evaluate_suite(
+        if task is None:
+            raise InputError("what do the rows hold?", remedy="name --task with --few-shot")
+        result = evaluate_few_shot(
             open_model(model, dtype),
-            data,
-            suite,
-            few_shot=few_shot or 0,
+            _given(data, "rows"),
+            task,
+            few_shot=prompting.few_shot,
             train=train,
-            limit=limit,
+            columns=columns_of(columns),
+            label_kind=label_kind,
+            label_words=_label_words(prompting.label_words),
+            calibrated=prompting.calibrate,
+            limit=prompting.limit,
             seed=seed,
             out=out,
         )
-        emit(ranked.to_json(), ranked.to_text(), as_json=json)
-        return
-    if task is not None or answers_a_task(model):
+    elif task is not None or answers_a_task(model):
         from yanmo.evaluation.tasks import evaluate_task_file
 
-        if data is None:
-            raise InputError("there are no rows to evaluate on", remedy="give a file of labelled rows")
-        judged = evaluate_task_file(
+        result = evaluate_task_file(
             model,
-            data,
+            _given(data, "rows"),
             task=task,
             columns=columns_of(columns),
             label_kind=label_kind,
@@ -91,16 +111,77 @@ def evaluate(
             seed=seed,
             out=out,
         )
-        emit(judged.to_json(), judged.to_text(), as_json=json)
-        return
-    result = yanmo.evaluate(
+    else:
+        result = yanmo.evaluate(
+            open_model(model, dtype),
+            data,
+            split=split,
+            baseline=baseline,
+            baseline_corpus=baseline_corpus,
+            stride=stride,
+            seed=seed,
+            out=out,
+        )
+    emit(result.to_json(), result.to_text(), as_json=json)
+
+
+class Result(Protocol):
+    """What each kind of evaluation gives."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+    def to_text(self) -> str:
+        """A small table for people."""
+
+
+def _by_suite(
+    prompting: Prompting,
+    model: Path,
+    data: Path | None,
+    dtype: str,
+    *,
+    train: Path | None,
+    seed: int,
+    out: Path | None,
+) -> Result:
+    from yanmo.evaluation.suites import evaluate_suite, find_suite
+
+    assert prompting.suite is not None
+    # Before the model is read, which takes longer.
+    find_suite(prompting.suite)
+    return evaluate_suite(
         open_model(model, dtype),
-        data,
-        split=split,
-        baseline=baseline,
-        baseline_corpus=baseline_corpus,
-        stride=stride,
+        _given(data, "questions"),
+        prompting.suite,
+        few_shot=prompting.few_shot or 0,
+        train=train,
+        limit=prompting.limit,
         seed=seed,
         out=out,
     )
-    emit(result.to_json(), result.to_text(), as_json=json)
+
+
+def _given(data: Path | None, what: str) -> Path:
+    from yanmo.errors import InputError
+
+    if data is None:
+        raise InputError(f"there are no {what} to evaluate on", remedy=f"give a file of {what}")
+    return data
+
+
+def _label_words(given: str | None) -> dict[str, str]:
+    """From ``0=negative,1=positive`` to a word for each label.
+
+    Raises:
+        InputError: a part is not of that form.
+    """
+    from yanmo.errors import InputError
+
+    words = {}
+    for pair in given.split(",") if given else ():
+        label, _, word = pair.partition("=")
+        if not label.strip() or not word.strip():
+            raise InputError(f"--label-words {pair!r}", remedy="write it as LABEL=WORD,LABEL=WORD")
+        words[label.strip()] = word.strip()
+    return words

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 LETTERS = "ABCDEFGHIJ"
-_CHINESE = re.compile("[\u3400-\u9fff]")
-_LETTER = re.compile("[A-Za-z\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +29,6 @@ class Item:
 
 class FlawedItemError(Exception):
     """A row that is no question; its message says why."""
-
-
-def is_chinese(text: str) -> bool:
-    """Whether half of the letters are Chinese, of which each says as much as several Latin ones."""
-    letters = _LETTER.findall(text)
-    return 2 * len(_CHINESE.findall("".join(letters))) >= len(letters) > 0
 
 
 def answer_number(given: Any, choices: tuple[str, ...], labels: tuple[str, ...] = ()) -> int:

@@ -13,7 +13,7 @@ from yanmo import metrics
 from yanmo.artifact import write_json
 from yanmo.evaluation.continuations import Cost, continuation_costs, encode_prompts
 from yanmo.evaluation.suites.formats import FORMATS
-from yanmo.evaluation.suites.items import Item, is_chinese
+from yanmo.evaluation.suites.items import Item
 from yanmo.evaluation.suites.prompts import LAST_WORD, Prompts, prompts_of
 from yanmo.evaluation.suites.read import Questions, read_questions
 from yanmo.evaluation.suites.registry import Suite, find_suite
@@ -26,6 +26,7 @@ from yanmo.evaluation.suites.scores import (
     word_scores,
 )
 from yanmo.metrics import Scores
+from yanmo.metrics.segments import mostly_chinese
 from yanmo.models.registry import LoadedModel, load
 from yanmo.reporting.progress import Progress, say
 
@@ -95,7 +96,7 @@ def judge_items(
 ) -> SuiteEvaluation:
     """As ``evaluate_suite``, of questions that were read."""
     items = _sample(questions.items, limit, seed)
-    chinese = is_chinese(" ".join(_words_of(item) for item in items[:_LANGUAGE_SAMPLE]))
+    chinese = mostly_chinese(_words_of(item) for item in items[:_LANGUAGE_SAMPLE])
     prompts = prompts_of(
         items,
         suite.style,
