@@ -7,11 +7,12 @@ reason, a file of another kind is refused in one line that says what was found a
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from yanmo.corpus.document import Reason, RefusedError, Rejected
@@ -27,6 +28,7 @@ from yanmo.evaluation.suites.items import FlawedItemError, Item
 from yanmo.reporting.progress import say
 
 _SHOWN_FIELDS = 12
+_SPLIT = re.compile(r"(?<![a-z])(train|dev|valid|validation|val|test|tests)(?![a-z])")
 _SILENT = (Reason.HIDDEN, Reason.TEXTLESS, Reason.EMPTY)
 _NOT_ROWS = (".lst", ".md", ".pdf", ".png", ".html", ".yaml", ".yml")
 
@@ -82,20 +84,36 @@ class _Reader:
         self.first_flaw = ""
 
     def items(self) -> Iterator[Item]:
-        for file in find_files([self._source]):
-            if isinstance(file, Rejected):
-                self._refused(file)
-                continue
-            for blob in open_file(file):
+        files = [file for file in find_files([self._source]) if not self._passed_over(file)]
+        self._require_one_split([file.label for file in files if isinstance(file, SourceFile)])
+        for file in files:
+            for blob in open_file(file) if isinstance(file, SourceFile) else (file,):
                 if isinstance(blob, Rejected):
                     self._refused(blob)
                     continue
-                if self._source.is_dir() and (blob.suffix in _NOT_ROWS or blob.label.endswith("README")):
-                    continue
+                assert isinstance(file, SourceFile)
                 try:
                     yield from self._blob(blob, file)
                 except RefusedError as refused:
                     self._flaw(f"{blob.label}: {refused}", str(refused.reason))
+
+    def _passed_over(self, file: SourceFile | Rejected) -> bool:
+        """What stands beside the questions in a folder: answers in a file of their own, descriptions."""
+        if isinstance(file, Rejected) or not self._source.is_dir():
+            return False
+        path = PurePosixPath(file.label.lower())
+        return path.suffix in _NOT_ROWS or path.name in ("readme", "license")
+
+    def _require_one_split(self, labels: Sequence[str]) -> None:
+        splits = {
+            word: None for label in labels for word in _SPLIT.findall(label.lower()) if self._source.is_dir()
+        }
+        if len(splits) > 1:
+            raise InputError(
+                f"holds several splits: {', '.join(splits)}",
+                where=self._source,
+                remedy="give the file or folder of one; --train takes another for examples",
+            )
 
     def refusal(self, what: str) -> InputError:
         expected = "; or ".join(
@@ -114,33 +132,34 @@ class _Reader:
 
     def _blob(self, blob: Blob, file: SourceFile) -> Iterator[Item]:
         rows = _rows(blob)
-        first = next(rows, None)
-        if first is None:
-            return
-        if isinstance(first.values, dict):
-            name = self._format_of(set(map(str, first.values)))
-            if self.format not in (None, name):
-                assert self.format is not None
-                found, other = FORMATS[name].what, FORMATS[self.format].what
-                raise InputError(
-                    f"is of the format {found}, the files before it of {other}",
-                    where=f"{self._source}: {blob.label}",
-                    remedy="give one suite at a time",
-                )
+        # Broken lines may stand before the first that shows what the file is.
+        head: list[Row] = []
+        for row in rows:
+            head.append(row)
+            if isinstance(row.values, dict):
+                break
+        if head and isinstance(head[-1].values, dict):
+            name = self._format_of(set(map(str, head[-1].values)), blob.label)
+            if name is None:
+                return
             self.format = name
-        for row, label in _with_labels(chain([first], rows), _labels_beside(file, self.format)):
+        for row, label in _with_labels(chain(head, rows), _labels_beside(file, self._formats)):
             item = self._item(row, label, blob.label)
             if item is not None:
                 yield item
 
-    def _format_of(self, names: set[str]) -> str:
+    def _format_of(self, names: set[str], label: str) -> str | None:
+        """The format of a file; None for one of another kind among others in a folder."""
         fitting = [name for name, form in FORMATS.items() if form.fits(names)]
         for name in fitting:
-            if name in self._formats:
+            if name in self._formats and self.format in (None, name):
                 return name
         shown = ", ".join(sorted(names)[:_SHOWN_FIELDS])
         which = f", which is {FORMATS[fitting[0]].what}" if fitting else ""
-        raise self.refusal(f"has {shown}{which}")
+        if not self._source.is_dir():
+            raise self.refusal(f"has {shown}{which}")
+        self._flaw(f"{label}: has {shown}{which}", "of another format")
+        return None
 
     def _item(self, row: Row, label: str | None, name: str) -> Item | None:
         # Lines as a person counts them, where the file has lines.
@@ -149,7 +168,7 @@ class _Reader:
             self._flaw(f"{place}: {row.values.reason}", str(row.values.reason))
             return None
         values: dict[str, Any] = row.values if label is None else {**row.values, "label": label}
-        assert self.format is not None
+        assert self.format is not None, "a row with fields has shown the format"
         form: Format = FORMATS[self.format]
         try:
             if not form.fits(set(map(str, values))):
@@ -193,13 +212,14 @@ def _plain_lines(blob: Blob, encoding: Encoding) -> Iterator[Row]:
                 yield Row(f"{blob.label}#line=", number, {"text": line.strip("\ufeff\r\n")}, number)
 
 
-def _labels_beside(file: SourceFile, name: str | None) -> list[str] | None:
+def _labels_beside(file: SourceFile, formats: Sequence[str]) -> list[str] | None:
     """The answers in a file of their own: ``valid-labels.lst`` for ``valid.jsonl``."""
-    ending = FORMATS[name].beside if name else ""
-    if not ending:
-        return None
-    path = file.path.with_name(file.path.name.partition(".")[0] + ending)
-    return path.read_text(encoding="utf-8").split() if path.is_file() else None
+    stem = file.path.name.partition(".")[0]
+    for ending in {FORMATS[name].beside for name in formats} - {""}:
+        path = file.path.with_name(stem + ending)
+        if path.is_file():
+            return path.read_text(encoding="utf-8", errors="replace").split()
+    return None
 
 
 def _with_labels(rows: Iterator[Row], labels: list[str] | None) -> Iterator[tuple[Row, str | None]]:
@@ -208,5 +228,10 @@ def _with_labels(rows: Iterator[Row], labels: list[str] | None) -> Iterator[tupl
         return
     for row, label in zip_longest(rows, labels):
         if row is None or label is None:
-            raise RefusedError(Reason.DAMAGED, f"{len(labels)} answers in the file beside it, not one a row")
+            place = "the file" if row is None else f"{row.prefix.partition('#')[0]}"
+            raise InputError(
+                f"{len(labels)} answers in the file beside it, not one a row",
+                where=place,
+                remedy="give both as they were published",
+            )
         yield row, label
