@@ -51,7 +51,7 @@ def test_fgm_is_the_mean_of_the_plain_loss_and_of_that_uphill(model_type: str) -
     ):
         parts.append(0.1 * text.norm() * gradient / gradient.norm())
     beyond = disturbed_loss(model, torch.cat(parts)[None])
-    assert float(beyond) > float(plain) + 0.01
+    assert float(beyond.detach()) > float(plain.detach()) + 0.01
     mean = (disturbed_loss(model, torch.zeros_like(vectors)) + beyond) / 2
     found = Adversarial(classify, FGM)(model, BATCH)
     assert found.num_tokens == 6
@@ -67,14 +67,15 @@ def test_fgm_is_the_mean_of_the_plain_loss_and_of_that_uphill(model_type: str) -
 def test_packed_alone_and_accumulated_give_the_same_gradient(
     model_type: str, config: AdversarialConfig
 ) -> None:
-    model, objective = network(model_type).train(), Adversarial(objective_of(model_type), config)
+    # In float32 the plain gradient of T5, whose scores are not scaled, is as far off.
+    model, objective = network(model_type).double().train(), Adversarial(objective_of(model_type), config)
     whole = gradients(model, objective, [range(6)])
     plain = gradients(model, objective_of(model_type), [range(6)])
     assert whole.keys() == plain.keys()
     assert max(float((whole[name] - plain[name]).abs().max()) for name in plain) > 1e-3
     for parts in ([range(3), range(3, 6)], [range(i, i + 1) for i in range(6)]):
         for name, gradient in gradients(model, objective, parts).items():
-            torch.testing.assert_close(gradient, whole[name], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(gradient, whole[name], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("model_type", SHAPES)
