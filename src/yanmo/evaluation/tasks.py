@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from yanmo import metrics
 from yanmo.artifact import write_json
@@ -33,6 +33,25 @@ from yanmo.tasks.read import load_examples
 
 _MOST_WRONG = 20
 _SHOWN_CHARS = 120
+
+
+class Answerer(Protocol):
+    """What answers a task: a fine-tuned model, or a language model with a prompt."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+
+    @property
+    def skill(self) -> Skill[Any]:
+        """What its answers are."""
+
+    def answer(self, examples: Sequence[Example]) -> list[Prediction]:
+        """One prediction an example."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +128,7 @@ class TaskEvaluation:
 
 
 def evaluate_task(
-    model: TaskModel,
+    model: Answerer,
     examples: Sequence[Example],
     *,
     train: Sequence[Example] = (),
@@ -118,7 +137,7 @@ def evaluate_task(
     """Score a model on labelled examples.
 
     Args:
-        model: with the task's head.
+        model: what answers.
         examples: to be judged on.
         train: what it has learned from, for the cheap models; without any there are none.
         seed: of the intervals and the test.

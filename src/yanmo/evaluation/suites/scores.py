@@ -12,6 +12,7 @@ from yanmo import metrics
 from yanmo.evaluation.continuations import Cost
 from yanmo.evaluation.suites.items import Item
 from yanmo.metrics import Scores
+from yanmo.metrics.segments import split_words
 
 Floats = NDArray[np.float64]
 
@@ -79,8 +80,8 @@ def word_baselines(items: Sequence[Item]) -> list[Beside]:
     """A random one of the passage's own words (Paperno et al. 2016, section 4.2)."""
     shares = []
     for item in items:
-        words = set(item.question.split())
-        shares.append((item.choices[0].strip() in words) / len(words))
+        words, wanted = set(split_words(item.question)), set(split_words(item.choices[0]))
+        shares.append((bool(wanted) and wanted <= words) / max(1, len(words)))
     scores = metrics.from_ratios(["accuracy"], np.array(shares)[:, None])
     return [Beside(name="a word of the passage", scores=scores)]
 
