@@ -27,7 +27,8 @@ import duckdb
 
 from benchmarks.kept_runs import runs_folder, yanmo
 from benchmarks.machine import describe
-from benchmarks.messy_files import LANGUAGES, SHARES, good_passages, held_out, write_folder
+from benchmarks.messy_files import SHARES, good_passages, held_out, write_folder
+from benchmarks.planted_texts import LANGUAGES
 from yanmo.artifact import new_folder, sha256_of_text, write_json
 from yanmo.corpus.document import Document, make_document
 from yanmo.corpus.reader import read_documents

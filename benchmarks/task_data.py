@@ -60,7 +60,7 @@ class TaskData:
         place.mkdir(parents=True, exist_ok=True)
         rows = self._rows(train)
         if valid is None:
-            splits = {"train": [], "valid": []}
+            splits: dict[str, list[Row]] = {"train": [], "valid": []}
             for row in rows:
                 splits["valid" if self._is_held(row) else "train"].append(row)
         else:

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from benchmarks.task_data import Row, TaskData, model_folder, read_rows
 from yanmo import metrics
 
@@ -55,7 +57,7 @@ def peer(name: str) -> Peer:
     return dataclasses.replace(PEERS[base], learning_rate=float(rate)) if rate else PEERS[base]
 
 
-class Rows:
+class Rows(Dataset[dict[str, Any]]):
     """A data set of encoded rows, as the Trainer takes it."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
