@@ -11,14 +11,18 @@ the run, which does what averaging the last weights does (Haegele et al. 2024, a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from yanmo.errors import InputError
-from yanmo.finetuning.answers.form import AnswerForm
+from yanmo.finetuning.answers.written import Rewriting
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import t5
+from yanmo.models.folder import save_model
 from yanmo.models.transformer import Transformer, TransformerConfig
 from yanmo.planning.probe import Machine
 from yanmo.planning.rules import learning_rates, weight_decays
@@ -37,6 +41,9 @@ _MOST_EPOCHS, _LEAST_EPOCHS = 30.0, 8.0
 # Of the processor's speed at large products, what such small ones get in training.
 _SPEED_SHARE = 0.35
 _LONGEST = 256
+# A network with more weights a token of text learns the text by heart.
+_MOST_WEIGHTS_A_TOKEN = 8
+_SMOOTHING, _SPLIT_SHARE, _NUM_BEAMS = 0.1, 0.1, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +54,21 @@ class ScratchRecipe:
         batch_size: examples of a step.
         epochs: passes over the examples, with as much time as is needed.
         optimizer: Muon for matrices, AdamW for the rest.
-        schedule: of the rates.
+        warmup_steps: in which the rates rise.
         dropout: of what each block adds to the stream.
-        smoothing: of the labels.
-        split_share: probability at first that a merge of a token is undone.
+        moves_embedding: it has nothing to keep.
     """
 
     batch_size: int
     epochs: float
     optimizer: OptimizerConfig
-    schedule: ScheduleConfig
+    warmup_steps: int
     dropout: float = 0.2
-    smoothing: float = 0.1
-    split_share: float = 0.1
+    moves_embedding: bool = True
+
+    def schedule(self, num_steps: int) -> ScheduleConfig:
+        """Up, and down to zero over most of the run."""
+        return ScheduleConfig(warmup_steps=max(1, min(self.warmup_steps, num_steps // 5)), decay_from=0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +78,47 @@ class Scratch:
     Attributes:
         network: with its first weights, in float32.
         tokenizer: learned from the examples.
-        form: how it answers.
         recipe: how it is trained.
         model_type: family that it is written as.
+        expected_epochs: passes that the budget gives, about.
     """
 
     network: Transformer
     tokenizer: Tokenizer
-    form: AnswerForm
     recipe: ScratchRecipe
     model_type: str
+    expected_epochs: float
+
+    def save(self, folder: Path, *, details: Mapping[str, Any]) -> Checkpoint:
+        """Write a model folder, whole, that says all that a run asks a model for.
+
+        The network itself is to be trained, not the one that is read from there: families of checkpoints
+        scale weights in their own ways, and Muon moves all alike (``models.families.t5``).
+        """
+        weights = {name: weight.detach() for name, weight in self.network.named_parameters()}
+        save_model(
+            folder,
+            self.network,
+            weights,
+            self.tokenizer,
+            dtype=torch.float32,
+            details=details,
+            card="# A model that has learned nothing yet\n",
+            model_type=self.model_type,
+        )
+        return Checkpoint.open(folder)
+
+    def skill(self, task: str, checkpoint: Checkpoint) -> Rewriting:
+        """How a task of texts that become others is learned by the network, written as ``checkpoint``."""
+        skill = Rewriting(
+            task=task,
+            smoothing=_SMOOTHING,
+            split_share=_SPLIT_SHARE,
+            split_epochs=self.expected_epochs,
+            num_beams=_NUM_BEAMS,
+        )
+        skill.begin(self.network, checkpoint)
+        return skill
 
 
 def sequence_to_sequence(
@@ -107,23 +147,20 @@ def sequence_to_sequence(
     if len(texts) < 2 * len(examples) or not examples:
         raise InputError("an example has no target to learn from", remedy="give pairs of texts")
     tokenizer = fit_bpe(texts, vocab_size or suggest_vocab_size(texts), Purpose.DENOISING)
-    lengths = [len(ids) + 1 for ids in tokenizer.encode_batch(texts)]
-    layers, d_model = size or _choose_size(sum(lengths), tokenizer.vocab_size, machine, budget_s)
-    config = seq2seq_config(tokenizer.vocab_size, layers=layers, d_model=d_model)
+    num_tokens = sum(len(ids) + 1 for ids in tokenizer.encode_batch(texts))
+    work = Work(
+        num_tokens=num_tokens,
+        vocab_size=tokenizer.vocab_size,
+        flop_per_s=machine.gemm_flop_per_s * _SPEED_SHARE,
+    )
+    layers, d_model = size or work.choose_size(budget_s)
     torch.manual_seed(seed)
     return Scratch(
-        network=Transformer(config),
+        network=Transformer(seq2seq_config(tokenizer.vocab_size, layers=layers, d_model=d_model)),
         tokenizer=tokenizer,
-        form=AnswerForm(
-            has_source=True,
-            first_ids=(tokenizer.pad_id,),
-            end_ids=(tokenizer.eos_id,),
-            barred_ids=tuple(token for token in tokenizer.special_ids.values() if token != tokenizer.eos_id),
-            num_beams=5,
-            length_penalty=1.0,
-        ),
         recipe=_recipe(len(examples), d_model),
         model_type="t5",
+        expected_epochs=work.epochs(layers, d_model, budget_s),
     )
 
 
@@ -158,20 +195,40 @@ def seq2seq_config(vocab_size: int, *, layers: int, d_model: int) -> Transformer
     )
 
 
-def _choose_size(
-    num_tokens: int, vocab_size: int, machine: Machine, budget_s: float | None
-) -> tuple[int, int]:
-    """The largest network that is no larger than its texts allow and gets its passes within the budget."""
-    chosen = _LADDER[0]
-    for layers, d_model in _LADDER[1:]:
-        weights = seq2seq_config(vocab_size, layers=layers, d_model=d_model).num_parameters
-        # Each weight is used twice forward and four times backward; half of the tokens go through each stack.
-        flop = 6 * (weights + vocab_size * d_model) / 2 * num_tokens * _LEAST_EPOCHS
-        is_quick = budget_s is None or flop <= budget_s * machine.gemm_flop_per_s * _SPEED_SHARE
-        if weights > 8 * num_tokens or not is_quick:
-            break
-        chosen = (layers, d_model)
-    return chosen
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What passes over texts cost.
+
+    Attributes:
+        num_tokens: of both sides.
+        vocab_size: of the tokenizer.
+        flop_per_s: operations a second in training.
+    """
+
+    num_tokens: int
+    vocab_size: int
+    flop_per_s: float
+
+    def epochs(self, layers: int, d_model: int, budget_s: float | None) -> float:
+        """Passes that a network makes in a budget."""
+        if budget_s is None:
+            return _MOST_EPOCHS
+        config = seq2seq_config(self.vocab_size, layers=layers, d_model=d_model)
+        # Each weight is used twice forward and four times backward, the table once more for the outputs; half
+        # of the tokens go through each stack.
+        flop = 6 * (config.num_parameters + self.vocab_size * d_model) / 2 * self.num_tokens
+        return min(_MOST_EPOCHS, budget_s * self.flop_per_s / flop)
+
+    def choose_size(self, budget_s: float | None) -> tuple[int, int]:
+        """The largest network that is no larger than its texts allow and makes its passes in the budget."""
+        chosen = _LADDER[0]
+        for layers, d_model in _LADDER[1:]:
+            config = seq2seq_config(self.vocab_size, layers=layers, d_model=d_model)
+            is_slow = self.epochs(layers, d_model, budget_s) < _LEAST_EPOCHS
+            if is_slow or config.num_parameters > _MOST_WEIGHTS_A_TOKEN * self.num_tokens:
+                break
+            chosen = (layers, d_model)
+        return chosen
 
 
 def _recipe(num_examples: int, d_model: int) -> ScratchRecipe:
@@ -188,5 +245,5 @@ def _recipe(num_examples: int, d_model: int) -> ScratchRecipe:
             muon_weight_decay=muon_decay,
             adam_weight_decay=adam_decay,
         ),
-        schedule=ScheduleConfig(warmup_steps=max(20, round(steps_an_epoch / 4)), decay_from=0.3),
+        warmup_steps=max(20, round(steps_an_epoch / 4)),
     )

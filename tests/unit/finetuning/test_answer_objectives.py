@@ -137,21 +137,26 @@ def test_at_first_no_answer_is_preferred_to_another(tmp_path: Path) -> None:
 def test_batches_depend_on_seed_step_and_rows_alone(tmp_path: Path) -> None:
     skill, _, encoder, examples = opened("translation, encoder-decoder", tmp_path)
     texts = [(text,) for text in skill.texts(examples, encoder)]
-    splitter = Splitter(encoder.tokenizer, share=0.5, num_steps=100)
-    one, other = (AnswerBatches(texts, batch_size=4, seed=1, splitter=splitter) for _ in range(2))
+
+    def made(batch_size: int, *, splits: bool = True) -> AnswerBatches:
+        batches = AnswerBatches(texts, batch_size=batch_size, seed=1)
+        batches.splitter = Splitter(encoder.tokenizer, share=0.5, num_steps=100) if splits else None
+        return batches
+
+    one, other = made(4), made(4)
     other.rows(7, range(4))
     first, again = one.rows(3, range(4)), other.rows(3, range(4))
     assert torch.equal(first.inputs_1T, again.inputs_1T) and torch.equal(first.targets_M, again.targets_M)
     assert first.targets_M.numel() == first.inputs_1T.numel()
     parts = [other.rows(3, part) for part in (range(2), range(2, 4))]
     assert sum(part.inputs_1T.numel() for part in parts) == first.inputs_1T.numel()
-    plain = AnswerBatches(texts, batch_size=4, seed=1).rows(3, range(4))
-    assert first.inputs_1T.numel() > plain.inputs_1T.numel()
+    assert first.inputs_1T.numel() > made(4, splits=False).rows(3, range(4)).inputs_1T.numel()
     # Apart or not, it is the same text.
-    last = AnswerBatches(texts, batch_size=6, seed=1, splitter=splitter).rows(0, range(6))
-    whole = AnswerBatches(texts, batch_size=6, seed=1).rows(0, range(6))
-    decode = encoder.tokenizer.decode
-    assert sorted(decode(last.targets_M.tolist())) == sorted(decode(whole.targets_M.tolist()))
+    texts_said = [
+        sorted(encoder.tokenizer.decode(batches.rows(0, range(6)).targets_M.tolist()))
+        for batches in (made(6), made(6, splits=False))
+    ]
+    assert texts_said[0] == texts_said[1]
 
 
 def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:

@@ -82,30 +82,27 @@ class AnswerBatch:
 
 
 class AnswerBatches:
-    """Examples of one text or several in packed batches; ``Batches[AnswerBatch]``."""
+    """Examples of one text or several in packed batches; ``Batches[AnswerBatch]``.
 
-    def __init__(
-        self,
-        examples: Sequence[tuple[AnswerText, ...]],
-        *,
-        batch_size: int,
-        seed: int,
-        splitter: Splitter | None = None,
-    ) -> None:
+    Attributes:
+        splitter: takes tokens of sources and texts apart, against learning by heart; None does not.
+    """
+
+    def __init__(self, examples: Sequence[tuple[AnswerText, ...]], *, batch_size: int, seed: int) -> None:
         """Prepare batches of ``batch_size`` examples.
 
         Args:
             examples: texts that are learned from together: one, or the better and the worse of two.
             batch_size: examples of a step.
             seed: of the order, and of what is taken apart.
-            splitter: takes tokens of sources and texts apart, against learning by heart.
 
         Raises:
             InputError: there is no example.
         """
         keys = [_key(texts) for texts in examples]
         self._order = LengthOrder(keys, batch_size=batch_size, seed=seed)
-        self._examples, self._seed, self._splitter = examples, seed, splitter
+        self._examples, self._seed = examples, seed
+        self.splitter: Splitter | None = None
         self.batch_size = self._order.batch_size
 
     def epochs(self, step: int) -> float:
@@ -115,7 +112,7 @@ class AnswerBatches:
     def rows(self, step: int, rows: range) -> AnswerBatch:
         """Some examples of optimizer step ``step`` (0-based)."""
         chosen = [self._examples[number] for number in self._order.rows(step, rows)]
-        if self._splitter is not None:
+        if self.splitter is not None:
             chosen = [
                 tuple(self._split(text, step, row) for text in texts)
                 for row, texts in zip(rows, chosen, strict=True)
@@ -124,11 +121,11 @@ class AnswerBatches:
 
     def _split(self, text: AnswerText, step: int, row: int) -> AnswerText:
         """The text with some tokens taken apart; before its answer none is."""
-        assert self._splitter is not None
+        assert self.splitter is not None
         rng = np.random.default_rng([self._seed, step, row])
         first = int(text.learned.argmax())
-        answer = self._splitter.split(text.ids[first:], step, rng)
-        source = None if text.source is None else self._splitter.split(text.source, step, rng)
+        answer = self.splitter.split(text.ids[first:], step, rng)
+        source = None if text.source is None else self.splitter.split(text.source, step, rng)
         return replace(
             text,
             ids=np.concatenate([text.ids[:first], answer]),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yanmo import metrics
-from yanmo.data.splitting import Splitter
+from yanmo.data.splitting import Splitter, can_split
 from yanmo.errors import InputError
 from yanmo.finetuning.answers.batches import AnswerBatch, AnswerBatches, AnswerText
 from yanmo.finetuning.answers.form import AnswerForm, encode_sources
@@ -55,13 +55,18 @@ class WrittenAnswers(ABC, Generic[E]):
         task: name of the task.
         form: how the model answers; known once there is a model.
         smoothing: of the labels, while learning.
-        splitter: takes tokens of sources and answers apart, while learning.
+        split_share: probability at first that a merge of a source's or answer's token is undone while
+            learning (``data.splitting``).
+        split_epochs: passes after which none is.
+        num_beams: that answers are looked for with; 1 takes the likeliest token each time.
     """
 
     task: str
     form: AnswerForm | None = None
     smoothing: float = 0.0
-    splitter: Splitter | None = None
+    split_share: float = 0.0
+    split_epochs: float = 1.0
+    num_beams: int = 1
     labels: tuple[str, ...] = ()
     is_chat: ClassVar[bool] = False
 
@@ -102,8 +107,17 @@ class WrittenAnswers(ABC, Generic[E]):
             InputError: it continues no text.
         """
         network = load_transformer(checkpoint.config, checkpoint.source(), where=checkpoint.config_path)
-        self.form = AnswerForm.of(network, checkpoint, is_chat=self.is_chat)
+        self.begin(network, checkpoint)
         return network
+
+    def begin(self, network: Transformer, checkpoint: Checkpoint) -> None:
+        """Take a network that is there already, of the checkpoint.
+
+        Raises:
+            InputError: it continues no text.
+        """
+        form = AnswerForm.of(network, checkpoint, is_chat=self.is_chat)
+        self.form = dataclasses.replace(form, num_beams=self.num_beams)
 
     def texts(self, examples: Sequence[E], encoder: InputEncoder) -> list[AnswerText]:
         """Labelled examples as what is to be written; says how many had to be cut.
@@ -200,9 +214,12 @@ class WrittenAnswers(ABC, Generic[E]):
             raise InputError("there is no example to learn from")
         longest = max(_longest_run(text.learned) for text in texts)
         self.form = dataclasses.replace(self.known_form, longest=longest)
-        return AnswerBatches(
-            [(text,) for text in texts], batch_size=batch_size, seed=seed, splitter=self.splitter
-        )
+        rows = [(text,) for text in texts]
+        batches = AnswerBatches(rows, batch_size=batch_size, seed=seed)
+        if self.known_form.has_source and self.split_share and can_split(encoder.tokenizer):
+            num_steps = max(1, round(self.split_epochs / batches.epochs(1)))
+            batches.splitter = Splitter(encoder.tokenizer, share=self.split_share, num_steps=num_steps)
+        return batches
 
     def objective(self) -> Objective[AnswerBatch]:
         """Cross-entropy of what is learned."""
@@ -355,16 +372,15 @@ class TextWriting(LikelyTexts[TextExample | Seq2SeqExample]):
         """Whether it is a whole text."""
         return isinstance(example, TextExample)
 
-    def network(self, checkpoint: Checkpoint) -> Transformer:
-        """The checkpoint's network.
+    def begin(self, network: Transformer, checkpoint: Checkpoint) -> None:
+        """Take a network that is there already, of the checkpoint.
 
         Raises:
             InputError: it is no decoder.
         """
-        network = super().network(checkpoint)
+        super().begin(network, checkpoint)
         if self.known_form.has_source:
             raise InputError("an encoder-decoder writes no text of its own", where=checkpoint.path)
-        return network
 
     def texts(
         self, examples: Sequence[TextExample | Seq2SeqExample], encoder: InputEncoder
