@@ -20,6 +20,7 @@ from torch import Tensor
 from yanmo.data.loader import Batches
 from yanmo.finetuning.batches import Encoded, ExampleBatches, PackedBatch, pack_examples
 from yanmo.finetuning.encoding import InputEncoder
+from yanmo.finetuning.r_drop import Divergence
 from yanmo.metrics import Scores
 from yanmo.models.base import Trainable
 from yanmo.models.checkpoint import Checkpoint
@@ -95,6 +96,11 @@ class HeadSkill(ABC, Generic[E]):
 
     head: HeadKind
     labels: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def divergence(self) -> Divergence:
+        """How far two answers of the head are apart, for R-Drop."""
 
     @property
     @abstractmethod

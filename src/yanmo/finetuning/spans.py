@@ -23,6 +23,7 @@ from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
 from yanmo.finetuning.encoding import InputEncoder
+from yanmo.finetuning.r_drop import Divergence, of_spans
 from yanmo.finetuning.skill import HeadSkill, Prediction
 from yanmo.metrics import Scores
 from yanmo.metrics.answers import Counted
@@ -47,6 +48,11 @@ class AnswerSpans(HeadSkill[QuestionExample]):
     may_refuse: bool = True
     labels: tuple[str, ...] = ()
     head = HeadKind.SPAN
+
+    @property
+    def divergence(self) -> Divergence:
+        """Between two answers."""
+        return of_spans
 
     @property
     def metrics_name(self) -> str:

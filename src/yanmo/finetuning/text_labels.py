@@ -22,6 +22,7 @@ from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
 from yanmo.finetuning.encoding import InputEncoder, whole_pieces
+from yanmo.finetuning.r_drop import Divergence, of_classes, of_numbers, of_several
 from yanmo.finetuning.skill import HeadSkill, Prediction
 from yanmo.metrics import Scores
 from yanmo.models.heads import HeadKind
@@ -110,6 +111,11 @@ class OneClass(TextSkill):
     smoothing: float = 0.0
 
     @property
+    def divergence(self) -> Divergence:
+        """Between two answers."""
+        return of_classes
+
+    @property
     def metrics_name(self) -> str:
         """As the task's."""
         return self.task
@@ -148,6 +154,11 @@ class SeveralClasses(TextSkill):
 
     labels: tuple[str, ...]
     threshold: float = 0.5
+
+    @property
+    def divergence(self) -> Divergence:
+        """Between two answers."""
+        return of_several
 
     @property
     def metrics_name(self) -> str:
@@ -199,6 +210,11 @@ class Number(TextSkill):
     mean: float = 0.0
     deviation: float = 1.0
     labels: tuple[str, ...] = ("score",)
+
+    @property
+    def divergence(self) -> Divergence:
+        """Between two answers."""
+        return of_numbers
 
     @property
     def metrics_name(self) -> str:

@@ -27,6 +27,7 @@ from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
 from yanmo.finetuning.encoding import InputEncoder
+from yanmo.finetuning.r_drop import Divergence, of_tags
 from yanmo.finetuning.skill import HeadSkill, Prediction
 from yanmo.metrics import Entity, Scores
 from yanmo.metrics.segments import ALONE
@@ -60,6 +61,11 @@ class TokenTags(HeadSkill[Tagged]):
 
     labels: tuple[str, ...]
     head = HeadKind.TOKEN_CLASSIFICATION
+
+    @property
+    def divergence(self) -> Divergence:
+        """Between two answers."""
+        return of_tags
 
     @property
     def has_names(self) -> bool:

@@ -29,6 +29,7 @@ from yanmo.planning.rules import (
     learning_rates,
     memorising_penalty,
     most_steps,
+    short_sight,
     split_share_of,
     weight_decays,
 )
@@ -280,7 +281,7 @@ class _Planner:
             predicted_bits_per_byte=expected if promises else None,
             interval=LAW.interval(expected) if promises else None,
         )
-        return _Option(candidate, expected)
+        return _Option(candidate, expected * short_sight(sizes.max_seq_len * facts.bytes_per_token))
 
     def _step_s(self, shape: StepShape) -> float:
         return predict_step_s(shape, self._machine) * self.speeds.correction(shape.model.num_parameters)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,16 @@ from yanmo import artifact, metrics, runtime
 from yanmo.config import to_mapping
 from yanmo.device import compute_dtype
 from yanmo.energy import EnergyMeter
-from yanmo.errors import InputError
 from yanmo.evaluation.tasks import evaluate_task
+from yanmo.finetuning.adversarial import Adversarial
 from yanmo.finetuning.encoding import InputEncoder
-from yanmo.finetuning.recipe import FinetuneRecipe, choose_recipe, learning_rate_factors
+from yanmo.finetuning.freezing import begins, freeze, joined_rates, layer_rates
+from yanmo.finetuning.lora import adapter_rates, add_lora, has_lora, merge, merged_weights
+from yanmo.finetuning.peft_files import write_adapters
+from yanmo.finetuning.r_drop import RDrop
+from yanmo.finetuning.recipe import learning_rate_factors
 from yanmo.finetuning.registry import kind_of_task
-from yanmo.finetuning.skill import Skill
+from yanmo.finetuning.skill import HeadSkill, Skill
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.machine import usable_cores
 from yanmo.models.checkpoint import Checkpoint
@@ -29,66 +31,27 @@ from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
 from yanmo.planning.probe import probe
+from yanmo.recipes.finetune_settings import DISTURBANCES, FinetuneSettings
 from yanmo.recipes.listeners import Log, Narrator
 from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RESULT_FILE, RunFolder
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
-from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.check import check_examples
-from yanmo.tasks.columns import Columns
-from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.read import load_examples
 from yanmo.tasks.split import Splits, SplitSettings, split_examples
 from yanmo.training.checkpoint import CheckpointStore
+from yanmo.training.objective import Objective
 from yanmo.training.optimizer import Optimizer
 from yanmo.training.schedule import Schedule
 from yanmo.training.trainer import Trainer, TrainerConfig
 
 _VALIDATIONS_AN_EPOCH = 2
 _USUAL_MAX_SEQ_LEN = 256
+# Of a budget, for writing the model and judging it.
+_JUDGING_SHARE = 0.05
 
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
-    """What is learned, from what, and how; None leaves a number to the rules."""
-
-    task: str
-    model: Path
-    columns: Columns = field(default_factory=dict)
-    label_kind: str | None = None
-    max_seq_len: int | None = None
-    epochs: float | None = None
-    batch_size: int | None = None
-    micro_batch_size: int | None = None
-    learning_rate: float | None = None
-    dropout: float | None = None
-    seed: int = 0
-    checkpoint_every_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        kind_of_task(self.task)
-        for name in ("max_seq_len", "epochs", "batch_size", "micro_batch_size", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"--{name.replace('_', '-')} must be above 0, not {value:g}")
-
-    @property
-    def reading(self) -> ReadSettings:
-        """How the rows are read."""
-        kind = None if self.label_kind is None else LabelKind(self.label_kind)
-        return ReadSettings(columns=self.columns, label_kind=kind)
-
-    def recipe(self, num_examples: int, d_model: int) -> FinetuneRecipe:
-        """By the rules, and by hand where it was said."""
-        chosen = choose_recipe(num_examples, d_model)
-        said = {
-            name: value
-            for name in ("epochs", "batch_size", "learning_rate", "dropout")
-            if (value := getattr(self, name)) is not None
-        }
-        return dataclasses.replace(chosen, **said)
+__all__ = ["FinetuneSettings", "finetune"]
 
 
 def finetune(
@@ -115,7 +78,7 @@ def finetune(
         run.clear()
     sources = [data] if isinstance(data, Path) else list(data)
     checkpoint = Checkpoint.open(settings.model)
-    run.open(_recorded(sources, checkpoint, settings), earlier={}, force=force)
+    run.open(settings.recorded(sources, checkpoint), earlier={}, force=force)
     with run.lock(), runtime.stop_signal() as stop:
         result = run.read(RESULT_FILE)
         if result is not None and (run.path / "model").is_dir():
@@ -125,27 +88,18 @@ def finetune(
         return _Finetuning(run, checkpoint, splits, settings, stop, began_s).run()
 
 
-def _recorded(sources: Sequence[Path], checkpoint: Checkpoint, settings: FinetuneSettings) -> dict[str, Any]:
-    plain = {key: value for key, value in to_mapping(settings).items() if value is not None}
-    files = [
-        path for source in sources for path in ([source] if source.is_file() else sorted(source.rglob("*")))
-    ]
-    hashed = {str(path): artifact.sha256_of_file(path) for path in files if path.is_file()}
-    return {
-        "command": "finetune",
-        **plain,
-        "model": str(checkpoint.path.resolve()),
-        "data": [str(source.resolve()) for source in sources],
-        "data_sha256": artifact.sha256_of_text(*(part for pair in hashed.items() for part in pair)),
-    }
-
-
 def _read(sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
     """The examples, checked and divided."""
     loaded = load_examples(sources, settings.task, settings.reading)
-    for note in loaded.notes:
+    apart = {
+        name: load_examples(path, settings.task, settings.reading)
+        for name, path in (("valid", settings.valid), ("test", settings.test))
+        if path is not None
+    }
+    for note in dict.fromkeys(note for each in (loaded, *apart.values()) for note in each.notes):
         say(note)
-    splits = split_examples(loaded.examples, SplitSettings(seed=settings.seed))
+    given = {name: each.examples for name, each in apart.items()}
+    splits = split_examples(loaded.examples, SplitSettings(seed=settings.seed), given=given)
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in splits.by_name().items())
     say(f"rows: {counts} ({splits.how})")
     report = check_examples(splits.by_name(), broken=loaded.broken)
@@ -171,6 +125,7 @@ class _Finetuning:
         self._skill: Skill[Any] = kind_of_task(settings.task).fit(splits.train)
         torch.manual_seed(settings.seed)
         self._network = self._skill.network(checkpoint)
+        self._kept: dict[str, torch.Tensor] = {}
         self._recipe = settings.recipe(len(splits.train), self._network.config.d_model)
         self._encoder = InputEncoder.of(
             self._network, checkpoint.tokenizer, settings.max_seq_len or _USUAL_MAX_SEQ_LEN
@@ -178,16 +133,40 @@ class _Finetuning:
 
     def run(self) -> dict[str, Any]:
         torch.set_num_threads(usable_cores())
-        self._network.embedding.weight.requires_grad_(self._recipe.moves_embedding)
+        self._choose_weights()
         with EnergyMeter() as energy:
             trainer, optimizer, store = self._assemble(energy)
             trainer.run()
         state = trainer.state
-        weights = dict(self._network.named_parameters()) | optimizer.masters()
+        weights = self._kept | optimizer.masters()
         if state.best_step != state.step and (best := store.load_best()) is not None:
             say(f"step {best.step} was the best on the validation rows; the model is that one")
             weights |= best.weights
         return self._finish(trainer, {name: weight.detach().float() for name, weight in weights.items()})
+
+    def _choose_weights(self) -> None:
+        """Which weights are trained: all but the table of tokens, the upper ones, or adapters."""
+        network, settings = self._network, self._settings
+        if settings.lora is not None:
+            add_lora(network, self._checkpoint.model_type, settings.lora, seed=settings.seed)
+        else:
+            network.embedding.weight.requires_grad_(self._recipe.moves_embedding)
+            freeze(network, settings.freezing)
+
+    def _objective(self) -> Objective[Any]:
+        settings, objective = self._settings, self._skill.objective()
+        if settings.adversarial is not None:
+            return Adversarial(objective, DISTURBANCES[settings.adversarial])
+        if settings.r_drop and isinstance(self._skill, HeadSkill):
+            return RDrop(objective, self._skill.divergence, weight=settings.r_drop)
+        return objective
+
+    def _optimizer(self) -> Optimizer:
+        network, freezing = self._network, self._settings.freezing
+        rates = joined_rates(
+            learning_rate_factors(network), adapter_rates(network), layer_rates(network, freezing)
+        )
+        return Optimizer(network, self._recipe.optimizer, rates=rates, begins=begins(network, freezing))
 
     def _assemble(self, energy: EnergyMeter) -> tuple[Trainer[Any], Optimizer, CheckpointStore]:
         settings, recipe, skill = self._settings, self._recipe, self._skill
@@ -195,7 +174,9 @@ class _Finetuning:
             self._splits.train, self._encoder, batch_size=recipe.batch_size, seed=settings.seed
         )
         num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
-        optimizer = Optimizer(self._network, recipe.optimizer, rates=learning_rate_factors(self._network))
+        optimizer = self._optimizer()
+        # What is not trained comes out as it went in, not as it was computed with.
+        self._kept = {name: weight.detach().clone() for name, weight in self._network.named_parameters()}
         on_cpu = getattr(torch, probe().dtype)
         self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
         schedule = Schedule(recipe.schedule(num_steps), num_steps)
@@ -206,7 +187,7 @@ class _Finetuning:
         decides = metrics.task_metrics(skill.metrics_name).decides
         trainer = Trainer(
             self._network,
-            skill.objective(),
+            self._objective(),
             batches,
             optimizer,
             schedule,
@@ -220,8 +201,9 @@ class _Finetuning:
                 checkpoint_every_s=settings.checkpoint_every_s,
                 decides=decides,
                 larger_is_better=metrics.metric(decides).larger_is_better,
+                most_steps=num_steps,
             ),
-            deadline_s=None,
+            deadline_s=self._deadline_s(),
             stop=self._stop,
             listeners=[Log(log, None, energy), Narrator(None, schedule)],
         )
@@ -230,8 +212,20 @@ class _Finetuning:
         log.truncate_after(trainer.state.step, batch=trainer.state.batch)
         return trainer, optimizer, store
 
+    def _deadline_s(self) -> float | None:
+        """Seconds of training that the budget leaves beside reading and judging."""
+        budget_s = self._settings.budget_s
+        if budget_s is None:
+            return None
+        left_s = budget_s - (time.monotonic() - self._began_s)
+        return max(1.0, left_s - _JUDGING_SHARE * budget_s)
+
     def _finish(self, trainer: Trainer[Any], weights: dict[str, torch.Tensor]) -> dict[str, Any]:
         state, run = trainer.state, self._run
+        if has_lora(self._network):
+            self._write_adapters(weights)
+            weights = merged_weights(self._network, weights)
+            merge(self._network)
         exported = self._skill.exported(weights)
         self._write_model(exported)
         with torch.no_grad():
@@ -269,6 +263,20 @@ class _Finetuning:
         run.write(RESULT_FILE, result)
         say(evaluation.to_text())
         return result
+
+    def _write_adapters(self, weights: dict[str, torch.Tensor]) -> None:
+        """Beside the whole model: what was learned alone, as other programs read it."""
+        checkpoint, name = self._checkpoint, self._run.path.name
+        with artifact.new_folder(
+            self._run.path / "adapters", kind="adapters", details={"run": name}
+        ) as folder:
+            write_adapters(
+                folder,
+                self._network,
+                weights,
+                model_type=checkpoint.model_type,
+                base_model=str(checkpoint.path.resolve()),
+            )
 
     def _write_model(self, weights: dict[str, torch.Tensor]) -> None:
         checkpoint, network = self._checkpoint, self._network

@@ -12,9 +12,10 @@ import enum
 import hashlib
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -77,16 +78,28 @@ class Splits:
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
 
-def split_examples(examples: Sequence[Example], settings: SplitSettings = SplitSettings()) -> Splits:
+def split_examples(
+    examples: Sequence[Example],
+    settings: SplitSettings = SplitSettings(),
+    *,
+    given: Mapping[str, Sequence[Example]] = MappingProxyType({}),
+) -> Splits:
     """Divide examples.
 
     Validation that names or a column do not give is drawn from the training rows, a test only where they give
     nothing.
 
+    Args:
+        examples: all that were not divided by hand.
+        settings: how they are divided.
+        given: ``valid`` and ``test`` where these were given apart; of them nothing is drawn then.
+
     Raises:
         InputError: names or the column leave nothing to learn from, or there are too few rows to draw from.
     """
     named, how = _named(examples, settings.by)
+    if given:
+        return _beside(examples, named, given, settings)
     if not named:
         drawn = _draw(examples, {Split.TEST: settings.test, Split.VALID: settings.valid}, settings)
         return _splits(examples, drawn, f"drawn with seed {settings.seed}")
@@ -98,6 +111,27 @@ def split_examples(examples: Sequence[Example], settings: SplitSettings = SplitS
         named = {**named, **{pool[place]: split for place, split in drawn.items()}}
         how = f"{how}, valid drawn from train with seed {settings.seed}"
     return _splits(examples, named, how)
+
+
+def _beside(
+    examples: Sequence[Example],
+    named: dict[int, Split],
+    given: Mapping[str, Sequence[Example]],
+    settings: SplitSettings,
+) -> Splits:
+    """Where validation or test rows were given apart: all others are for training, but what is named else."""
+    parts = _splits(examples, named, "")
+    train, valid, test = (
+        parts.train,
+        list(given.get("valid", parts.valid)),
+        list(given.get("test", parts.test)),
+    )
+    how = " and ".join(given) + " given apart"
+    if not valid and settings.valid:
+        drawn = _splits(train, _draw(train, {Split.VALID: settings.valid}, settings), "")
+        train, valid = drawn.train, drawn.valid
+        how += f", valid drawn from train with seed {settings.seed}"
+    return Splits(train=train, valid=valid, test=test, how=how)
 
 
 def _splits(examples: Sequence[Example], where: dict[int, Split], how: str) -> Splits:

@@ -12,9 +12,14 @@ _RETARGET_EVERY = 0.02
 class Pace:
     """Seconds a batch, measured since the last correction."""
 
-    def __init__(self, deadline_s: float | None) -> None:
-        """``deadline_s`` is of training, all sessions together; None where the steps are fixed."""
-        self._deadline_s = deadline_s
+    def __init__(self, deadline_s: float | None, *, most_steps: int | None = None) -> None:
+        """Measure a run.
+
+        Args:
+            deadline_s: of training, all sessions together; None where the steps are fixed.
+            most_steps: that it makes, even where time is left.
+        """
+        self._deadline_s, self._most_steps = deadline_s, most_steps
         self._from_batch, self._from_s = 0, 0.0
 
     def begin(self, state: TrainingState) -> None:
@@ -31,12 +36,13 @@ class Pace:
             return
         # Batches that are skipped take time too.
         left = max(0, round(left_s * num_batches / span_s)) if left_s > 0 else 0
-        schedule.retarget(state.step, state.step + left)
+        last = state.step + left
+        schedule.retarget(state.step, last if self._most_steps is None else min(last, self._most_steps))
         self.begin(state)
 
     def time_left_s(self, state: TrainingState, schedule: Schedule) -> float:
         """Until the end, as far as can be told."""
-        if self._deadline_s is not None:
+        if self._deadline_s is not None and self._most_steps is None:
             return self._deadline_s - state.elapsed_s
         batch_s = (state.elapsed_s - self._from_s) / max(1, state.batch - self._from_batch)
         return (schedule.num_steps - state.step) * batch_s

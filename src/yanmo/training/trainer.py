@@ -55,6 +55,8 @@ class TrainerConfig:
     decides: str = "loss_nats"
     """The score of a validation that says which checkpoint is best."""
     larger_is_better: bool = False
+    most_steps: int | None = None
+    """Where there is a deadline: no more steps than these, however much time is left."""
 
 
 B = TypeVar("B")
@@ -107,7 +109,7 @@ class Trainer(Generic[B]):
         self.state = TrainingState.fresh(schedule.state())
         self._session_began_s = self._saved_s = time.monotonic()
         self._session_base_s = 0.0
-        self._pace = Pace(deadline_s)
+        self._pace = Pace(deadline_s, most_steps=config.most_steps)
 
     def resume(self) -> bool:
         """Go on from the newest whole checkpoint; False where there is none.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from sentence_made import make_encoder
 
 from yanmo.errors import InputError, Interrupted
 from yanmo.evaluation.tasks import evaluate_task_file
+from yanmo.finetuning.freezing import FreezingConfig
+from yanmo.finetuning.lora import LoraConfig
+from yanmo.finetuning.peft_files import read_adapters
 from yanmo.finetuning.task_model import TaskModel
+from yanmo.models.checkpoint import Checkpoint
 from yanmo.recipes.finetune import FinetuneSettings, finetune
 from yanmo.training.trainer import Trainer
 
@@ -137,3 +142,77 @@ def test_evaluation_puts_a_cheap_model_beside_it(encoder: Path, tmp_path: Path) 
     alone = evaluate_task_file(tmp_path / "run", other)
     assert alone.lead is None and alone.mistakes == (("cat", "dog", alone.mistakes[0][2]),)
     assert alone.wrong[0]["place"].startswith("other.csv line ")
+
+
+def test_rows_given_apart_choose_and_judge(
+    encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, valid, test = (
+        write_rows(tmp_path / f"{name}.csv", ("cat", "dog"), repeats=repeats)
+        for name, repeats in (("rows", 4), ("chosen", 2), ("judged", 3))
+    )
+    result = finetune(data, tmp_path / "run", settings=settings(encoder, epochs=1.0, valid=valid, test=test))
+    assert result["num_train_examples"] == 32 and result["num_examples"] == 24 and result["split"] == "test"
+    assert "rows: 32 train, 16 valid, 24 test (valid and test given apart)" in capsys.readouterr().err
+
+
+def test_a_budget_ends_a_long_run_early_and_leaves_a_short_one_as_it_is(
+    encoder: Path, tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.csv", ("cat", "dog"))
+    short = finetune(data, tmp_path / "short", settings=settings(encoder, epochs=2.0, budget_s=600.0))
+    assert short["steps"] == 20 and short["wall_s"] < 300
+    long = finetune(data, tmp_path / "long", settings=settings(encoder, epochs=50_000.0, budget_s=4.0))
+    assert 0 < long["steps"] < 5_000
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_are_written_beside_a_whole_model(encoder: Path, tmp_path: Path, dora: bool) -> None:
+    data = write_rows(tmp_path / "rows.csv", ("cat", "dog"))
+    made = settings(encoder, lora=LoraConfig(rank=4, alpha=8.0, dora=dora))
+    result = finetune(data, tmp_path / "run", settings=made)
+    assert result["metrics"]["accuracy"]["value"] > 0.7
+    model = TaskModel.load(tmp_path / "run")
+    network = model.skill.network(Checkpoint.open(encoder))
+    read_adapters(tmp_path / "run" / "adapters", network, model_type="bert")
+    other = TaskModel(network.eval(), model.tokenizer, model.skill, name="base", task=model.task)
+    asked = [(text,) for text in (*TEXTS, *OTHERS)]
+    for one, two in zip(model.predict(asked), other.predict(asked), strict=True):
+        assert one["probabilities"] == pytest.approx(two["probabilities"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"freezing": FreezingConfig(last_blocks=0)},
+        {"freezing": FreezingConfig(last_blocks=1, gradual_until=0.5, layer_decay=0.9)},
+        {"adversarial": "fgm"},
+        {"adversarial": "freelb"},
+        {"r_drop": 1.0, "dropout": 0.1},
+    ],
+)
+def test_other_ways_to_learn(encoder: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    data = write_rows(tmp_path / "rows.csv", ("cat", "dog"), repeats=4)
+    result = finetune(data, tmp_path / "run", settings=settings(encoder, epochs=3.0, **changes))
+    assert result["steps"] == 12
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        finetune(data, tmp_path / "run", settings=settings(encoder, epochs=3.0))
+
+
+def test_names_and_answers_are_learned_from_files(encoder: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.conll"
+    lines = [f"the O\n{word} B-{kind}\nis O\n" for word, kind in (("girl", "PER"), ("food", "THING"))]
+    names.write_text("\n".join(lines * 20), encoding="utf-8")
+    made = settings(encoder, task="token-classification", epochs=20.0)
+    assert finetune(names, tmp_path / "names", settings=made)["metrics"]["f1"]["value"] > 0.9
+    (found,) = TaskModel.load(tmp_path / "names").predict([("the girl is",)])
+    assert [(name["text"], name["label"]) for name in found["entities"]] == [("girl", "PER")]
+    rows = [
+        {"question": f"who is {verb}", "context": f"the {who} is {verb}", "answer": who}
+        for who in ("girl", "man", "cat", "dog", "baby")
+        for verb in ("eating", "food", "the", "a girl")
+    ]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    made = settings(encoder, task="question-answering", epochs=40.0, max_seq_len=20)
+    result = finetune(tmp_path / "asked.jsonl", tmp_path / "asked", settings=made)
+    assert result["metrics"]["f1"]["value"] > 0.5
