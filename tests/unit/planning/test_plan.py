@@ -13,6 +13,7 @@ from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
 from yanmo.planning.cost import StepShape, predict_memory_bytes, predict_step_s
 from yanmo.planning.plan import make_plan, plan_table
 from yanmo.planning.probe import Dtype, Machine
+from yanmo.planning.rules import short_sight
 from yanmo.planning.scaling import LAW, effective_epochs
 from yanmo.planning.shapes import build_model, shape_of, sizes_of
 
@@ -80,7 +81,12 @@ def test_more_time_is_never_expected_to_give_a_worse_model() -> None:
 
 def test_the_choice_is_the_best_candidate_and_fills_the_time() -> None:
     plan = make_plan(FACTS, MACHINE, budget_s=600)
-    assert plan.chosen.predicted_bits_per_byte == min(c.predicted_bits_per_byte for c in plan.candidates)
+    bits = [
+        one.predicted_bits_per_byte * short_sight(one.max_seq_len * FACTS.bytes_per_token)
+        for one in plan.candidates
+    ]
+    assert plan.candidates[0] == plan.chosen and bits == sorted(bits)
+    assert plan.chosen.max_seq_len == 512
     assert plan.chosen.predicted_s == pytest.approx(600, rel=0.02)
     low, high = plan.chosen.interval
     assert low < plan.chosen.predicted_bits_per_byte < high
