@@ -109,22 +109,6 @@ class LowRank(nn.Module):
         self.a_RI = nn.Parameter(a_RI.to(weight_OI))
         self.b_OR = nn.Parameter(weight_OI.new_zeros(num_outputs, config.rank))
         self.magnitude_O = nn.Parameter(torch.linalg.vector_norm(weight_OI, dim=1)) if config.dora else None
-        self._scaling = config.scaling
-
-    def forward(self, base_BTO: Tensor, low_BTR: Tensor, weight_OI: Tensor) -> Tensor:
-        """What the adapted matrix gives.
-
-        Args:
-            base_BTO: what the matrix gives, without a bias.
-            low_BTR: what A gives.
-            weight_OI: the matrix.
-        """
-        out_BTO = torch.add(base_BTO, functional.linear(low_BTR, self.b_OR), alpha=self._scaling)
-        if self.magnitude_O is None:
-            return out_BTO
-        with torch.no_grad():
-            norms_O = _norms(moved(weight_OI.float(), self.a_RI.float(), self.b_OR.float(), self._scaling))
-        return out_BTO * (self.magnitude_O.float() / norms_O).to(out_BTO.dtype)
 
 
 class LoraLinear(nn.Linear):
@@ -157,20 +141,35 @@ class LoraLinear(nn.Linear):
         )
 
     def forward(self, x_BTI: Tensor) -> Tensor:
-        """(B, T, I) to (B, T, all outputs)."""
-        # What DoRA scales is without the bias.
-        late_bias = self.bias if self.config.dora else None
-        base = functional.linear(x_BTI, self.weight, None if self.config.dora else self.bias)
+        """(B, T, I) to (B, T, O), of all matrices side by side."""
+        x_NI, dora = x_BTI.flatten(0, -2), self.config.dora
+        a_RI = torch.cat([adapter.get_parameter("a_RI") for adapter in self.adapters.values()])
+        b_OR = self._b_OR()
+        base_NO = functional.linear(x_NI, self.weight, None if dora else self.bias)
         if self.training and self.config.dropout:
-            x_BTI = functional.dropout(x_BTI, self.config.dropout)
-        all_a = torch.cat([adapter.get_parameter("a_RI") for adapter in self.adapters.values()])
-        lows = functional.linear(x_BTI, all_a).split(self.config.rank, dim=-1)
-        parts, weights = list(base.split(self._rows, dim=-1)), self.weight.split(self._rows)
-        for (key, adapter), low_BTR in zip(self.adapters.items(), lows, strict=True):
-            part = int(key)
-            parts[part] = adapter(parts[part], low_BTR, weights[part])
-        out = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return out if late_bias is None else out + late_bias
+            x_NI = functional.dropout(x_NI, self.config.dropout)
+        out_NO = torch.addmm(base_NO, functional.linear(x_NI, a_RI), b_OR.T, alpha=self.config.scaling)
+        if dora:
+            out_NO = out_NO * self._stretch_O(a_RI, b_OR).to(out_NO.dtype)
+            out_NO = out_NO if self.bias is None else out_NO + self.bias
+        return out_NO.view(*x_BTI.shape[:-1], -1)
+
+    def _b_OR(self) -> Tensor:
+        """All B along the diagonal: one product for all matrices."""
+        nothing = [self.weight.new_zeros(rows, 0) for rows in self._rows]
+        for key, adapter in self.adapters.items():
+            nothing[int(key)] = adapter.get_parameter("b_OR")
+        return nothing[0] if len(nothing) == 1 else torch.block_diag(*nothing)
+
+    def _stretch_O(self, a_RI: Tensor, b_OR: Tensor) -> Tensor:
+        """What DoRA brings rows to their learned lengths by; 1 where there is no adapter."""
+        with torch.no_grad():
+            moved_OI = moved(self.weight.float(), a_RI.float(), b_OR.float(), self.config.scaling)
+            norms = _norms(moved_OI).split(self._rows)
+        stretch = [torch.ones_like(of_part) for of_part in norms]
+        for key, adapter in self.adapters.items():
+            stretch[int(key)] = adapter.get_parameter("magnitude_O").float() / norms[int(key)]
+        return torch.cat(stretch)
 
     def merged(self, weight: Tensor, of_adapters: Mapping[str, Tensor]) -> Tensor:
         """The whole matrix with what adapters add.

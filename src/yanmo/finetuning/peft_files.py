@@ -26,7 +26,6 @@ from yanmo.finetuning.lora import (
     LoraConfig,
     LoraLinear,
     Place,
-    Targets,
     lora_layers,
     places,
     put_adapters,
@@ -34,7 +33,7 @@ from yanmo.finetuning.lora import (
 from yanmo.models.families import FAMILIES
 from yanmo.models.families.fields import Fields
 from yanmo.models.families.mapping import Resolver, Transposed, Weight
-from yanmo.models.files.foreign_files import read_json, shorten
+from yanmo.models.files.foreign_files import DAMAGED, read_json, shorten
 from yanmo.models.files.safetensors_files import SafetensorsFiles, save_tensors
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
@@ -42,6 +41,7 @@ from yanmo.models.transformer import Transformer
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_MOST_RANK = 2**16
 _OTHER_BASE = "give the model that the adapters were trained on"
 _TASK_TYPES = {
     HeadKind.CAUSAL_LM: "CAUSAL_LM",
@@ -132,7 +132,7 @@ def read_adapters(folder: Path, network: Transformer, *, model_type: str) -> Lor
     """
     config = _read_config(folder / CONFIG_FILE)
     file = SafetensorsFiles(folder / WEIGHTS_FILE)
-    found = _sort(file)
+    found = _sort(file, config.rank)
     resolver = Resolver([f"{module}.weight" for module in found.adapters], FAMILIES[model_type].PREFIX)
     of_places: dict[Place, str] = {}
     for place in places(network, model_type):
@@ -155,7 +155,9 @@ def read_adapters(folder: Path, network: Transformer, *, model_type: str) -> Lor
         for ours, target in adapter.named_parameters():
             name = found.adapters[module].pop(ours, None)
             if name is None:
-                raise InputError(f"{ours} of {module} is missing", where=file.path, remedy=_OTHER_BASE)
+                end = next(end for end, kind in _KINDS.items() if kind == ours)
+                what = f"the tensor {shorten(module + end)} is missing"
+                raise InputError(what, where=file.path, remedy=DAMAGED)
             _copy(target, _rows_of_ours(place, file.read(name), ours), name, file)
     for kinds in found.adapters.values():
         for name in kinds.values():
@@ -180,12 +182,16 @@ _KINDS = {
 }
 
 
-def _sort(file: SafetensorsFiles) -> _Found:
+def _sort(file: SafetensorsFiles, rank: int) -> _Found:
     found = _Found({}, {})
-    for name in file.tensors:
+    for name, info in file.tensors.items():
         bare = name.removeprefix(_PREFIX)
         for end, kind in _KINDS.items():
             if bare.endswith(end):
+                # Before anything is built: settings may claim any rank.
+                if kind == "a_RI" and info.shape[:1] != (rank,):
+                    what = f"the tensor {shorten(name)} has shape {info.shape}, and r is {rank}"
+                    raise InputError(what, where=file.path, remedy=DAMAGED)
                 found.adapters.setdefault(bare.removesuffix(end), {})[kind] = name
                 break
         else:
@@ -295,11 +301,13 @@ def _read_config(path: Path) -> LoraConfig:
     for name, plain in _PLAIN_SETTINGS.items():
         if name in fields and settings[name] not in plain:
             raise fields.refuse(name, settings[name], "not known to yanmo")
-    return LoraConfig(
-        rank=fields.size("r", 8, most=2**16),
-        alpha=fields.number("lora_alpha", 8.0),
-        dropout=fields.number("lora_dropout", 0.0),
-        targets=Targets.ALL,
-        dora=fields.flag("use_dora", False),
-        rank_stabilised=fields.flag("use_rslora", False),
-    )
+    try:
+        return LoraConfig(
+            rank=fields.size("r", 8, most=_MOST_RANK),
+            alpha=fields.number("lora_alpha", 8.0),
+            dropout=fields.number("lora_dropout", 0.0),
+            dora=fields.flag("use_dora", False),
+            rank_stabilised=fields.flag("use_rslora", False),
+        )
+    except InputError as error:
+        raise InputError(error.what, where=path, remedy=error.remedy) from None
