@@ -17,6 +17,8 @@ _FUNCTIONS = {
     "finetune": "yanmo.recipes.finetune",
     "demo": "yanmo.recipes.demo",
     "evaluate": "yanmo.evaluation.evaluate",
+    "evaluate_suite": "yanmo.evaluation.suites",
+    "evaluate_few_shot": "yanmo.evaluation.few_shot",
     "score": "yanmo.evaluation.evaluate",
     "generate": "yanmo.generation.engine",
     "load": "yanmo.models.registry",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 from cyclopts import Parameter
 
 from yanmo.cli.finetune import Columns, LabelKindFlag, columns_of
-from yanmo.cli.models import Dtype, Model, open_model
+from yanmo.cli.models import Dtype, Model, open_model, torch_dtype
 from yanmo.cli.output import Json, Seed, emit
 
 
@@ -85,7 +85,7 @@ def evaluate(
         if task is None:
             raise InputError("what do the rows hold?", remedy="name --task with --few-shot")
         result = evaluate_few_shot(
-            open_model(model, dtype),
+            model,
             _given(data, "rows"),
             task,
             few_shot=prompting.few_shot,
@@ -95,6 +95,7 @@ def evaluate(
             label_words=_label_words(prompting.label_words),
             calibrated=prompting.calibrate,
             limit=prompting.limit,
+            dtype=torch_dtype(dtype),
             seed=seed,
             out=out,
         )
@@ -145,18 +146,17 @@ def _by_suite(
     seed: int,
     out: Path | None,
 ) -> Result:
-    from yanmo.evaluation.suites import evaluate_suite, find_suite
+    from yanmo.evaluation.suites import evaluate_suite
 
     assert prompting.suite is not None
-    # Before the model is read, which takes longer.
-    find_suite(prompting.suite)
     return evaluate_suite(
-        open_model(model, dtype),
+        model,
         _given(data, "questions"),
         prompting.suite,
         few_shot=prompting.few_shot or 0,
         train=train,
         limit=prompting.limit,
+        dtype=torch_dtype(dtype),
         seed=seed,
         out=out,
     )

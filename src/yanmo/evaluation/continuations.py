@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from yanmo.errors import InputError
-from yanmo.models.base import LanguageModel
+from yanmo.models.base import LanguageModel, Session
 
 Ints = NDArray[np.int64]
 
@@ -41,9 +41,9 @@ class Request:
         return max(len(ids) for ids in self.continuations)
 
     @property
-    def num_tokens(self) -> int:
-        """Rows times tokens that it fills a batch with."""
-        return len(self.continuations) * (len(self.context) + self.longest)
+    def length(self) -> int:
+        """Tokens of the context and the longest continuation."""
+        return len(self.context) + self.longest
 
 
 class Cost(NamedTuple):
@@ -78,7 +78,7 @@ def continuation_costs(
     Args:
         model: any language model.
         requests: contexts with their continuations.
-        batch_tokens: rows times tokens of a batch; at least one request.
+        batch_tokens: rows times tokens of a batch; at least one continuation.
         on_progress: called with the number of requests that were just answered.
 
     Raises:
@@ -87,7 +87,7 @@ def continuation_costs(
     fitted = [_fitted(request, model.max_seq_len) for request in requests]
     found: list[tuple[Cost, ...]] = [()] * len(requests)
     for batch in _batches(fitted, batch_tokens):
-        answers = _ask(model, [fitted[index] for index in batch])
+        answers = _ask(model, [fitted[index] for index in batch], batch_tokens)
         for index, answer in zip(batch, answers, strict=True):
             found[index] = answer
         if on_progress is not None:
@@ -132,7 +132,7 @@ def _batches(requests: Sequence[Request], batch_tokens: int) -> Iterator[list[in
 
 
 @torch.inference_mode()
-def _ask(model: LanguageModel, requests: Sequence[Request]) -> list[tuple[Cost, ...]]:
+def _ask(model: LanguageModel, requests: Sequence[Request], batch_tokens: int) -> list[tuple[Cost, ...]]:
     """Costs of the continuations of contexts of equal length."""
     contexts_BT = np.stack([request.context for request in requests])
     session = model.start(1)
@@ -143,17 +143,32 @@ def _ask(model: LanguageModel, requests: Sequence[Request]) -> list[tuple[Cost, 
     if num_shared < contexts_BT.shape[1]:
         session = session if num_shared else model.start(len(requests))
         session.extend(torch.from_numpy(contexts_BT[:, num_shared:]))
-    counts = np.array([len(request.continuations) for request in requests])
-    session.select(torch.from_numpy(np.repeat(np.arange(len(requests)), counts)))
-    rows = [ids for request in requests for ids in request.continuations]
-    tokens_BT = np.zeros((len(rows), max(map(len, rows))), np.int64)
-    for row, ids in enumerate(rows):
+    rows = [(number, ids) for number, request in enumerate(requests) for ids in request.continuations]
+    at_once = max(1, batch_tokens // max(request.length for request in requests))
+    if len(requests) > 1:
+        at_once = len(rows)
+    found: list[Cost] = []
+    while rows:
+        chunk, rows = rows[:at_once], rows[at_once:]
+        found += _ask_rows(session, chunk, keeps_first=bool(rows))
+    answers = iter(found)
+    return [tuple(islice(answers, len(request.continuations))) for request in requests]
+
+
+def _ask_rows(session: Session, rows: Sequence[tuple[int, Ints]], *, keeps_first: bool) -> list[Cost]:
+    """Costs of continuations, each of a row of the session; its first row may be asked again later."""
+    first = [(0, rows[0][1])] if keeps_first else []
+    asked = [*first, *rows]
+    session.select(torch.tensor([number for number, _ in asked]))
+    tokens_BT = np.zeros((len(asked), max(len(ids) for _, ids in asked)), np.int64)
+    for row, (_, ids) in enumerate(asked):
         tokens_BT[row, : len(ids)] = ids
     costs = session.costs(torch.from_numpy(tokens_BT))
     loss_BT, likeliest_BT = costs.loss_BT.numpy(force=True), costs.is_likeliest_BT.numpy(force=True)
-    found = [_cost(loss_BT[row, : len(ids)], likeliest_BT[row, : len(ids)]) for row, ids in enumerate(rows)]
-    ends = counts.cumsum().tolist()
-    return [tuple(found[end - count : end]) for end, count in zip(ends, counts.tolist(), strict=True)]
+    found = [
+        _cost(loss_BT[row, : len(ids)], likeliest_BT[row, : len(ids)]) for row, (_, ids) in enumerate(asked)
+    ]
+    return found[len(first) :]
 
 
 def _cost(loss_T: NDArray[np.float32], is_likeliest_T: NDArray[np.bool_]) -> Cost:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from yanmo.artifact import write_json
 from yanmo.errors import InputError
 from yanmo.evaluation.prompting import CHINESE, PromptedModel, draw_examples
@@ -61,7 +63,11 @@ class FewShotEvaluation:
             half = _SHOWN_PROMPT_CHARS // 2
             shown = f"{shown[:half]} ... {shown[-half:]}"
         how = ", calibrated by inputs that say nothing" if self.calibrated else ""
-        lines = [self.scores.to_text(), f"{len(self.examples)} examples in the prompt{how}; the first:"]
+        plural = "" if len(self.examples) == 1 else "s"
+        lines = [
+            self.scores.to_text(),
+            f"{len(self.examples)} example{plural} in the prompt{how}; the first:",
+        ]
         return "\n".join([*lines, *(f"  | {line}" for line in shown.splitlines())])
 
 
@@ -77,6 +83,7 @@ def evaluate_few_shot(
     label_words: Mapping[str, str] | None = None,
     calibrated: bool = False,
     limit: int | None = None,
+    dtype: torch.dtype = torch.float32,
     seed: int = 0,
     out: Path | None = None,
 ) -> FewShotEvaluation:
@@ -94,6 +101,7 @@ def evaluate_few_shot(
         label_words: how the model reads labels that say little.
         calibrated: divide by what inputs that say nothing get.
         limit: judge by a sample of so many rows; all if None.
+        dtype: type of the weights in memory, where ``model`` is a path.
         seed: of the draws and the intervals.
         out: JSON file to write the result to; nothing is written if None.
 
@@ -109,11 +117,10 @@ def evaluate_few_shot(
     shown = draw_examples(known or rows, few_shot, seed=seed)
     judged = rows if known else _without(rows, shown)
     if limit is not None and limit < len(judged):
-        # By its labels as they come: a draw by label would say too much of rare ones.
         judged = _sample(judged, limit, seed)
     if not judged:
         raise InputError("all rows are in the prompt: none is left to judge by", where=str(data))
-    loaded = model if isinstance(model, LoadedModel) else load(model)
+    loaded = model if isinstance(model, LoadedModel) else load(model, dtype=dtype)
     chinese = mostly_chinese(text for example in judged[:200] for text in example.inputs())
     prompted = PromptedModel(
         loaded, skill, shown, task=task, label_words=label_words, calibrated=calibrated, chinese=chinese
@@ -147,4 +154,6 @@ def _without(rows: Sequence[Example], shown: Sequence[Example]) -> list[Example]
 
 
 def _sample(rows: Sequence[Example], number: int, seed: int) -> list[Example]:
-    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), max(1, number)))]
+    if number < 1:
+        raise InputError(f"a sample of {number} rows is none", remedy="choose 1 or more")
+    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), number))]

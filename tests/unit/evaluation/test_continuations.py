@@ -121,6 +121,28 @@ def test_asking_takes_nothing_in(kind: str) -> None:
     assert torch.allclose(asked.extend(then), silent.extend(then), atol=1e-5)
 
 
+def test_many_continuations_of_a_long_context_are_asked_a_few_at_a_time() -> None:
+    model = transformer()
+    rows: list[int] = []
+    start = model.start
+
+    def watched(batch_size: int = 1) -> object:
+        session = start(batch_size)
+        costs = session.costs
+        session.costs = lambda tokens_BT: rows.append(len(tokens_BT)) or costs(tokens_BT)
+        return session
+
+    model.start = watched
+    context, rng = np.arange(1, 41), np.random.default_rng(0)
+    continuations = tuple(rng.integers(1, VOCAB, int(rng.integers(1, 6))) for _ in range(17))
+    request = Request(context=context, continuations=continuations)
+    (costs,) = continuation_costs(model, [request], batch_tokens=180).of_requests
+    # Four rows of 45 tokens, and the one that keeps the context.
+    assert rows == [5, 5, 5, 5, 1]
+    for ids, cost in zip(continuations, costs, strict=True):
+        assert cost.loss_nats == pytest.approx(whole(model, context, ids), rel=1e-4)
+
+
 def test_a_long_context_loses_its_beginning() -> None:
     model = transformer(max_position_embeddings=16)
     context, ids = np.arange(1, 31), np.arange(40, 44)

@@ -94,7 +94,8 @@ class SuiteEvaluation:
         for system in systems:
             cells = [_cell(system.metrics.get(name)) for name in names]
             lines.append(f"{system.name:<{width}}  " + "  ".join(f"{cell:<24}" for cell in cells).rstrip())
-        shots = f"{self.few_shot} examples before each" if self.few_shot else "no examples"
+        plural = "s" * (self.few_shot > 1)
+        shots = f"{self.few_shot} example{plural} before each" if self.few_shot else "no examples"
         lines.append(
             f"{self.what} from {self.data}, read as {self.format}: {self.num_examples:,} questions, {shots};"
             " intervals of 95%"

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from yanmo import metrics
 from yanmo.artifact import write_json
+from yanmo.errors import InputError
 from yanmo.evaluation.continuations import Cost, continuation_costs, encode_prompts
 from yanmo.evaluation.suites.formats import FORMATS
 from yanmo.evaluation.suites.items import Item
@@ -41,6 +43,7 @@ def evaluate_suite(
     few_shot: int = 0,
     train: Path | str | None = None,
     limit: int | None = None,
+    dtype: torch.dtype = torch.float32,
     seed: int = 0,
     out: Path | None = None,
 ) -> SuiteEvaluation:
@@ -53,6 +56,7 @@ def evaluate_suite(
         few_shot: solved questions that stand before each.
         train: questions that these are drawn from; the suite's own, never the one that is asked, if None.
         limit: judge by a sample of so many questions; all if None.
+        dtype: type of the weights in memory, where ``model`` is a path.
         seed: of the sample, of the examples, and of the intervals.
         out: JSON file to write the result to; nothing is written if None.
 
@@ -65,7 +69,7 @@ def evaluate_suite(
     if questions.set_aside:
         say(f"{sum(questions.set_aside.values()):,} rows are set aside: {questions.first_flaw} ...")
     pool = read_questions(Path(train), found.formats).items if train is not None else ()
-    loaded = model if isinstance(model, LoadedModel) else load(model)
+    loaded = model if isinstance(model, LoadedModel) else load(model, dtype=dtype)
     result = judge_items(
         loaded,
         questions,
@@ -180,7 +184,9 @@ def _groups(items: Sequence[Item], scores: Scores, name: str, seed: int) -> dict
 def _sample(items: tuple[Item, ...], limit: int | None, seed: int) -> tuple[Item, ...]:
     if limit is None or limit >= len(items):
         return items
-    chosen = sorted(random.Random(seed).sample(range(len(items)), max(1, limit)))
+    if limit < 1:
+        raise InputError(f"a sample of {limit} questions is none", remedy="choose 1 or more")
+    chosen = sorted(random.Random(seed).sample(range(len(items)), limit))
     return tuple(items[number] for number in chosen)
 
 

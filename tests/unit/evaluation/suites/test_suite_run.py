@@ -122,7 +122,7 @@ def test_the_command_line_prints_a_table_or_one_object(
     assert printed == json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert main.run(command) == 0
     table = capsys.readouterr().out
-    assert "accuracy per character" in table and "1 examples before each" in table
+    assert "accuracy per character" in table and "1 example before each" in table
     assert main.run(["evaluate", str(made_run), str(path), "--suite", "hellaswagg"]) == 2
     assert "no suite is named" in capsys.readouterr().err
     assert main.run(["evaluate", str(made_run), "--suite", "arc"]) == 2
