@@ -31,6 +31,7 @@ ONLY_BY_NAME = (
     "tokenizers",
     "score_intervals",
     "task_files",
+    "lm_eval",
     "cleaned_corpus",
     "finetuning",
     "finetuning_speed",

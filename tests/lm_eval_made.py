@@ -54,21 +54,13 @@ def made_model(folder: Path, *, seed: int = 0) -> Path:
 
 def made_tasks(folder: Path) -> list[str]:
     """Write a ranking of answers, a last word, a perplexity and an answer in words; returns their names."""
-    rng = np.random.default_rng(0)
-    sentences = _sentences(40, seed=2)
-    questions = [
-        {
-            "question": sentence,
-            "choices": [" ".join(rng.choice(_WORDS, int(rng.integers(1, 5)))) for _ in range(4)],
-            "gold": int(rng.integers(4)),
-        }
-        for sentence in sentences
-    ]
+    sentences = _sentences(20, seed=2)
+    questions = made_questions()
     chinese = [
         {"question": f"{_HAN[i : i + 5]}在哪里", "choices": [_HAN[i], _HAN[i + 1 : i + 4]], "gold": i % 2}
         for i in range(15)
     ]
-    words = [{"text": sentence} for sentence in [*sentences[:20], " ".join(_WORDS * 12)]]
+    words = [{"text": sentence} for sentence in [*sentences, " ".join(_WORDS * 12)]]
     _task(
         folder,
         "made_choices",
@@ -108,6 +100,31 @@ def made_tasks(folder: Path) -> list[str]:
         },
     )
     return ["made_choices", "made_last_word", "made_text"]
+
+
+def made_questions() -> list[dict[str, Any]]:
+    """English questions with four answers of different lengths, as lm-eval and as suites read them."""
+    rng = np.random.default_rng(0)
+    found = []
+    for sentence in _sentences(40, seed=4):
+        lengths = rng.permutation(4) + 1
+        gold = int(rng.integers(4))
+        choices = [" ".join(rng.choice(_WORDS, int(length))) for length in lengths]
+        found.append({"question": sentence, "choices": choices, "gold": gold, "answer": gold})
+    return found
+
+
+def made_plain_task(folder: Path) -> str:
+    """The questions without examples before them."""
+    settings = {
+        "output_type": "multiple_choice",
+        "doc_to_text": "Question: {{question}}\nAnswer:",
+        "doc_to_target": "gold",
+        "doc_to_choice": "choices",
+        "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
+    }
+    _task(folder, "made_plain", made_questions(), settings)
+    return "made_plain"
 
 
 def made_generation_task(folder: Path, answers: list[str] | None = None) -> str:

@@ -14,9 +14,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 
-from lm_eval_made import made_generation_task, made_model, made_tasks  # noqa: E402
+from lm_eval_made import made_generation_task, made_model, made_plain_task, made_tasks  # noqa: E402
 
 from yanmo.evaluation.lm_eval import model_class  # noqa: E402
+from yanmo.evaluation.suites import evaluate_suite  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,24 @@ def test_three_tasks_score_as_with_transformers(model: Path, folder: Path) -> No
     # Scores of a model that says something: neither all right nor all wrong.
     assert 0 < ours["made_choices"]["acc,none"] < 1
     assert ours["made_text"]["bits_per_byte,none"] > 1
+
+
+def test_suites_score_as_the_harness_does_with_transformers(model: Path, folder: Path) -> None:
+    place = folder / "suites"
+    made_tasks(place)
+    tasks = [made_plain_task(place), "made_last_word"]
+    theirs = scores(transformers_model(model), tasks, place)
+    ranked = evaluate_suite(model, place / "made_plain.jsonl", "choices").model.metrics
+    assert ranked["accuracy"]["value"] == pytest.approx(theirs["made_plain"]["acc,none"], abs=1e-3)
+    assert ranked["accuracy_per_character"]["value"] == pytest.approx(
+        theirs["made_plain"]["acc_norm,none"], abs=1e-3
+    )
+    assert ranked["accuracy"]["value"] != ranked["accuracy_per_character"]["value"]
+    words = evaluate_suite(model, place / "made_last_word.jsonl", "lambada").model.metrics
+    assert words["perplexity"]["value"] == pytest.approx(
+        theirs["made_last_word"]["perplexity,none"], rel=1e-3
+    )
+    assert words["accuracy"]["value"] == pytest.approx(theirs["made_last_word"]["acc,none"], abs=1e-3)
 
 
 def test_answers_in_words_are_those_of_transformers(model: Path, folder: Path) -> None:

@@ -35,7 +35,10 @@ VERBS = {
     "pretrain": ("yanmo.cli.pretrain:pretrain", "Train a model on a corpus within a budget."),
     "finetune": ("yanmo.cli.finetune:finetune", "Learn a task from labelled examples."),
     "predict": ("yanmo.cli.predict:predict", "What a fine-tuned model says of texts."),
-    "evaluate": ("yanmo.cli.evaluate:evaluate", "Bits per byte, or the scores of a task, beside a baseline."),
+    "evaluate": (
+        "yanmo.cli.evaluate:evaluate",
+        "Bits per byte, or the scores of a task or suite, beside a baseline.",
+    ),
     "score": ("yanmo.cli.score:score", "Loss of a text under a model."),
     "generate": ("yanmo.cli.generate:generate", "Continue a prompt."),
     "embed": ("yanmo.cli.embed:embed", "Vectors of texts, close where their meanings are."),

@@ -150,6 +150,8 @@ class PromptedModel:
         Raises:
             InputError: a text is not valid Unicode.
         """
+        if not examples:
+            return []
         if on_progress is None:
             with Progress(self.task, total=len(examples), unit="rows") as progress:
                 return self.answer(examples, on_progress=progress.advance)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
-from yanmo.evaluation.continuations import Request, continuation_costs
+from yanmo.evaluation.continuations import Request, continuation_costs, encode_prompts
 from yanmo.models.base import LanguageModel
 from yanmo.models.families import FAMILIES
 from yanmo.models.lstm import LstmConfig, LstmModel
@@ -166,6 +166,39 @@ def test_positions_that_outdate_the_cache_are_read_anew() -> None:
     assert float(short) == pytest.approx(whole(model, context, ids[:4]), rel=1e-4)
     assert float(long) == pytest.approx(whole(model, context, ids), rel=1e-4)
     assert continuation_costs(model, [request]).of_requests[0][0].loss_nats == pytest.approx(float(long))
+
+
+class Merging:
+    """Characters are tokens, but "：A" is one; documents begin with 1 where ``bos_id`` says so."""
+
+    eos_id = 0
+
+    def __init__(self, bos_id: int | None = None) -> None:
+        self.bos_id = bos_id
+
+    def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
+        return [np.array([ord(c) for c in text.replace("：A", "Ⅰ")], np.int64) for text in texts]
+
+
+def test_a_prompt_is_parted_where_its_context_ends() -> None:
+    prompts = [("q:", [" A", " BC"]), ("", ["x"]), ("答：", ["A", "B"])]
+    first, empty, merged = encode_prompts(Merging(), prompts)
+    assert first.context.tolist() == [113, 58]
+    assert [ids.tolist() for ids in first.continuations] == [[32, 65], [32, 66, 67]]
+    assert empty.context.tolist() == [0] and empty.continuations[0].tolist() == [120]
+    # All answers have the context as it is alone, though one would run into it.
+    assert merged.context.tolist() == [ord("答"), ord("：")]
+    assert [ids.tolist() for ids in merged.continuations] == [[65], [66]]
+
+
+def test_documents_begin_as_the_tokenizer_begins_them() -> None:
+    found = list(encode_prompts(Merging(bos_id=1), [("a", ["b"]), ("", ["b"]), ("\x01a", ["b"])]))
+    assert [request.context.tolist() for request in found] == [[1, 97], [1], [1, 97]]
+
+
+def test_an_answer_without_tokens_is_refused() -> None:
+    with pytest.raises(InputError, match="makes no token of ''"):
+        list(encode_prompts(Merging(), [("a", ["b", ""])]))
 
 
 class Broken:
