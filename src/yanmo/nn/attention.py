@@ -21,7 +21,7 @@ from torch.nn import functional
 from yanmo.errors import InputError
 from yanmo.nn import kernels
 from yanmo.nn.attention_products import attention_products
-from yanmo.nn.context import Context, Rotary
+from yanmo.nn.context import Context, Memory, Rotary
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.linear import FusedLinear
 from yanmo.nn.norm import NormConfig, build_norm
@@ -158,6 +158,10 @@ class Attention(_Heads):
             out_BTD.
         """
         rotary = context.local_rotary if self._local else context.rotary
+        segments = context.segments
+        if segments is not None and context.causal and rotary is None and context.is_ragged:
+            # No token sees what stands behind its text.
+            return self.out(segments.joined(self._attend_rows(segments.spread(self.qkv(x_BTD)), context)))
         q_BHTE, k_BKSE, v_BKSE = self._heads(self.qkv(x_BTD), rotary)
         if context.segments is not None:
             assert cache is None, "packed texts have no cache"
@@ -166,6 +170,11 @@ class Attention(_Heads):
             k_BKSE, v_BKSE = cache.append(k_BKSE, v_BKSE)
         bias = context.bias(q_BHTE.shape[2], k_BKSE.shape[2], self._window, q_BHTE.dtype)
         return self.out(self._attend(q_BHTE, k_BKSE, v_BKSE, causal=context.causal, bias=bias))
+
+    def _attend_rows(self, qkv_BTF: Tensor, context: Context) -> Tensor:
+        q_BHTE, k_BKTE, v_BKTE = self._heads(qkv_BTF, None)
+        bias = context.bias(q_BHTE.shape[2], k_BKTE.shape[2], self._window, q_BHTE.dtype)
+        return self._attend(q_BHTE, k_BKTE, v_BKTE, causal=context.causal, bias=bias)
 
     def _attend_packed(
         self, q_1HNE: Tensor, k_1KNE: Tensor, v_1KNE: Tensor, context: Context, segments: Segments
@@ -204,6 +213,8 @@ class CrossAttention(_Heads):
         memory = context.memory
         assert memory is not None, "cross-attention needs an encoder's output"
         split = (-1, self.config.head_dim)
+        if memory.segments is not None and context.segments is not None and context.is_ragged:
+            return self.out(context.segments.joined(self._attend_rows(x_BTD, memory, context.segments)))
         q_BHTE = self.query(x_BTD).unflatten(-1, split).transpose(1, 2)
         held = None if cache is None else cache.memory
         if held is None:
@@ -226,6 +237,16 @@ class CrossAttention(_Heads):
 
         out = _over_runs(attend_run, targets, memory.segments)
         return self.out(out.view(rows, length, -1))
+
+    def _attend_rows(self, x_1ND: Tensor, memory: Memory, targets: Segments) -> Tensor:
+        """All texts at once, as padded rows."""
+        sources, split = memory.segments, (-1, self.config.head_dim)
+        assert sources is not None
+        q_BHTE = targets.spread(self.query(x_1ND)).unflatten(-1, split).transpose(1, 2)
+        rows_BSF = sources.spread(self.key_value(memory.hidden_BSD))
+        k_BSKE, v_BSKE = rows_BSF.unflatten(-1, split).chunk(2, dim=2)
+        bias = Memory(rows_BSF, lengths_B=sources.lengths_B).bias(q_BHTE.dtype)
+        return self._attend(q_BHTE, k_BSKE.transpose(1, 2), v_BSKE.transpose(1, 2), causal=False, bias=bias)
 
 
 def _rows(x_1HNE: Tensor, run: Run) -> Tensor:

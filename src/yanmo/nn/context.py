@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from yanmo.nn.packing import Segments
+from yanmo.nn.packing import Segments, is_ragged
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -37,6 +38,14 @@ class Context:
     position_bias: Callable[[int, int], Tensor] | None = None
     memory: Memory | None = None
     _biases: dict[tuple[int, int, int | None], Tensor | None] = field(default_factory=dict)
+
+    @cached_property
+    def is_ragged(self) -> bool:
+        """Whether packed texts are of so many lengths that attention takes them as padded rows."""
+        if self.segments is None:
+            return False
+        sources = None if self.memory is None else self.memory.segments
+        return is_ragged(self.segments, sources or self.segments)
 
     def bias(self, num_new: int, num_all: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores of the last T of S tokens, or None where nothing is.

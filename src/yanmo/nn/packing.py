@@ -2,9 +2,10 @@
 
 Everything but attention looks at single tokens and needs to know nothing; attention goes over runs of
 neighbouring texts of equal length, each run a dense batch of its own (sort texts by length, and there
-are few runs). No product is ever computed for a token that is not there.
+are few runs). No product of matrices of weights is ever computed for a token that is not there. Where short
+texts make many runs, attention alone takes them as padded rows (``spread``), one product for all.
 
-Shapes: B texts, T tokens of the longest, N tokens of all texts.
+Shapes: B texts, T tokens of the longest, N tokens of all texts, F features.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
+
+# More runs than these are dearer than some padding, as long as texts are short and most of it is text.
+_MANY_RUNS, _SHORT, _MOST_PADDING = 8, 128, 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,69 @@ class Segments:
         padded = x_1N.new_full((len(self.lengths), max(self.lengths), *x_1N.shape[2:]), value)
         padded[self.texts_N, self.positions_N] = x_1N[0]
         return padded
+
+    @cached_property
+    def _sources_R(self) -> Tensor:
+        """Which packed token stands at each place of padded rows; behind a text its last one."""
+        places_BT = torch.arange(max(self.lengths)).minimum(self.lengths_B[:, None] - 1)
+        return (self.starts_B[:, None] + places_BT).flatten()
+
+    @cached_property
+    def _places_N(self) -> Tensor:
+        """Where each packed token stands in padded rows."""
+        return self.texts_N * max(self.lengths) + self.positions_N
+
+    def spread(self, x_1NF: Tensor) -> Tensor:
+        """From (1, N, F) to (B, T, F); what stands behind a text must have no part in any result."""
+        rows: Tensor = _Spread.apply(x_1NF[0], self._sources_R, self._places_N)
+        return rows.unflatten(0, (len(self.lengths), -1))
+
+    def joined(self, x_BTF: Tensor) -> Tensor:
+        """From (B, T, F) to (1, N, F): what stands behind a text is left out."""
+        packed: Tensor = _Join.apply(x_BTF.flatten(0, 1), self._places_N)
+        return packed.unsqueeze(0)
+
+
+class _Spread(torch.autograd.Function):
+    """Rows of a matrix, some repeated; a gradient comes back from the places given alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NF: Tensor, sources_R: Tensor, places_N: Tensor) -> Tensor:
+        ctx.save_for_backward(places_N)
+        return x_NF.index_select(0, sources_R)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (places_N,) = ctx.saved_tensors
+        return grad_outputs[0].index_select(0, places_N), None, None
+
+
+class _Join(torch.autograd.Function):
+    """Different rows of a matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, x_RF: Tensor, places_N: Tensor) -> Tensor:
+        ctx.save_for_backward(places_N)
+        ctx.num_rows = len(x_RF)
+        return x_RF.index_select(0, places_N)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (places_N,) = ctx.saved_tensors
+        (grad_NF,) = grad_outputs
+        grad_RF = grad_NF.new_zeros(ctx.num_rows, grad_NF.shape[1])
+        return grad_RF.index_copy_(0, places_N, grad_NF), None
+
+
+def is_ragged(queries: Segments, keys: Segments) -> bool:
+    """Whether attention is quicker over padded rows than over runs of equal lengths."""
+    longest = max(*queries.lengths, *keys.lengths)
+    padded = len(queries.lengths) * max(queries.lengths)
+    return (
+        longest <= _SHORT
+        and padded <= _MOST_PADDING * queries.num_tokens
+        and len(paired_runs(queries, keys)) > _MANY_RUNS
+    )
 
 
 def paired_runs(queries: Segments, keys: Segments) -> tuple[tuple[Run, Run], ...]:
