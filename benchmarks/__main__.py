@@ -34,6 +34,7 @@ ONLY_BY_NAME = (
     "lm_eval",
     "cleaned_corpus",
     "finetuning",
+    "finetuning_methods",
     "finetuning_speed",
 )
 

@@ -175,7 +175,8 @@ def test_peft_reads_ours(make: Any, dora: bool, tmp_path: Path) -> None:
     assert merged.keys() == dict(ours.named_parameters()).keys()
     again = read(tmp_path / "base")
     read_adapters(tmp_path / "adapters", again, model_type=model_type)
-    assert all(torch.equal(one, other) for one, other in zip(ours_say(again.eval()), before, strict=True))
+    for one, other in zip(ours_say(again.eval()), before, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_adapters_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 LoRA: Hu et al. 2022 (arXiv 2106.09685, section 4.1): W x + (alpha / rank) B A x, where B begins at zero.
 DoRA: Liu et al. 2024 (arXiv 2402.09353, section 4): the sum's rows are brought to lengths that are learned,
-and the norm that they are divided by takes no gradient (section 4.3). Rank-stabilised: Kalajdzievski 2023
-(arXiv 2312.03732): alpha / sqrt(rank). A begins uniform, as PEFT has it, where the paper draws from a normal
-distribution. Dropout is on what enters A alone; PEFT's DoRA also drops what enters W.
+and the norm that they are divided by takes no gradient (section 4.3). What is kept of a length is by how much
+it differs from that of W's row: bf16 does not round it away, and weight decay takes it to W's.
+Rank-stabilised: Kalajdzievski 2023 (arXiv 2312.03732): alpha / sqrt(rank).
+A begins uniform, as PEFT has it, where the paper draws from a normal distribution. Dropout is on what enters
+A alone; PEFT's DoRA also drops what enters W.
 
 Where several of a checkpoint's matrices are one here, each has adapters of its own, as everywhere else, and
 files of them can be exchanged (``peft_files``).
@@ -98,17 +100,17 @@ class Place:
 
 
 class LowRank(nn.Module):
-    """The adapter of one matrix: B A, and for DoRA the lengths of its rows."""
+    """The adapter of one matrix: B A, and for DoRA what rows are longer by than the matrix has them."""
 
     def __init__(self, weight_OI: Tensor, config: LoraConfig, generator: torch.Generator | None) -> None:
-        """Such that nothing changes at first: B is zero, lengths are those that the rows have."""
+        """Such that nothing changes at first: B is zero, and so are the differences of lengths."""
         super().__init__()
         num_outputs, num_inputs = weight_OI.shape
         bound = 1 / math.sqrt(num_inputs)
         a_RI = torch.empty(config.rank, num_inputs).uniform_(-bound, bound, generator=generator)
         self.a_RI = nn.Parameter(a_RI.to(weight_OI))
         self.b_OR = nn.Parameter(weight_OI.new_zeros(num_outputs, config.rank))
-        self.magnitude_O = nn.Parameter(torch.linalg.vector_norm(weight_OI, dim=1)) if config.dora else None
+        self.longer_O = nn.Parameter(weight_OI.new_zeros(num_outputs)) if config.dora else None
 
 
 class LoraLinear(nn.Linear):
@@ -134,7 +136,7 @@ class LoraLinear(nn.Linear):
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.parts: tuple[int, ...] | None = getattr(linear, "parts", None)
-        self.config, self._rows = config, rows
+        self.config, self.rows = config, rows
         weights = linear.weight.detach().split(rows)
         self.adapters = nn.ModuleDict(
             {str(part): LowRank(weights[part], config, generator) for part in sorted(adapted)}
@@ -156,20 +158,22 @@ class LoraLinear(nn.Linear):
 
     def _b_OR(self) -> Tensor:
         """All B along the diagonal: one product for all matrices."""
-        nothing = [self.weight.new_zeros(rows, 0) for rows in self._rows]
+        blocks = [self.weight.new_zeros(rows, 0) for rows in self.rows]
         for key, adapter in self.adapters.items():
-            nothing[int(key)] = adapter.get_parameter("b_OR")
-        return nothing[0] if len(nothing) == 1 else torch.block_diag(*nothing)
+            blocks[int(key)] = adapter.get_parameter("b_OR")
+        return blocks[0] if len(blocks) == 1 else torch.block_diag(*blocks)
 
     def _stretch_O(self, a_RI: Tensor, b_OR: Tensor) -> Tensor:
         """What DoRA brings rows to their learned lengths by; 1 where there is no adapter."""
         with torch.no_grad():
-            moved_OI = moved(self.weight.float(), a_RI.float(), b_OR.float(), self.config.scaling)
-            norms = _norms(moved_OI).split(self._rows)
-        stretch = [torch.ones_like(of_part) for of_part in norms]
+            weight_OI = self.weight.float()
+            lengths_O = row_lengths(weight_OI)
+            moved_OI = moved(weight_OI, a_RI.float(), b_OR.float(), self.config.scaling)
+            moved_lengths_O = row_lengths(moved_OI)
+        longer = [torch.zeros_like(of_part) for of_part in lengths_O.split(self.rows)]
         for key, adapter in self.adapters.items():
-            stretch[int(key)] = adapter.get_parameter("magnitude_O").float() / norms[int(key)]
-        return torch.cat(stretch)
+            longer[int(key)] = adapter.get_parameter("longer_O").float()
+        return (lengths_O + torch.cat(longer)) / moved_lengths_O
 
     def merged(self, weight: Tensor, of_adapters: Mapping[str, Tensor]) -> Tensor:
         """The whole matrix with what adapters add.
@@ -178,13 +182,14 @@ class LoraLinear(nn.Linear):
             weight: without.
             of_adapters: their weights by the names that they have in this layer, such as ``0.a_RI``.
         """
-        parts = list(weight.split(self._rows))
+        parts = list(weight.split(self.rows))
         for key in self.adapters:
             a_RI, b_OR = of_adapters[f"{key}.a_RI"], of_adapters[f"{key}.b_OR"]
-            parts[int(key)] = moved(parts[int(key)], a_RI, b_OR, self.config.scaling)
+            plain_OI = parts[int(key)]
+            parts[int(key)] = moved(plain_OI, a_RI, b_OR, self.config.scaling)
             if self.config.dora:
-                lengths_O = of_adapters[f"{key}.magnitude_O"] / _norms(parts[int(key)])
-                parts[int(key)] = parts[int(key)] * lengths_O[:, None]
+                lengths_O = row_lengths(plain_OI) + of_adapters[f"{key}.longer_O"]
+                parts[int(key)] *= (lengths_O / row_lengths(parts[int(key)]))[:, None]
         return torch.cat(parts)
 
     def plain(self) -> nn.Linear:
@@ -205,7 +210,8 @@ def moved(weight_OI: Tensor, a_RI: Tensor, b_OR: Tensor, scaling: float) -> Tens
     return torch.addmm(weight_OI, b_OR, a_RI, alpha=scaling)
 
 
-def _norms(weight_OI: Tensor) -> Tensor:
+def row_lengths(weight_OI: Tensor) -> Tensor:
+    """Euclidean lengths of rows, (O,)."""
     # A row of zeros stays one: it is divided by what does not matter.
     return torch.linalg.vector_norm(weight_OI, dim=1).clamp_min(torch.finfo(weight_OI.dtype).tiny)
 

@@ -29,6 +29,7 @@ from yanmo.finetuning.lora import (
     lora_layers,
     places,
     put_adapters,
+    row_lengths,
 )
 from yanmo.models.families import FAMILIES
 from yanmo.models.families.fields import Fields
@@ -98,8 +99,9 @@ def write_adapters(
         tensors[names.file_name(f"{place.theirs}.lora_A.weight")] = a_RI
         tensors[names.file_name(f"{place.theirs}.lora_B.weight")] = _rows_of_theirs(place, b_OR)
         if layers[place.module].config.dora:
-            lengths_O = _rows_of_theirs(place, weights[f"{prefix}magnitude_O"])
-            tensors[names.file_name(f"{place.theirs}.lora_magnitude_vector")] = lengths_O
+            lengths_O = _plain_lengths(place, layers, weights) + weights[f"{prefix}longer_O"].float()
+            name = names.file_name(f"{place.theirs}.lora_magnitude_vector")
+            tensors[name] = _rows_of_theirs(place, lengths_O)
     heads = [weight for weight in _head_weights(network, model_type) if is_of_task_head(weight.ours)]
     for weight in heads:
         tensors[names.file_name(weight.theirs[0])] = weight.layout_of(0).theirs(weights[weight.ours])
@@ -159,6 +161,8 @@ def read_adapters(folder: Path, network: Transformer, *, model_type: str) -> Lor
                 what = f"the tensor {shorten(module + end)} is missing"
                 raise InputError(what, where=file.path, remedy=DAMAGED)
             _copy(target, _rows_of_ours(place, file.read(name), ours), name, file)
+            if ours == "longer_O":
+                target.sub_(_plain_lengths(place, layers, {place.weight.ours: layers[place.module].weight}))
     for kinds in found.adapters.values():
         for name in kinds.values():
             raise InputError(f"the tensor {shorten(name)} does not belong there", where=file.path)
@@ -177,8 +181,8 @@ class _Found:
 _KINDS = {
     ".lora_A.weight": "a_RI",
     ".lora_B.weight": "b_OR",
-    ".lora_magnitude_vector": "magnitude_O",
-    ".lora_magnitude_vector.weight": "magnitude_O",
+    ".lora_magnitude_vector": "longer_O",
+    ".lora_magnitude_vector.weight": "longer_O",
 }
 
 
@@ -222,6 +226,12 @@ def _copy(target: Tensor, tensor: Tensor, name: str, file: SafetensorsFiles) -> 
     if not tensor.is_floating_point():
         raise InputError(f"the tensor {shorten(name)} is not of a float type", where=file.path)
     target.copy_(tensor)
+
+
+def _plain_lengths(place: Place, layers: Mapping[str, LoraLinear], weights: Mapping[str, Tensor]) -> Tensor:
+    """Lengths that rows of a matrix have without its adapter."""
+    weight = weights[place.weight.ours].detach().float()
+    return row_lengths(weight.split(layers[place.module].rows)[place.part])
 
 
 def _rows_of_theirs(place: Place, tensor: Tensor) -> Tensor:

@@ -102,10 +102,10 @@ def test_dora_divides_by_a_norm_that_takes_no_gradient() -> None:
     adapter = layer.adapters["0"]
     x = torch.randn(5, layer.in_features, generator=torch.Generator().manual_seed(0))
     moved = layer.weight + 1.5 * adapter.b_OR @ adapter.a_RI
-    formula = adapter.magnitude_O / moved.norm(dim=1).detach()
+    formula = (layer.weight.norm(dim=1) + adapter.longer_O) / moved.norm(dim=1).detach()
     expected = x @ (formula[:, None] * moved).T
     assert torch.allclose(layer(x), expected, atol=1e-5)
-    weights = [adapter.a_RI, adapter.b_OR, adapter.magnitude_O]
+    weights = [adapter.a_RI, adapter.b_OR, adapter.longer_O]
     for one, other in zip(
         torch.autograd.grad(layer(x).square().sum(), weights),
         torch.autograd.grad(expected.square().sum(), weights),

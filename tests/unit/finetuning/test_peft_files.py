@@ -42,8 +42,8 @@ def test_what_is_written_is_read_again(model_type: str, dora: bool, tmp_path: Pa
     found, expected = dict(again.named_parameters()), dict(model.named_parameters())
     assert found.keys() == expected.keys()
     for name, weight in expected.items():
-        # Where theirs are scaled, by a root that is no number of a computer, one rounding is left.
-        torch.testing.assert_close(found[name], weight, rtol=1e-6, atol=1e-7)
+        # Theirs are scaled, or lengths where ours are differences: a rounding is left.
+        torch.testing.assert_close(found[name], weight, rtol=1e-6, atol=1e-6)
         assert found[name].requires_grad == weight.requires_grad
 
 
