@@ -20,6 +20,9 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from yanmo import metrics
+from yanmo.evaluation.answer_baselines import CharacterModel, Copy, Lead, Longer, UsualAnswer
+from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
+from yanmo.finetuning.answers.written import LikelyTexts, Rewriting
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.spans import AnswerSpans
 from yanmo.finetuning.text_labels import Labelled, Number, OneClass, SeveralClasses, TextSkill, label_of
@@ -50,8 +53,15 @@ def baselines_of(skill: Skill[Any], train: Sequence[Any]) -> list[TaskBaseline]:
     """The cheap models of a skill, trained on the same rows; none where there are no rows."""
     if isinstance(skill, AnswerSpans):
         return [LikestSentence()]
+    if isinstance(skill, DirectPreferences | Rewards):
+        return [Longer()]
+    if isinstance(skill, Rewriting):
+        plain: TaskBaseline = Lead() if skill.task == "summarization" else Copy()
+        return [plain, UsualAnswer(train)] if train else [plain]
     if not train:
         return []
+    if isinstance(skill, LikelyTexts):
+        return [CharacterModel(train)]
     if isinstance(skill, TokenTags):
         return [SeenTags(skill, train)]
     if isinstance(skill, TextSkill):

@@ -23,6 +23,7 @@ from yanmo.tasks.examples import (
     ClassificationExample,
     Example,
     PairExample,
+    PreferenceExample,
     QuestionExample,
     RelationExample,
     SpanExample,
@@ -285,6 +286,8 @@ def _gold(example: Example) -> set[str]:
         return {label} if isinstance(label, str) else set(example.labels())
     if isinstance(example, QuestionExample):
         return {answer.text for answer in example.answers or ()}
+    if isinstance(example, PreferenceExample):
+        return {"chosen"}
     if isinstance(example, SpanExample):
         return {f"{example.text[start:end]} {kind}" for start, end, kind in example.spans or ()}
     if isinstance(example, TokenExample):

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 from yanmo.training.optimizer import OptimizerConfig
 from yanmo.training.schedule import ScheduleConfig
 
 _HEAD_RATE = 10.0
+# Heads that a model has been pretrained with, and goes on with.
+_OLD_HEADS = tuple(f"heads.{kind.value}." for kind in (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM))
 _LEAST_STEPS = 60
+# Peak rates of tasks whose answers are texts, at a width of 384.
+_WRITING = {
+    **dict.fromkeys(("translation", "summarization", "chat", "text-generation"), 1e-4),
+    "preference": 1e-5,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +62,30 @@ class FinetuneRecipe:
         return ScheduleConfig(warmup_steps=max(1, num_steps // 10), decay_from=0.1)
 
 
-def choose_recipe(num_examples: int, d_model: int) -> FinetuneRecipe:
+def choose_recipe(num_examples: int, d_model: int, task: str = "") -> FinetuneRecipe:
     """The recipe for a number of training examples.
 
     Args:
         num_examples: to learn from.
         d_model: width of the network; wider ones want lower rates.
+        task: that is learned. A model that writes is one that could write before, and goes on; one that
+            learns preferences must stay near what it was (Rafailov et al. 2023, arXiv 2305.18290, appendix B).
     """
     batch_size = 16 if num_examples < 2000 else 32
     steps_an_epoch = -(-num_examples // batch_size)
+    rate = min(1.0, 384 / d_model) ** 0.5
+    if task in _WRITING:
+        return FinetuneRecipe(
+            epochs=max(3.0, _LEAST_STEPS / steps_an_epoch),
+            batch_size=16,
+            learning_rate=_WRITING[task] * rate,
+            dropout=0.0,
+        )
     epochs = 10.0 if num_examples < 1000 else 5.0 if num_examples < 10_000 else 3.0
     return FinetuneRecipe(
         epochs=max(epochs, _LEAST_STEPS / steps_an_epoch),
         batch_size=batch_size,
-        learning_rate=1e-4 * min(1.0, 384 / d_model) ** 0.5,
+        learning_rate=1e-4 * rate,
     )
 
 
@@ -76,5 +94,5 @@ def learning_rate_factors(network: Transformer) -> dict[str, float]:
     return {
         name: _HEAD_RATE
         for name, _ in network.named_parameters()
-        if name.startswith("heads.") and ".transform." not in name
+        if name.startswith("heads.") and ".transform." not in name and not name.startswith(_OLD_HEADS)
     }
