@@ -68,16 +68,16 @@ def choose_recipe(num_examples: int, d_model: int, task: str = "") -> FinetuneRe
     Args:
         num_examples: to learn from.
         d_model: width of the network; wider ones want lower rates.
-        task: that is learned. A model that writes is one that could write before, and goes on; one that
-            learns preferences must stay near what it was (Rafailov et al. 2023, arXiv 2305.18290, appendix B).
+        task: that is learned. A model that writes could write before, and goes on; one that learns
+            preferences must stay near what it was (Rafailov et al. 2023, arXiv 2305.18290, appendix B).
     """
-    batch_size = 16 if num_examples < 2000 else 32
+    batch_size = 16 if num_examples < 2000 or task in _WRITING else 32
     steps_an_epoch = -(-num_examples // batch_size)
     rate = min(1.0, 384 / d_model) ** 0.5
     if task in _WRITING:
         return FinetuneRecipe(
             epochs=max(3.0, _LEAST_STEPS / steps_an_epoch),
-            batch_size=16,
+            batch_size=batch_size,
             learning_rate=_WRITING[task] * rate,
             dropout=0.0,
         )

@@ -8,6 +8,10 @@ from functools import partial
 from typing import Any
 
 from yanmo.errors import InputError
+from yanmo.finetuning.calibration import Calibration
+from yanmo.finetuning.answers.form import AnswerForm
+from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
+from yanmo.finetuning.answers.written import Chatting, Rewriting, TextWriting, WrittenAnswers
 from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.spans import AnswerSpans, fit_answers
 from yanmo.finetuning.text_labels import fit_labels, read_labels
@@ -15,11 +19,15 @@ from yanmo.finetuning.token_tags import TokenTags, fit_tags
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import (
+    ChatExample,
     ClassificationExample,
     Example,
+    Message,
     Origin,
     PairExample,
+    PreferenceExample,
     QuestionExample,
+    Seq2SeqExample,
     SpanExample,
 )
 
@@ -41,6 +49,17 @@ class TaskKind:
     ask: Callable[..., Example]
 
 
+def _rewritten(text: str) -> Seq2SeqExample:
+    return Seq2SeqExample(source=text, targets=None, origin=_TYPED)
+
+
+# Skills whose answers are texts; what they need to know of examples they learn with the model.
+_WRITTEN: dict[str, Callable[[], WrittenAnswers[Any]]] = {
+    "translation": partial(Rewriting, task="translation"),
+    "summarization": partial(Rewriting, task="summarization"),
+    "text-generation": partial(TextWriting, task="text-generation"),
+    "chat": partial(Chatting, task="chat"),
+}
 KINDS: dict[str, TaskKind] = {
     "text-classification": TaskKind(
         fit=partial(fit_labels, task="text-classification"),
@@ -67,6 +86,20 @@ KINDS: dict[str, TaskKind] = {
         ask=lambda question, context: QuestionExample(
             question=question, context=context, answers=None, origin=_TYPED
         ),
+    ),
+    "translation": TaskKind(fit=lambda _: _WRITTEN["translation"](), num_texts=1, ask=_rewritten),
+    "summarization": TaskKind(fit=lambda _: _WRITTEN["summarization"](), num_texts=1, ask=_rewritten),
+    "text-generation": TaskKind(fit=lambda _: _WRITTEN["text-generation"](), num_texts=1, ask=_rewritten),
+    "chat": TaskKind(
+        fit=lambda _: _WRITTEN["chat"](),
+        num_texts=1,
+        ask=lambda text: ChatExample(messages=(Message("user", text),), origin=_TYPED),
+    ),
+    # Of a prompt and two answers, or two answers alone, whether the first is the better.
+    "preference": TaskKind(
+        fit=lambda _: DirectPreferences(),
+        num_texts=2,
+        ask=lambda first, second: PreferenceExample(prompt=(), chosen=first, rejected=second, origin=_TYPED),
     ),
 }
 _TASK_OF_HEAD = {
@@ -111,9 +144,18 @@ def task_of(model: Transformer, config: Mapping[str, Any]) -> str | None:
 
 def read_skill(task: str, model: Transformer, config: Mapping[str, Any]) -> Skill[Any]:
     """The skill of a model that has learned a task."""
+    if task in _WRITTEN:
+        skill = _WRITTEN[task]()
+        skill.form = AnswerForm.read(config)
+        return skill
     labels = {head.kind: head.labels for head in model.config.heads}
+    if task == "preference" and HeadKind.SEQUENCE_CLASSIFICATION in labels:
+        return Rewards.read(model, config)
+    if task == "preference":
+        return DirectPreferences(form=AnswerForm.read(config))
     if task == "token-classification":
-        return TokenTags(labels=labels[HeadKind.TOKEN_CLASSIFICATION])
+        tags = labels[HeadKind.TOKEN_CLASSIFICATION]
+        return TokenTags(labels=tags, calibration=Calibration.read(config, len(tags)))
     if task == "question-answering":
         return AnswerSpans(may_refuse=bool(config.get("answers_may_be_missing", True)))
     return read_labels(labels[HeadKind.SEQUENCE_CLASSIFICATION], config, task=task)

@@ -241,6 +241,14 @@ class Rewards:
     labels: tuple[str, ...] = ("reward",)
     metrics_name: str = "preference"
 
+    @classmethod
+    def read(cls, model: Transformer, config: Mapping[str, Any]) -> Rewards:
+        """The skill of a model that has it."""
+        return cls(
+            uses_template=bool(config.get("reward_uses_template")),
+            is_encoder=model.config.shape == "encoder",
+        )
+
     @property
     def settings(self) -> dict[str, Any]:
         """How it reads, and that its output is a number."""

@@ -12,7 +12,6 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -180,7 +179,8 @@ class WrittenAnswers(ABC, Generic[E]):
     def _answer_of(self, example: E) -> str:
         last = self.messages(example)[-1]
         if last.role != "assistant":
-            raise InputError("an example has no answer to learn from", where=str(_origin(example)))
+            where = str(getattr(example, "origin", ""))
+            raise InputError("an example has no answer to learn from", where=where)
         return last.content.strip()
 
     def asked(self, examples: Sequence[E], encoder: InputEncoder) -> list[Asked]:
@@ -456,11 +456,3 @@ def _say_cut(*, sources: int, answers: int, of: int, max_seq_len: int) -> None:
             f"longer than {max_seq_len} tokens, and cut: what comes before the answer in {sources:,} "
             f"of {of:,} examples, the answer in {answers:,}"
         )
-
-
-def _origin(example: object) -> object:
-    return getattr(example, "origin", "")
-
-
-translation = partial(Rewriting, task="translation")
-summarization = partial(Rewriting, task="summarization")
