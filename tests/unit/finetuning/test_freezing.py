@@ -18,6 +18,7 @@ from yanmo.finetuning.freezing import (
 from yanmo.finetuning.lora import LoraConfig, add_lora
 from yanmo.models.transformer import Transformer
 from yanmo.runtime import StopSignal
+from yanmo.training.optimizer import Optimizer, OptimizerConfig
 
 PLACES = {
     "bert": {
@@ -160,8 +161,6 @@ def test_a_gradual_run_that_was_stopped_ends_in_the_same_weights(tmp_path: Path)
 
 def test_a_weight_that_begins_late_steps_as_one_that_has_just_begun() -> None:
     """AdamW's first step is as long as the rate: what is divided by must not count the steps before it."""
-    from yanmo.training.optimizer import Optimizer, OptimizerConfig
-
     model = torch.nn.Linear(2, 1)
     rates = OptimizerConfig(muon=False, adam_learning_rate=0.1, adam_beta1=0.9, adam_beta2=0.999)
     optimizer = Optimizer(model, rates, begins={"bias": 0.5})

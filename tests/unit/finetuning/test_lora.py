@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from yanmo.finetuning.lora import (
     merged_weights,
 )
 from yanmo.models.transformer import Transformer
-from yanmo.nn.cross_entropy import linear_cross_entropy
+from yanmo.nn.cross_entropy import linear_cross_entropy, linear_token_losses
 from yanmo.runtime import StopSignal
 
 ALL_KINDS = [(name, dora) for name in CONFIGS for dora in (False, True)]
@@ -215,15 +216,18 @@ def test_scaling() -> None:
     assert LoraConfig(rank=16, alpha=32, rank_stabilised=True).scaling == 8
 
 
-def test_a_frozen_output_matrix_takes_no_gradient_and_the_hidden_states_the_same() -> None:
+@pytest.mark.parametrize("losses", [linear_cross_entropy, linear_token_losses])
+def test_a_frozen_output_matrix_takes_no_gradient_and_the_hidden_states_the_same(
+    losses: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden_ND = torch.randn(7, 4, generator=generator, requires_grad=True)
     weight_VD, targets_N = torch.randn(9, 4, generator=generator), torch.arange(7)
-    linear_cross_entropy(hidden_ND, weight_VD, targets_N).backward()
+    losses(hidden_ND, weight_VD, targets_N).sum().backward()
     frozen = hidden_ND.grad
     assert weight_VD.grad is None
     hidden_ND.grad = None
-    linear_cross_entropy(hidden_ND, weight_VD.requires_grad_(), targets_N).backward()
+    losses(hidden_ND, weight_VD.requires_grad_(), targets_N).sum().backward()
     assert torch.equal(frozen, hidden_ND.grad) and weight_VD.grad is not None
 
 
