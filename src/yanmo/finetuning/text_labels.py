@@ -6,13 +6,14 @@ classes, so that losses of few and many classes are alike); a number: squared er
 
 from __future__ import annotations
 
+import math
 import statistics
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,9 +22,10 @@ from torch.nn import functional
 from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
+from yanmo.finetuning.calibration import UNCALIBRATED, Calibration
 from yanmo.finetuning.encoding import InputEncoder, whole_pieces
 from yanmo.finetuning.r_drop import Divergence, of_classes, of_numbers, of_several
-from yanmo.finetuning.skill import HeadSkill, Prediction
+from yanmo.finetuning.skill import HeadSkill, Prediction, Skill
 from yanmo.metrics import Scores
 from yanmo.models.heads import HeadKind
 from yanmo.tasks.examples import ClassificationExample, Label, PairExample, RelationExample
@@ -104,11 +106,16 @@ class OneClass(TextSkill):
         task: of the metrics.
         smoothing: share of the target that is spread over all classes (Szegedy et al. 2016, arXiv 1512.00567,
             section 7).
+        weights: what an example of each class counts in the loss; empty for 1.
+        calibration: of the probabilities. With thresholds the class is the one whose probability is the
+            largest multiple of its threshold.
     """
 
     labels: tuple[str, ...]
     task: str = "text-classification"
     smoothing: float = 0.0
+    weights: tuple[float, ...] = ()
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def divergence(self) -> Divergence:
@@ -122,8 +129,8 @@ class OneClass(TextSkill):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As transformers has it."""
-        return {"problem_type": "single_label_classification"}
+        """As transformers has it, and the calibration."""
+        return {"problem_type": "single_label_classification", **self.calibration.settings}
 
     def target(self, example: Labelled) -> int:
         """Number of the class."""
@@ -132,13 +139,19 @@ class OneClass(TextSkill):
     def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Cross-entropy."""
         targets_B = batch.targets
-        loss = functional.cross_entropy(outputs, targets_B, reduction="sum", label_smoothing=self.smoothing)
+        weights_C = torch.tensor(self.weights) if self.weights else None
+        loss = functional.cross_entropy(
+            outputs, targets_B, weights_C, reduction="sum", label_smoothing=self.smoothing
+        )
         return LossSum(loss, len(targets_B))
 
     def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """The most likely class."""
-        found = [self.labels[index] for index in outputs_BC.argmax(-1).tolist()]
-        shares = self._by_name(outputs_BC.softmax(-1))
+        shares_BC = (outputs_BC / self.calibration.temperature).softmax(-1)
+        thresholds = self.calibration.thresholds
+        worths_BC = shares_BC / torch.tensor(thresholds) if thresholds else outputs_BC
+        found = [self.labels[index] for index in worths_BC.argmax(-1).tolist()]
+        shares = self._by_name(shares_BC)
         return [{"label": one, "probabilities": row} for one, row in zip(found, shares, strict=True)]
 
     def score(self, examples: Sequence[Labelled], predictions: Sequence[Prediction]) -> Scores:
@@ -150,10 +163,17 @@ class OneClass(TextSkill):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeveralClasses(TextSkill):
-    """Any number of classes: ``{"labels": [name], "probabilities": {name: share}}``."""
+    """Any number of classes: ``{"labels": [name], "probabilities": {name: share}}``.
+
+    Attributes:
+        labels: the classes.
+        weights: how many times as much as a no a yes of each class counts in the loss; empty for 1.
+        calibration: of the probabilities; a class holds from its threshold on.
+    """
 
     labels: tuple[str, ...]
-    threshold: float = 0.5
+    weights: tuple[float, ...] = ()
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def divergence(self) -> Divergence:
@@ -167,8 +187,8 @@ class SeveralClasses(TextSkill):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As transformers has it."""
-        return {"problem_type": "multi_label_classification"}
+        """As transformers has it, and the calibration."""
+        return {"problem_type": "multi_label_classification", **self.calibration.settings}
 
     def target(self, example: Labelled) -> tuple[float, ...]:
         """One for each class that holds, else zero."""
@@ -177,15 +197,19 @@ class SeveralClasses(TextSkill):
 
     def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Binary cross-entropy, mean over the classes."""
-        loss = functional.binary_cross_entropy_with_logits(outputs, batch.targets, reduction="sum")
+        weights_C = torch.tensor(self.weights) if self.weights else None
+        loss = functional.binary_cross_entropy_with_logits(
+            outputs, batch.targets, reduction="sum", pos_weight=weights_C
+        )
         return LossSum(loss / len(self.labels), len(batch.targets))
 
     def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
-        """The classes above the threshold."""
-        shares_BC = outputs_BC.sigmoid()
+        """The classes from their thresholds on."""
+        shares_BC = (outputs_BC / self.calibration.temperature).sigmoid()
+        thresholds_C = torch.tensor(self.calibration.thresholds or (0.5,))
         found = [
             [name for name, is_in in zip(self.labels, row, strict=True) if is_in]
-            for row in (shares_BC > self.threshold).tolist()
+            for row in (shares_BC >= thresholds_C).tolist()
         ]
         shares = self._by_name(shares_BC)
         return [{"labels": names, "probabilities": row} for names, row in zip(found, shares, strict=True)]
@@ -300,8 +324,45 @@ def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) 
         case "regression":
             return Number(labels=tuple(labels))
         case "multi_label_classification":
-            return SeveralClasses(labels=tuple(labels))
-    return OneClass(labels=tuple(labels), task=task)
+            return SeveralClasses(labels=tuple(labels), calibration=Calibration.read(config, len(labels)))
+    return OneClass(labels=tuple(labels), task=task, calibration=Calibration.read(config, len(labels)))
+
+
+def weigh_classes(
+    skill: Skill[Any], examples: Sequence[Labelled], weights: Mapping[str, float] | Literal["balanced"]
+) -> OneClass | SeveralClasses:
+    """The skill with classes that count more or less in its loss.
+
+    Args:
+        skill: of classes.
+        examples: that are learned from.
+        weights: class to weight, 1 where it is not named; ``balanced``: all classes count alike, however
+            rare, and of several classes each one's yes as much as its no. Where an example has one class,
+            the weights of the examples are scaled to a mean of 1.
+
+    Raises:
+        InputError: the task has no classes, a name is none of them, or a weight is not above 0.
+    """
+    if not isinstance(skill, OneClass | SeveralClasses):
+        raise InputError("--class-weights are for tasks of classes", remedy="leave them out")
+    counts = Counter(name for example in examples for name in set(example.labels()))
+    if not isinstance(weights, Mapping):
+        several = isinstance(skill, SeveralClasses)
+        weights = {
+            name: max(1, len(examples) - several * counts[name]) / max(1, counts[name])
+            for name in skill.labels
+        }
+    if strange := sorted(weights.keys() - set(skill.labels)):
+        raise InputError(
+            f"no class is named {strange[0]!r}", remedy=f"there are {', '.join(skill.labels[:8])}"
+        )
+    if not all(0 < weight < math.inf for weight in weights.values()):
+        raise InputError("the weight of a class is a number above 0")
+    given = [float(weights.get(name, 1.0)) for name in skill.labels]
+    if isinstance(skill, SeveralClasses):
+        return replace(skill, weights=tuple(given))
+    whole = sum(weight * counts[name] for weight, name in zip(given, skill.labels, strict=True))
+    return replace(skill, weights=tuple(weight * len(examples) / whole for weight in given))
 
 
 def label_of(example: Labelled) -> Label | None:

@@ -26,6 +26,7 @@ from torch.nn import functional
 from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
+from yanmo.finetuning.calibration import UNCALIBRATED, Calibration
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.r_drop import Divergence, of_tags
 from yanmo.finetuning.skill import HeadSkill, Prediction
@@ -57,10 +58,17 @@ class TokenTags(HeadSkill[Tagged]):
 
     Attributes:
         labels: the tags, ``O`` first where they are of names.
+        calibration: of the probabilities; it changes no tag.
     """
 
     labels: tuple[str, ...]
+    calibration: Calibration = UNCALIBRATED
     head = HeadKind.TOKEN_CLASSIFICATION
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The calibration."""
+        return self.calibration.settings
 
     @property
     def divergence(self) -> Divergence:
@@ -118,7 +126,8 @@ class TokenTags(HeadSkill[Tagged]):
             deeper = depth > depths[piece.example][piece.places[at]]
             at, words = at[deeper], piece.places[at][deeper]
             depths[piece.example][words] = depth[deeper]
-            shares[piece.example][words] = output.softmax(-1).numpy()[at]
+            calibrated = (output / self.calibration.temperature).softmax(-1)
+            shares[piece.example][words] = calibrated.numpy()[at]
         return [self._prediction(words, of_words) for words, of_words in zip(texts, shares, strict=True)]
 
     def score(self, examples: Sequence[Tagged], predictions: Sequence[Prediction]) -> Scores:

@@ -137,7 +137,7 @@ def reliability_bins(
     ]
 
 
-def fit_temperature(logits: ArrayLike, gold: Sequence[int]) -> float:
+def fit_temperature(logits: ArrayLike, gold: Sequence[int], *, smoothing: float = 0.0) -> float:
     """The temperature T with which softmax(logits / T) gives the right labels the largest likelihood.
 
     It changes no answer, only how sure it is. The likelihood is concave in 1 / T, so the slope's sign
@@ -147,6 +147,8 @@ def fit_temperature(logits: ArrayLike, gold: Sequence[int]) -> float:
     Args:
         logits: (examples, labels).
         gold: number of the right label of each example.
+        smoothing: share of each example that counts as one of the other labels, all of them alike; keeps few
+            examples that are all right from calling for certainty.
 
     Returns:
         T, from 0.05 (all right: no temperature is too cold) to 100 (the logits say nothing).
@@ -160,6 +162,8 @@ def fit_temperature(logits: ArrayLike, gold: Sequence[int]) -> float:
     wanted = _label_numbers(gold, table)
     table = table - table.max(1, keepdims=True)
     of_right = table[np.arange(len(table)), wanted].mean()
+    of_others = (table.sum(1).mean() - of_right) / max(1, table.shape[1] - 1)
+    of_right = (1 - smoothing) * of_right + smoothing * of_others
 
     def too_sure(sharpness: float) -> bool:
         """Whether the expected logit is above that of the right labels: the slope by 1 / T is negative."""
@@ -178,12 +182,13 @@ def fit_temperature(logits: ArrayLike, gold: Sequence[int]) -> float:
     return float((low * high) ** -0.5)
 
 
-def fit_decision_temperature(logits: ArrayLike, gold: ArrayLike) -> float:
+def fit_decision_temperature(logits: ArrayLike, gold: ArrayLike, *, smoothing: float = 0.0) -> float:
     """The same for sigmoid(logits / T): two labels with one logit, or the decisions of several labels.
 
     Args:
         logits: of any shape.
         gold: booleans of that shape.
+        smoothing: share of each decision that counts as the other one.
 
     Raises:
         InputError: the shapes differ, or a logit is not finite.
@@ -194,7 +199,9 @@ def fit_decision_temperature(logits: ArrayLike, gold: ArrayLike) -> float:
     flat = yes.reshape(-1)
     # A sigmoid is a softmax whose other logit is 0.
     return fit_temperature(
-        np.column_stack([np.zeros_like(flat), flat]), wanted.reshape(-1).astype(int).tolist()
+        np.column_stack([np.zeros_like(flat), flat]),
+        wanted.reshape(-1).astype(int).tolist(),
+        smoothing=smoothing,
     )
 
 
