@@ -36,6 +36,7 @@ ONLY_BY_NAME = (
     "finetuning",
     "finetuning_methods",
     "finetuning_speed",
+    "translation",
 )
 
 
