@@ -1,7 +1,7 @@
 """Does the plan keep its word? Time within a tenth of the budget, and the final loss inside its interval.
 
     python -m benchmarks planner               twelve runs: three texts, budgets of 2 to 30 minutes
-    python -m benchmarks planner sweep 5m      the plan's choice beside a smaller and a larger model
+    python -m benchmarks planner sweep 5m [TEXT ...]    the plan's choice beside a smaller and a larger model
 
 The runs are those of ``kept_runs``; the loss is that of the validation text, which the plan predicts.
 """
@@ -9,11 +9,12 @@ The runs are those of ``kept_runs``; the loss is that of the validation text, wh
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from benchmarks.kept_runs import TEXTS, train
 from benchmarks.machine import describe
 from yanmo.config import parse_duration_s
-from yanmo.planning.plan import LADDER
+from yanmo.planning.shapes import SHAPES
 
 BUDGETS = ("2m", "5m", "10m", "30m")
 
@@ -21,7 +22,7 @@ BUDGETS = ("2m", "5m", "10m", "30m")
 def main() -> None:
     """Print a row a run and the counts; ends with an error where the promise is broken."""
     if sys.argv[2:3] == ["sweep"]:
-        _sweep(sys.argv[3] if sys.argv[3:] else "5m")
+        _sweep(sys.argv[3] if sys.argv[3:] else "5m", sys.argv[4:] or TEXTS)
         return
     print(f"plan and outcome. {describe()}")
     print(
@@ -59,16 +60,17 @@ def main() -> None:
         sys.exit(1)
 
 
-def _sweep(budget: str) -> None:
+def _sweep(budget: str, texts: Sequence[str]) -> None:
+    ladder = SHAPES["decoder"].ladder
     print(f"the plan's size beside its neighbours, {budget}. {describe()}")
     print("| text | layers x width | parameters | bits/byte | above the best |")
     print("|---|---|---|---|---|")
-    for text in TEXTS:
+    for text in texts:
         chosen = train(text, budget)
         size = tuple(chosen["plan"]["chosen"][key] for key in ("num_layers", "d_model"))
-        place = LADDER.index(size)
+        place = ladder.index(size)
         found = {size: chosen}
-        for layers, width in LADDER[max(0, place - 1) : place + 2]:
+        for layers, width in ladder[max(0, place - 1) : place + 2]:
             if (layers, width) != size:
                 flags = ("--num-layers", str(layers), "--d-model", str(width))
                 found[layers, width] = train(text, budget, *flags, name=f"{text}-{budget}-{layers}x{width}")
