@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from yanmo.errors import InputError
-from yanmo.finetuning.calibration import Calibration
 from yanmo.finetuning.answers.form import AnswerForm
 from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
 from yanmo.finetuning.answers.written import Chatting, Rewriting, TextWriting, WrittenAnswers
+from yanmo.finetuning.calibration import Calibration
 from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.spans import AnswerSpans, fit_answers
 from yanmo.finetuning.text_labels import fit_labels, read_labels
