@@ -4,10 +4,10 @@
 
 BUDGET is that of ``yanmo finetune translation --model scratch``, 30m where nothing is given; SETS, separated
 by commas, are of ``SETS``; SPLIT is valid (usual: what is tried is judged on development rows) or test; ROWS,
-the most of the training file, is for trying. BLEU is sacreBLEU's, cased, of tokens 13a (Chinese: zh), chrF chrF2,
-both with the interval of a bootstrap over sentences; answers by five beams. Beside it: the source copied, and
-the most frequent answer. Seconds are of everything, from the files to the score. Every run is kept, and found
-again.
+the most of the training file, is for trying. BLEU is sacreBLEU's, cased, of tokens 13a (Chinese: zh), chrF is
+chrF2, both with the interval of a bootstrap over sentences; answers by five beams. Beside it: the source
+copied, and the most frequent answer. Seconds are of everything, from the files to the score. Every run is
+kept, and found again.
 """
 
 from __future__ import annotations
