@@ -173,10 +173,19 @@ class _Reader:
         try:
             if not form.fits(set(map(str, values))):
                 raise FlawedItemError(f"not the fields {', '.join(form.fields)}")
-            return replace(form.read(values, name), place=place)
+            return _checked(replace(form.read(values, name), place=place))
         except FlawedItemError as flaw:
             self._flaw(f"{place}: {flaw}", str(flaw).partition(":")[0])
             return None
+
+
+def _checked(item: Item) -> Item:
+    """As it is, if it can be written."""
+    try:
+        "".join((item.question, *item.choices)).encode("utf-8")
+    except UnicodeEncodeError:
+        raise FlawedItemError("not valid Unicode") from None
+    return item
 
 
 _ROWS: dict[str, Callable[[Blob, Encoding], Iterator[Row]]] = {
