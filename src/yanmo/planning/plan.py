@@ -251,7 +251,9 @@ class _Planner:
         promises = subject.predicts_loss and expected < math.log2(model.vocab_size) / facts.bytes_per_token
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
         split_share = split_share_of(epochs) if facts.can_split and self._is_bounded else 0.0
-        muon_rate, adam_rate = learning_rates(model.d_model, goes_on=subject.given is not None)
+        muon_rate, adam_rate = learning_rates(
+            model.d_model, goes_on=subject.given is not None, norms_after=subject.pairs
+        )
         muon_rate = muon_rate if wishes.muon_learning_rate is None else wishes.muon_learning_rate
         adam_rate = adam_rate if wishes.adam_learning_rate is None else wishes.adam_learning_rate
         steps_an_epoch = self._num_train_tokens / shape.batch_tokens
