@@ -5,10 +5,10 @@
 ``messy_files`` writes a folder around MEGABYTES of good English and Chinese text, which are half of what it
 holds; its docstring says what the rest is. Raw is every document as the readers give it, nothing repaired,
 refused or compared; cleaned is ``yanmo corpus --language en zh`` with its usual settings; the third is the
-good text alone as it was before it became files, what cleaning aims at. ``yanmo pretrain`` has the same budget on
-each, with the tokenizer, the plan and the validation text that it makes of that corpus; the machine must be
-quiet, for a budget is time. Judged are passages of the same books and articles that are in none of the
-three, in bits per byte, which do not depend on the tokenizer; a finished run is found again.
+good text alone as it was before it became files, what cleaning aims at. ``yanmo pretrain`` has the same
+budget on each, with the tokenizer, the plan and the validation text that it makes of that corpus; the
+machine must be quiet, for a budget is time. Judged are passages of the same books and articles that are in
+none of the three, in bits per byte, which do not depend on the tokenizer; a finished run is found again.
 """
 
 from __future__ import annotations
