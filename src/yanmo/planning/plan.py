@@ -252,7 +252,7 @@ class _Planner:
         dropout = dropout_of(epochs, in_blocks, self._num_train_tokens)
         split_share = split_share_of(epochs) if facts.can_split and self._is_bounded else 0.0
         muon_rate, adam_rate = learning_rates(
-            model.d_model, goes_on=subject.given is not None, norms_after=subject.pairs
+            model.d_model, goes_on=subject.given is not None, encodes=subject.shape == "encoder"
         )
         muon_rate = muon_rate if wishes.muon_learning_rate is None else wishes.muon_learning_rate
         adam_rate = adam_rate if wishes.adam_learning_rate is None else wishes.adam_learning_rate

@@ -19,18 +19,18 @@ _MOST_EPOCHS, _LEAST_STEPS, _MANY_STEPS = 24.0, 400, 2000
 _BATCHES, _LARGEST_BATCH = ((150, 2048), (1200, 4096), (7200, 8192)), 16384
 
 
-def learning_rates(d_model: int, *, goes_on: bool, norms_after: bool = False) -> tuple[float, float]:
+def learning_rates(d_model: int, *, goes_on: bool, encodes: bool = False) -> tuple[float, float]:
     """Peak learning rates of Muon and of AdamW.
 
     Args:
         d_model: width.
         goes_on: whether the model has learned before.
-        norms_after: whether each block's sum is normalised, as BERT has it: the gains of such norms, and the
-            positions that are added to the tokens, bear a sixth of the rate (benchmarks/LOG.md).
+        encodes: whether it is an encoder that learns from masked tokens: these want a fifth of AdamW's rate
+            (benchmarks/LOG.md).
     """
     if goes_on:
         return _MORE_MUON_RATE, _MORE_ADAM_RATE
-    return 0.02, (0.0026 if norms_after else 0.015) * (256 / d_model) ** 0.5
+    return 0.02, (0.003 if encodes else 0.015) * (256 / d_model) ** 0.5
 
 
 def weight_decays(
