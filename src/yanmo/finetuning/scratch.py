@@ -1,11 +1,12 @@
 """A model for a task from nothing but its examples: tokenizer, network, and how to train it.
 
 ``sequence_to_sequence``: a small encoder-decoder as ``pretrain --shape encoder-decoder`` builds it, with one
-vocabulary and one table for both sides (Press and Wolf 2017, arXiv 1608.05859, section 3: one matrix for
-sources, targets and outputs), small pieces (Sennrich and Zhang 2019, arXiv 1905.11901, section 3: what few
-pairs want), and noise against learning by heart: dropout, smoothed labels, tokens taken apart (Provilkov et
-al. 2020, arXiv 1910.13267). Muon moves the matrices, AdamW the rest, and the rate falls to zero over most of
-the run, which does what averaging the last weights does (Haegele et al. 2024, arXiv 2405.18392, section 4).
+vocabulary and one table for sources and targets, small pieces (Sennrich and Zhang 2019, arXiv 1905.11901,
+section 3: what few pairs want), and noise against learning by heart: dropout, smoothed labels, tokens taken
+apart (Provilkov et al. 2020, arXiv 1910.13267). Muon moves the matrices, AdamW the rest, and the rate falls
+to zero over most of the run, which does what averaging the last weights does (Haegele et al. 2024, arXiv
+2405.18392, section 4). T5 scales a tied output by the root of the width, which would slow AdamW down by as
+much: the output is a matrix of its own.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def suggest_vocab_size(texts: Sequence[str]) -> int:
 
 
 def seq2seq_config(vocab_size: int, *, layers: int, d_model: int) -> TransformerConfig:
-    """An encoder-decoder with one table for sources, targets and outputs."""
+    """An encoder-decoder of such sizes, with one table for sources and targets."""
     heads = max(1, d_model // _HEAD_DIM)
     return t5.encoder_decoder(
         vocab_size=vocab_size,
@@ -191,7 +192,6 @@ def seq2seq_config(vocab_size: int, *, layers: int, d_model: int) -> Transformer
         head_dim=_HEAD_DIM if d_model % _HEAD_DIM == 0 else d_model // heads,
         d_ff=round(d_model * 8 / 3 / 64) * 64,
         max_seq_len=_LONGEST,
-        is_tied=True,
     )
 
 
@@ -214,9 +214,9 @@ class Work:
         if budget_s is None:
             return _MOST_EPOCHS
         config = seq2seq_config(self.vocab_size, layers=layers, d_model=d_model)
-        # Each weight is used twice forward and four times backward, the table once more for the outputs; half
-        # of the tokens go through each stack.
-        flop = 6 * (config.num_parameters + self.vocab_size * d_model) / 2 * self.num_tokens
+        # Each weight but those of the table is used twice forward and four times backward; half of the tokens
+        # go through each stack.
+        flop = 6 * (config.num_parameters - self.vocab_size * d_model) / 2 * self.num_tokens
         return min(_MOST_EPOCHS, budget_s * self.flop_per_s / flop)
 
     def choose_size(self, budget_s: float | None) -> tuple[int, int]:

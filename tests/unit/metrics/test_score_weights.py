@@ -65,6 +65,11 @@ CASES: dict[str, tuple[Callable[..., Scores], Any, Any]] = {
     "retrieval": (metrics.retrieval, [{int(index): 2.0, 5: 1.0} for index in CLASSES], RANKED),
     "bleu": (metrics.bleu, TEXTS, _mixed(TEXTS)),
     "chrf": (metrics.chrf, TEXTS, _mixed(TEXTS)),
+    "joined": (
+        lambda gold, made: metrics.joined(metrics.bleu(gold, made), metrics.chrf(gold, made)),
+        TEXTS,
+        _mixed(TEXTS),
+    ),
     "rouge": (metrics.rouge, TEXTS, _mixed(TEXTS)),
     "calibration": (metrics.calibration, CLASSES, TABLE),
 }
@@ -174,6 +179,11 @@ def test_what_only_many_examples_have_is_refused_of_one() -> None:
         curves.each()
     with pytest.raises(InputError, match="no example to score"):
         curves.among([False, False])
+
+
+def test_scores_of_different_examples_are_not_joined() -> None:
+    with pytest.raises(InputError, match="are not of the same ones"):
+        metrics.joined(metrics.chrf(TEXTS, TEXTS), metrics.chrf(TEXTS[:-1], TEXTS[:-1]))
 
 
 def test_what_does_not_fit_is_refused() -> None:

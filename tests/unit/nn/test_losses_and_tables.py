@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from yanmo.nn import cross_entropy
-from yanmo.nn.cross_entropy import linear_cross_entropy, token_losses
+from yanmo.nn.cross_entropy import linear_cross_entropy, linear_token_losses, token_losses
 from yanmo.nn.embedding import Embedding
 from yanmo.nn.norm import RMSNorm
 from yanmo.nn.position import RopeConfig, RotaryEmbedding, apply_rotary
@@ -30,6 +30,24 @@ def test_linear_cross_entropy_and_its_gradients_equal_torch(
     torch.testing.assert_close(grads, expected_grads, rtol=1e-4, atol=1e-4)
     rows = functional.cross_entropy(hidden @ weight.T, targets, reduction="none")
     torch.testing.assert_close(token_losses(hidden, weight, targets), rows)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2**20])
+def test_rows_may_count_unequally(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int) -> None:
+    monkeypatch.setattr(cross_entropy, "_CHUNK_BYTES", chunk_bytes)
+    torch.manual_seed(0)
+    hidden = torch.randn(150, 16, requires_grad=True)
+    weight = torch.randn(40, 16, requires_grad=True)
+    targets, counts = torch.randint(0, 40, (150,)), torch.randn(150)
+    expected = functional.cross_entropy(hidden @ weight.T, targets, reduction="none")
+    losses = linear_token_losses(hidden, weight, targets)
+    torch.testing.assert_close(losses, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((losses * counts).sum(), (hidden, weight)),
+        torch.autograd.grad((expected * counts).sum(), (hidden, weight)),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_frequent_token_keeps_its_gradient_in_bf16() -> None:

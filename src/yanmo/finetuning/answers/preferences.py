@@ -51,6 +51,7 @@ from yanmo.tasks.examples import Message, PreferenceExample
 from yanmo.training.objective import LossSum, Objective
 
 _HEAD = HeadKind.SEQUENCE_CLASSIFICATION
+_LABELS = ("reward",)
 _BATCH_TOKENS = 4096
 
 
@@ -82,7 +83,6 @@ class DirectPreferences:
 
     form: AnswerForm | None = None
     beta: float = 0.1
-    labels: tuple[str, ...] = ()
     metrics_name: str = "preference"
     _reference: Transformer | None = field(default=None, init=False, repr=False)
 
@@ -238,7 +238,6 @@ class Rewards:
 
     uses_template: bool = False
     is_encoder: bool = False
-    labels: tuple[str, ...] = ("reward",)
     metrics_name: str = "preference"
 
     @classmethod
@@ -260,7 +259,7 @@ class Rewards:
         Raises:
             InputError: its family has no such class.
         """
-        network = open_with_head(checkpoint, _HEAD, labels=self.labels)
+        network = open_with_head(checkpoint, _HEAD, labels=_LABELS)
         self.is_encoder = network.config.shape == "encoder"
         self.uses_template = checkpoint.tokenizer.chat_template is not None and not self.is_encoder
         return network

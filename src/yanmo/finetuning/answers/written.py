@@ -66,7 +66,6 @@ class WrittenAnswers(ABC, Generic[E]):
     split_share: float = 0.0
     split_epochs: float = 1.0
     num_beams: int = 1
-    labels: tuple[str, ...] = ()
     is_chat: ClassVar[bool] = False
 
     @property

@@ -59,7 +59,6 @@ def encoder_decoder(
     d_ff: int,
     max_seq_len: int,
     num_decoder_layers: int | None = None,
-    is_tied: bool = False,
 ) -> TransformerConfig:
     """An encoder-decoder of these sizes: RMSNorm, relative positions, gated GELU, an output of its own.
 
@@ -72,7 +71,6 @@ def encoder_decoder(
         d_ff: width of the feed-forward.
         max_seq_len: longest source, and longest target, in tokens.
         num_decoder_layers: blocks of the decoder; None is as many as the encoder's.
-        is_tied: whether the output is the table of tokens instead.
 
     Raises:
         InputError: the sizes do not fit.
@@ -89,7 +87,7 @@ def encoder_decoder(
             "num_decoder_layers": num_decoder_layers or num_layers,
             "num_heads": num_heads,
             "feed_forward_proj": "gated-gelu",
-            "tie_word_embeddings": is_tied,
+            "tie_word_embeddings": False,
             "n_positions": max_seq_len,
         }
     )
