@@ -8,13 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_FUNCTIONS = {
+_NAMES = {
     "build_corpus": "yanmo.recipes.corpus",
     "train_tokenizer": "yanmo.tokenizers.train",
     "plan": "yanmo.recipes.pretrain",
     "pretrain": "yanmo.recipes.pretrain",
     "train": "yanmo.recipes.train",
     "finetune": "yanmo.recipes.finetune",
+    "TextClassifier": "yanmo.recipes.estimator",
+    "TextRegressor": "yanmo.recipes.estimator",
     "demo": "yanmo.recipes.demo",
     "evaluate": "yanmo.evaluation.evaluate",
     "evaluate_suite": "yanmo.evaluation.suites",
@@ -30,14 +32,14 @@ _FUNCTIONS = {
     "doctor": "yanmo.planning.doctor",
 }
 
-__all__ = [*_FUNCTIONS]
+__all__ = [*_NAMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'yanmo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_FUNCTIONS])
+    return sorted([*globals(), *_NAMES])

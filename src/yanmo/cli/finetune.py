@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from yanmo.cli.output import Force, Json, Seed, emit
 
 Columns = Annotated[str | None, Parameter(help="What columns are: text=review,label=stars.")]
+_SPLITS = {"folds": "rows, each by the model of the other folds"}
+_SHOWN_TRIALS = 10
 LabelKindFlag = Annotated[
     Literal["one", "several", "number"] | None,
     Parameter(name="--label-kind", help="What labels are: one class, several, or a number."),
@@ -60,6 +62,15 @@ def finetune(
     learning_rate: Annotated[float | None, Parameter(help="AdamW's, at its peak.")] = None,
     dropout: Annotated[float | None, Parameter(help="Share of each block's output that is dropped.")] = None,
     max_seq_len: Annotated[int | None, Parameter(help="Longest text in tokens; what is more is cut.")] = None,
+    folds: Annotated[
+        int | None, Parameter(help="Parts of the rows, each judged once by a model of the others.")
+    ] = None,
+    seeds: Annotated[
+        int | None, Parameter(help="Trainings with other random numbers; the first is kept.")
+    ] = None,
+    tune: Annotated[
+        str | None, Parameter(help="Search what is not given: a number of trials (20), or a time (1h).")
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     json: Json = False,
@@ -97,6 +108,9 @@ def finetune(
         learning_rate=learning_rate,
         dropout=dropout,
         max_seq_len=max_seq_len,
+        folds=folds,
+        seeds=seeds,
+        tune=tune,
         seed=seed,
     )
     result = recipe.finetune([data, *more], out, settings=settings, force=force)
@@ -126,10 +140,49 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"model    {result['model']}",
         f"learned  {result['num_train_examples']:,} rows in {format_duration(result['wall_s'])}",
-        f"scores   of {result['num_examples']:,} {result['split']} rows",
+        *_trials_table(result.get("tune")),
+        *_runs_table(result.get("repeats")),
+        f"scores   of {result['num_examples']:,} {_SPLITS.get(result['split'], result['split'] + ' rows')}",
     ]
     for name, score in result["metrics"].items():
         low, high = score["interval"]
         lines.append(f"  {name:<20} {score['value']:.4f}  ({low:.4f} to {high:.4f})")
     lines.append(f'next     yanmo predict {result["model"]} --text "..."')
     return "\n".join(lines)
+
+
+def _runs_table(repeats: dict[str, Any] | None) -> list[str]:
+    """The score of each repetition, and their means; nothing where there are none."""
+    if repeats is None:
+        return []
+    names = list(repeats["metrics"])
+    rows = [[run["name"], *(f"{run['metrics'][name]:.4f}" for name in names)] for run in repeats["runs"]]
+    for label, found in (("mean", repeats["metrics"]), ("cheap model", repeats["baseline"])):
+        rows.append([label, *(f"{found[name]['mean']:.4f}" if name in found else "-" for name in names)])
+    intervals = [f"{told['low']:.4f} to {told['high']:.4f}" for told in repeats["metrics"].values()]
+    rows.insert(-1, ["95%", *intervals])
+    kept = f"{repeats['kind']:<8} {repeats['count']}; kept is the model {repeats['kept']}"
+    return [kept, *_aligned([["", *names], *rows])]
+
+
+def _trials_table(tune: dict[str, Any] | None) -> list[str]:
+    """The best trials of a search; nothing where there was none."""
+    if tune is None:
+        return []
+    names, shown = list(tune["space"]), tune["trials"][:_SHOWN_TRIALS]
+    rows = [["trial", tune["decides"], *names, ""]]
+    for trial in shown:
+        score = "-" if trial["score"] is None else f"{trial['score']:.4f}"
+        values = [f"{trial['settings'][name]:.3g}" for name in names]
+        rows.append([str(trial["number"]), score, *values, trial["state"]])
+    num_trials = len(tune["trials"])
+    best = f"the best {len(shown)} of {num_trials}" if num_trials > len(shown) else str(num_trials)
+    return [f"trials   {best}, by the validation rows; all in tune.html", *_aligned(rows)]
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

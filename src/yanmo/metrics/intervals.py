@@ -6,6 +6,8 @@
   estimation for a binomial proportion", Statistical Science 16). The second is exact, so a little wide.
 - ``ratio_interval``: bootstrap of a ratio such as bits per byte.
 - ``mean_over_seeds``: Student's t for a handful of runs.
+- ``mean_over_folds``: the same for cross-validation, whose models have learned from much the same rows
+  (Nadeau and Bengio 2003, "Inference for the generalization error", Machine Learning 52, section 3).
 """
 
 from __future__ import annotations
@@ -201,14 +203,31 @@ def mean_over_seeds(values: Sequence[float], *, confidence: float = 0.95) -> See
     Raises:
         InputError: there are fewer than two values, or one is not finite.
     """
+    return _mean_of_runs(values, 1 / max(1, len(values)), confidence)
+
+
+def mean_over_folds(values: Sequence[float], *, confidence: float = 0.95) -> SeedsInterval:
+    """Mean of a score over the folds of a cross-validation: mean ± t(k - 1) s √(1/k + 1/(k - 1)).
+
+    1/(k - 1), the size of a fold over that of the rest, makes up for what any two models have learned from in
+    common.
+
+    Raises:
+        InputError: there are fewer than two values, or one is not finite.
+    """
+    return _mean_of_runs(values, 1 / max(1, len(values)) + 1 / max(1, len(values) - 1), confidence)
+
+
+def _mean_of_runs(values: Sequence[float], share: float, confidence: float) -> SeedsInterval:
+    """``share``: variance of the mean over that of a value."""
     from scipy.special import stdtrit
 
     check_settings(confidence, 1)
     found = np.asarray(values, np.float64)
     if len(found) < 2 or not np.isfinite(found).all():
-        raise InputError(f"an interval over seeds needs two finite values at least, not {list(values)}")
+        raise InputError(f"an interval over runs needs two finite values at least, not {list(values)}")
     mean, deviation = float(found.mean()), float(found.std(ddof=1))
-    reach = float(stdtrit(len(found) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(found))
+    reach = float(stdtrit(len(found) - 1, (1 + confidence) / 2)) * deviation * math.sqrt(share)
     return SeedsInterval(
         mean=mean, low=mean - reach, high=mean + reach, deviation=deviation, num_seeds=len(found)
     )

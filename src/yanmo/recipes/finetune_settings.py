@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yanmo import artifact
-from yanmo.config import to_mapping
+from yanmo.config import parse_duration_s, to_mapping
 from yanmo.errors import InputError
 from yanmo.finetuning.adversarial import FGM, FREELB, AdversarialConfig
 from yanmo.finetuning.freezing import FreezingConfig
@@ -20,8 +21,32 @@ from yanmo.models.checkpoint import Checkpoint
 from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.columns import Columns
 from yanmo.tasks.labels import LabelKind
+from yanmo.tasks.split import Splits
 
 DISTURBANCES: dict[str, AdversarialConfig] = {"fgm": FGM, "freelb": FREELB}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchLength:
+    """How long a search for settings goes on: so many trials, or so many seconds."""
+
+    num_trials: int | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def read(cls, text: str) -> SearchLength:
+        """From ``20`` or ``1h``.
+
+        Raises:
+            InputError: it is neither, or nothing.
+        """
+        if not text.isdecimal():
+            return cls(seconds=parse_duration_s(text))
+        if int(text) < 1:
+            raise InputError(
+                f"--tune {text} searches nothing", remedy="give a number of trials, or a time: 1h"
+            )
+        return cls(num_trials=int(text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +71,9 @@ class FinetuneSettings:
         freezing: which weights move, and when.
         adversarial: a name of ``DISTURBANCES``.
         r_drop: weight of the agreement of two passes; 0 for one pass.
+        folds: parts of the examples, each of which is the test once for a model that learned from the others.
+        seeds: how many trainings that differ in what is drawn tell how sure the score is.
+        tune: how long settings that are not fixed are searched: a number of trials, or a time such as ``1h``.
         seed: of the split, of what is drawn, and of the order.
         checkpoint_every_s: seconds between two checkpoints.
     """
@@ -67,6 +95,9 @@ class FinetuneSettings:
     freezing: FreezingConfig = field(default_factory=FreezingConfig)
     adversarial: str | None = None
     r_drop: float = 0.0
+    folds: int | None = None
+    seeds: int | None = None
+    tune: str | None = None
     seed: int = 0
     checkpoint_every_s: float = 30.0
 
@@ -88,6 +119,45 @@ class FinetuneSettings:
                 "--lora and --last-blocks do not go together", remedy="adapters leave all blocks as they are"
             )
 
+        self._check_repeats()
+
+    def _check_repeats(self) -> None:
+        for name in ("folds", "seeds"):
+            value = getattr(self, name)
+            if value is not None and value < 2:
+                raise InputError(f"--{name} must be 2 or more, not {value}")
+        if self.folds is not None and (self.seeds is not None or self.tune is not None):
+            other = "seeds" if self.seeds is not None else "tune"
+            raise InputError(
+                f"--folds and --{other} do not go together",
+                remedy="give --folds a run of its own: every fold would be gone through again",
+            )
+        if self.tune is not None and self.search.seconds >= (self.budget_s or math.inf):
+            raise InputError(
+                "--tune takes all of the --budget",
+                remedy="the budget is for the search and the last training",
+            )
+
+    @property
+    def search(self) -> SearchLength:
+        """How long settings are searched.
+
+        Raises:
+            InputError: ``tune`` is neither a number nor a time.
+        """
+        assert self.tune is not None
+        return SearchLength.read(self.tune)
+
+    def alone(self) -> FinetuneSettings:
+        """One training of all that are asked for, with its even share of the budget."""
+        num_runs = 1 + (self.folds or 0) + ((self.seeds or 1) - 1)
+        budget_s = self.budget_s
+        if self.tune is not None:
+            num_runs += self.search.num_trials or 0
+        if budget_s is not None:
+            budget_s = (budget_s - (self.search.seconds if self.tune is not None else 0.0)) / num_runs
+        return dataclasses.replace(self, folds=None, seeds=None, tune=None, budget_s=budget_s)
+
     @property
     def reading(self) -> ReadSettings:
         """How the rows are read."""
@@ -106,17 +176,22 @@ class FinetuneSettings:
 
     def recorded(self, sources: Sequence[Path], checkpoint: Checkpoint) -> dict[str, Any]:
         """What makes one run another: all that was said, and what the files hold."""
-        plain = {key: value for key, value in to_mapping(self).items() if value is not None}
         given = [*sources, *(path for path in (self.valid, self.test) if path is not None)]
         files = [path for source in given for path in _files(source)]
         hashed = [part for path in files for part in (str(path), artifact.sha256_of_file(path))]
         return {
-            "command": "finetune",
-            **plain,
-            "model": str(checkpoint.path.resolve()),
+            **self._said(checkpoint),
             "data": [str(source.resolve()) for source in sources],
             "data_sha256": artifact.sha256_of_text(*hashed),
         }
+
+    def recorded_rows(self, splits: Splits, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The same of examples in memory."""
+        rows = (f"{name} {example!r}" for name, examples in splits.by_name().items() for example in examples)
+        return {**self._said(checkpoint), "data_sha256": artifact.sha256_of_text(*rows)}
+
+    def _said(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        return {"command": "finetune", **to_mapping(self), "model": str(checkpoint.path.resolve())}
 
 
 def _files(source: Path) -> list[Path]:

@@ -23,7 +23,8 @@ MACHINE_FILE, BEFORE_FILE = "machine.json", "before.json"
 PROFILE_FILE = "profile.json"
 # What decides a run's result goes last, so that a kill while clearing leaves a run.
 _WRITTEN = (
-    *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "tensorboard"),
+    *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "tensorboard", "adapters"),
+    *("parts", "trials", "tune.json", "tune.html"),
     *("report.html", METRICS_FILE, RESULT_FILE, EVALUATION_FILE, BASELINE_FILE, BEFORE_FILE),
     *(PROFILE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
 )
@@ -112,7 +113,10 @@ class RunFolder:
 
     def _has_trained(self) -> bool:
         """Whether there is anything that another run would lose."""
-        kept = ((self.path / "checkpoints").glob("batch-*"), self.path.glob("model"))
+        kept = (
+            *((self.path / "checkpoints").glob("batch-*"), self.path.glob("model")),
+            *(self.path.glob("parts/*/result.json"), self.path.glob("tune.json")),
+        )
         return (self.path / RESULT_FILE).is_file() or any(any(paths) for paths in kept)
 
 

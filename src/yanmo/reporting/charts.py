@@ -22,13 +22,14 @@ _NARROW = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of a chart."""
+    """One line of a chart; ``intervals`` are drawn as upright lines, one a point or none at all."""
 
     name: Words
     points: Sequence[Point]
     color: str = "var(--ink, #222)"
     width: float = 1.6
     dots: bool = False
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,7 @@ def line_chart(
     references = [reference for reference in references if _drawable(y, reference.y)]
     bands = [band for band in bands if _drawable(y, band.low, band.high)]
     levels = [reference.y for reference in references] + [edge for b in bands for edge in (b.low, b.high)]
+    levels += [edge for line in series for ends in line.intervals for edge in ends if _drawable(y, edge)]
     every = [point for _, points in drawn for point in points]
     several = len(drawn) + len(references) + len(bands) > 1
     right, top, bottom = size[0] - _RIGHT, _TOP if several else 10, size[1] - _BOTTOM
@@ -108,6 +110,7 @@ def line_chart(
         *_grid(x, y, plot),
         *(_band(band, plot) for band in bands),
         *(_reference(reference, plot) for reference in references),
+        *(_intervals(line, plot, x, y) for line, _ in drawn),
         *(_path(line, points, plot) for line, points in drawn),
         *(_legend([line for line, _ in drawn], references, bands) if several else ()),
     ]
@@ -249,14 +252,16 @@ def interval_chart(rows: Sequence[Estimate], *, name: str, title: Words) -> Mark
     if not rows:
         return Markup("")
     edges = [edge for row in rows for edge in (row.value, *(row.interval or ()))]
-    width, left, row_height = 480, 120, 34
+    widest = max(_width(word) for row in rows for word in row.name)
+    width, left, row_height = 480, max(120, min(round(widest) + 20, 220)), 34
     low, high = min(edges), max(edges)
     pad = (high - low) * 0.08 or abs(low) * 0.1 or 1.0
     place_of = Scale(low - pad, high + pad, False, left, width - 66)
     parts: list[Markup] = []
     for index, row in enumerate(rows):
         middle, place = 17 + row_height * index, place_of(row.value)
-        parts.append(_text(row.name, left - 14, middle + 4, anchor="end"))
+        name_of_row = Words(*(_fitting(word, left - 14) for word in row.name))
+        parts.append(_text(name_of_row, left - 14, middle + 4, anchor="end"))
         parts.append(
             Markup('<path d="M{} {}H{}" stroke="var(--rule, #ddd)"/>').format(left, middle, width - 66)
         )
@@ -308,10 +313,19 @@ def _path(line: Series, points: Sequence[Point], plot: _Plot) -> Markup:
         parts += Markup(
             '<path d="{}" fill="none" stroke="{}" stroke-width="{}" stroke-linejoin="round"/>'
         ).format(data, line.color, line.width)
-    if len(places) == 1 or (line.dots and len(places) <= 40):
+    if len(places) == 1 or (line.dots and (len(places) <= 40 or not line.width)):
         for px, py in places:
             parts += Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6" fill="{}"/>').format(px, py, line.color)
     return parts
+
+
+def _intervals(line: Series, plot: _Plot, x: Axis, y: Axis) -> Markup:
+    upright = Markup('<path d="M{:.1f} {:.1f}V{:.1f}" stroke="{}" stroke-width="5" opacity="0.3"/>')
+    return Markup("").join(
+        upright.format(plot.x(place), plot.y(low), plot.y(high), line.color)
+        for (place, _), (low, high) in zip(line.points, line.intervals, strict=False)
+        if _drawable(x, place) and _drawable(y, low, high)
+    )
 
 
 def _reference(reference: Reference, plot: _Plot) -> Markup:

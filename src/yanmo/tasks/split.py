@@ -113,6 +113,42 @@ def split_examples(
     return _splits(examples, named, how)
 
 
+def fold_examples(
+    examples: Sequence[Example], num_folds: int, *, seed: int = 0, near: bool = True
+) -> list[list[int]]:
+    """Divide examples into folds of about equal size, each of which is held out once.
+
+    Equal texts, and near duplicates, are in one fold; each class is spread over all of them.
+
+    Args:
+        examples: all of them.
+        num_folds: 2 or more.
+        seed: of the drawing.
+        near: whether near duplicates stay together.
+
+    Returns:
+        The indices of the examples of each fold, rising.
+
+    Raises:
+        InputError: there are fewer texts that differ than folds.
+    """
+    grouped = _grouped(examples, seed=seed, near=near)
+    num_groups = sum(len(groups) for groups in grouped.values())
+    if not 2 <= num_folds <= num_groups:
+        raise InputError(
+            f"{num_groups} texts that differ make no {num_folds} folds",
+            remedy="at least 2, at most one a text",
+        )
+    folds: list[list[int]] = [[] for _ in range(num_folds)]
+    for _, stratum in sorted(grouped.items()):
+        counts = [0] * num_folds
+        for rows in stratum:
+            fold = min(range(num_folds), key=lambda fold: (counts[fold], len(folds[fold])))
+            counts[fold] += len(rows)
+            folds[fold] += rows
+    return [sorted(fold) for fold in folds]
+
+
 def _beside(
     examples: Sequence[Example],
     named: dict[int, Split],
@@ -173,9 +209,18 @@ def _draw(
             f"{len(examples)} rows are too few to hold some out",
             remedy="label more rows, or give valid and test in files of their own",
         )
+    held: dict[int, Split] = {}
+    owed = dict.fromkeys(shares, 0.0)
+    for _, stratum in sorted(_grouped(examples, seed=settings.seed, near=settings.near).items()):
+        held.update(_hold_out(stratum, shares, owed))
+    return held
+
+
+def _grouped(examples: Sequence[Example], *, seed: int, near: bool) -> dict[str, list[list[int]]]:
+    """The groups that stay together, by stratum, in an order drawn from their texts."""
     texts = [example.inputs() for example in examples]
     digests = digests_of(texts)
-    groups = _groups(digests, [" ".join(parts) for parts in texts], near=settings.near)
+    groups = _groups(digests, [" ".join(parts) for parts in texts], near=near)
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups.tolist()):
         members[group].append(index)
@@ -183,14 +228,10 @@ def _draw(
     by_stratum: dict[str, list[list[int]]] = defaultdict(list)
     for rows in members.values():
         by_stratum[strata[rows[0]]].append(rows)
-    seed = str(settings.seed).encode()
-    order = _hash_order(digests, seed)
-    held: dict[int, Split] = {}
-    owed = dict.fromkeys(shares, 0.0)
-    for _, stratum in sorted(by_stratum.items()):
+    order = _hash_order(digests, str(seed).encode())
+    for stratum in by_stratum.values():
         stratum.sort(key=lambda rows: min(map(order, rows)))
-        held.update(_hold_out(stratum, shares, owed))
-    return held
+    return by_stratum
 
 
 def _hold_out(

@@ -1,0 +1,290 @@
+"""One training on labelled examples: from a checkpoint to a model folder with scores, part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from yanmo import artifact, metrics, runtime
+from yanmo.config import to_mapping
+from yanmo.device import compute_dtype
+from yanmo.energy import EnergyMeter
+from yanmo.evaluation.tasks import evaluate_task
+from yanmo.finetuning.adversarial import Adversarial
+from yanmo.finetuning.encoding import InputEncoder
+from yanmo.finetuning.freezing import begins, freeze, joined_rates, layer_rates
+from yanmo.finetuning.lora import adapter_rates, add_lora, has_lora, merge, merged_weights
+from yanmo.finetuning.peft_files import write_adapters
+from yanmo.finetuning.r_drop import RDrop
+from yanmo.finetuning.recipe import FinetuneRecipe, learning_rate_factors
+from yanmo.finetuning.registry import kind_of_task
+from yanmo.finetuning.skill import HeadSkill, Skill, Validate
+from yanmo.finetuning.task_model import TaskModel
+from yanmo.machine import usable_cores
+from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.convert import merged_config
+from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.files.safetensors_files import write_safetensors
+from yanmo.models.folder import CheckpointWeights
+from yanmo.planning.probe import probe
+from yanmo.recipes.finetune_settings import DISTURBANCES, FinetuneSettings
+from yanmo.recipes.listeners import Log, Narrator
+from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RunFolder
+from yanmo.reporting.metrics_log import MetricsLog
+from yanmo.reporting.progress import say
+from yanmo.runtime import StopSignal
+from yanmo.tasks.split import Splits
+from yanmo.training.checkpoint import CheckpointStore
+from yanmo.training.listeners import Listener
+from yanmo.training.objective import Objective
+from yanmo.training.optimizer import Optimizer
+from yanmo.training.schedule import Schedule
+from yanmo.training.state import TrainingState
+from yanmo.training.trainer import Trainer, TrainerConfig
+
+_VALIDATIONS_AN_EPOCH = 2
+_USUAL_MAX_SEQ_LEN = 256
+# Of a budget, for writing the model and judging it.
+_JUDGING_SHARE = 0.05
+
+
+class Learner:
+    """One network that learns from one division of examples, in the folder of one run.
+
+    ``learn``, ``keep`` and ``judge`` are called once each, in this order; who wants no judgement leaves the
+    last out, who wants no model the last two.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        checkpoint: Checkpoint,
+        splits: Splits,
+        settings: FinetuneSettings,
+        stop: StopSignal,
+        *,
+        began_s: float | None = None,
+        listeners: Sequence[Listener] = (),
+        num_validations: int | None = None,
+    ) -> None:
+        """Open the model with what the task needs.
+
+        Args:
+            run: an opened folder.
+            checkpoint: the model to begin with.
+            splits: validation rows may be missing; those of training stand for them then.
+            settings: what is fixed by hand.
+            stop: asks to save and leave.
+            began_s: when the time of the budget began, by ``time.monotonic``; now where not given.
+            listeners: hear the loop, after the log.
+            num_validations: how many there are; by the passes where not given.
+
+        Raises:
+            InputError: there is nothing to learn, or the model cannot.
+        """
+        self._run, self._checkpoint, self._splits, self._settings = run, checkpoint, splits, settings
+        self._stop, self._began_s = stop, time.monotonic() if began_s is None else began_s
+        self._listeners, self._num_validations = listeners, num_validations
+        self._skill: Skill[Any] = kind_of_task(settings.task).fit(splits.train)
+        torch.manual_seed(settings.seed)
+        self._network = self._skill.network(checkpoint)
+        self._kept: dict[str, torch.Tensor] = {}
+        self.recipe: FinetuneRecipe = settings.recipe(len(splits.train), self._network.config.d_model)
+        self._encoder = InputEncoder.of(
+            self._network, checkpoint.tokenizer, settings.max_seq_len or _USUAL_MAX_SEQ_LEN
+        )
+        self._state: TrainingState | None = None
+        self._store = CheckpointStore(run.path / "checkpoints")
+        self._weights: dict[str, torch.Tensor] = {}
+
+    @property
+    def decides(self) -> str:
+        """The score by which steps, settings and runs are compared."""
+        return metrics.task_metrics(self._skill.metrics_name).decides
+
+    def learn(self) -> TrainingState:
+        """Train, or go on with it; the weights of the best validation are what is kept.
+
+        Raises:
+            InputError: a text or a label cannot be learned from.
+            TrainingDiverged: it would not converge.
+            Interrupted: a signal came.
+        """
+        torch.set_num_threads(usable_cores())
+        self._choose_weights()
+        with EnergyMeter() as energy:
+            trainer, optimizer = self._assemble(energy)
+            trainer.run()
+        self._state = state = trainer.state
+        weights = self._kept | optimizer.masters()
+        if state.best_step != state.step and (best := self._store.load_best()) is not None:
+            say(f"step {best.step} was the best on the validation rows; the model is that one")
+            weights |= best.weights
+        self._weights = {name: weight.detach().float() for name, weight in weights.items()}
+        return state
+
+    def settle(self) -> None:
+        """Wait until nothing is being written; for listeners that have ended the training."""
+        self._store.wait()
+
+    def keep(self) -> TaskModel:
+        """Write the model, and its adapters where it has any; give it as it answers.
+
+        Raises:
+            YanmoError: the disk is full or cannot be written.
+        """
+        weights = self._weights
+        if has_lora(self._network):
+            self._write_adapters(weights)
+            weights = merged_weights(self._network, weights)
+            merge(self._network)
+        exported = self._skill.exported(weights)
+        self._write_model(exported)
+        with torch.no_grad():
+            for name, weight in self._network.named_parameters():
+                weight.copy_(exported[name])
+        self._network.float().eval()
+        return TaskModel(
+            self._network,
+            self._checkpoint.tokenizer,
+            self._skill.learned(),
+            name=self._run.path.resolve().name,
+            task=self._settings.task,
+            max_seq_len=self._encoder.max_seq_len,
+        )
+
+    def judge(self, model: TaskModel) -> dict[str, Any]:
+        """Score the test rows, else the validation rows, beside a cheap model; what result.json says."""
+        run, state = self._run, self._state
+        assert state is not None
+        judged, name = (self._splits.test, "test") if self._splits.test else (self._splits.valid, "valid")
+        evaluation = evaluate_task(model, judged, train=self._splits.train, seed=self._settings.seed)
+        run.write(EVALUATION_FILE, {"split": name, **evaluation.to_json()})
+        say(evaluation.to_text())
+        return {
+            "model": str(run.path / "model"),
+            "task": self._settings.task,
+            "split": name,
+            "num_examples": evaluation.num_examples,
+            "num_train_examples": len(self._splits.train),
+            "metrics": dict(evaluation.model.metrics),
+            "baseline": evaluation.baselines[-1].to_json(),
+            "valid": state.best,
+            "recipe": to_mapping(self.recipe),
+            "num_parameters": self._network.config.num_parameters,
+            "steps": state.step,
+            "wall_s": time.monotonic() - self._began_s,
+            "training_s": state.elapsed_s,
+            "peak_memory_bytes": runtime.peak_memory_bytes(),
+        }
+
+    def _choose_weights(self) -> None:
+        """Which weights are trained: all but the table of tokens, the upper ones, or adapters."""
+        network, settings = self._network, self._settings
+        if settings.lora is not None:
+            add_lora(network, self._checkpoint.model_type, settings.lora, seed=settings.seed)
+        else:
+            network.embedding.weight.requires_grad_(self.recipe.moves_embedding)
+            freeze(network, settings.freezing)
+
+    def _objective(self) -> Objective[Any]:
+        settings, objective = self._settings, self._skill.objective()
+        if settings.adversarial is not None:
+            return Adversarial(objective, DISTURBANCES[settings.adversarial])
+        if settings.r_drop and isinstance(self._skill, HeadSkill):
+            return RDrop(objective, self._skill.divergence, weight=settings.r_drop)
+        return objective
+
+    def _validation(self) -> Validate:
+        validate = self._skill.validation(self._splits.valid or self._splits.train, self._encoder)
+        # A correlation with answers that are all the same is not defined: it tells nothing.
+        return lambda model: {self.decides: 0.0, **validate(model)}
+
+    def _optimizer(self) -> Optimizer:
+        network, freezing = self._network, self._settings.freezing
+        rates = joined_rates(
+            learning_rate_factors(network), adapter_rates(network), layer_rates(network, freezing)
+        )
+        return Optimizer(network, self.recipe.optimizer, rates=rates, begins=begins(network, freezing))
+
+    def _assemble(self, energy: EnergyMeter) -> tuple[Trainer[Any], Optimizer]:
+        settings, recipe = self._settings, self.recipe
+        batches = self._skill.batches(
+            self._splits.train, self._encoder, batch_size=recipe.batch_size, seed=settings.seed
+        )
+        num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
+        optimizer = self._optimizer()
+        # What is not trained comes out as it went in, not as it was computed with.
+        self._kept = {name: weight.detach().clone() for name, weight in self._network.named_parameters()}
+        on_cpu = getattr(torch, probe().dtype)
+        self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
+        schedule = Schedule(recipe.schedule(num_steps), num_steps)
+        log, decides = MetricsLog(self._run.path / METRICS_FILE), self.decides
+        usual = max(2, round(_VALIDATIONS_AN_EPOCH * recipe.epochs))
+        trainer = Trainer(
+            self._network,
+            self._objective(),
+            batches,
+            optimizer,
+            schedule,
+            self._store,
+            self._validation(),
+            config=TrainerConfig(
+                seed=settings.seed,
+                dropout=recipe.dropout,
+                micro_batch_size=settings.micro_batch_size or batches.batch_size,
+                num_validations=self._num_validations or usual,
+                checkpoint_every_s=settings.checkpoint_every_s,
+                decides=decides,
+                larger_is_better=metrics.metric(decides).larger_is_better,
+                most_steps=num_steps,
+            ),
+            deadline_s=self._deadline_s(),
+            stop=self._stop,
+            listeners=[Log(log, None, energy), Narrator(None, schedule), *self._listeners],
+        )
+        if trainer.resume():
+            say(f"{self._run.path}: going on after step {trainer.state.step}")
+        log.truncate_after(trainer.state.step, batch=trainer.state.batch)
+        return trainer, optimizer
+
+    def _deadline_s(self) -> float | None:
+        """Seconds of training that the budget leaves beside reading and judging."""
+        budget_s = self._settings.budget_s
+        if budget_s is None:
+            return None
+        left_s = budget_s - (time.monotonic() - self._began_s)
+        return max(1.0, left_s - _JUDGING_SHARE * budget_s)
+
+    def _write_adapters(self, weights: dict[str, torch.Tensor]) -> None:
+        """Beside the whole model: what was learned alone, as other programs read it."""
+        checkpoint, name = self._checkpoint, self._run.path.name
+        with artifact.new_folder(
+            self._run.path / "adapters", kind="adapters", details={"run": name}
+        ) as folder:
+            write_adapters(
+                folder,
+                self._network,
+                weights,
+                model_type=checkpoint.model_type,
+                base_model=str(checkpoint.path.resolve()),
+            )
+
+    def _write_model(self, weights: dict[str, torch.Tensor]) -> None:
+        checkpoint, network = self._checkpoint, self._network
+        config = merged_config(checkpoint, network) | self._skill.settings
+        config |= {
+            "finetuning_task": self._settings.task,
+            "finetuning_max_seq_len": self._encoder.max_seq_len,
+            "dtype": "float32",
+        }
+        with artifact.new_folder(
+            self._run.path / "model", kind="model", details={"run": self._run.path.name}
+        ) as folder:
+            kept = CheckpointWeights(network, checkpoint.model_type, weights=weights, dtype=torch.float32)
+            write_safetensors(folder, kept)
+            artifact.write_json(folder / CONFIG_FILE, config)
+            checkpoint.copy_side_files(folder)
