@@ -107,8 +107,10 @@ class PartWork:
                 yield Rejected(source=file.label, reason=skipped[file.label])
                 continue
             report.begin(file.label, file.num_bytes)
-            items = self.read(file, text_column=self.settings.text_column, note=say, meter=report.advance)
+            told = _Told(file, report.advance)
+            items = self.read(file, text_column=self.settings.text_column, note=say, meter=told)
             yield from self._untimed(items, file, report) if self.aids.are_slow else items
+            told.finish()
 
     @staticmethod
     def _untimed(
@@ -119,6 +121,24 @@ class PartWork:
             report.begin(file.label, _ENDLESS_BYTES)
             yield item
             report.begin(file.label, file.num_bytes)
+
+
+class _Told:
+    """Tells of a file's bytes as they are read, each once: to find out what a file is, it is read too."""
+
+    def __init__(self, file: SourceFile, tell: Callable[[int], None]) -> None:
+        part = file.slice
+        self._left = file.num_bytes if part is None else part.end - part.begin
+        self._tell = tell
+
+    def __call__(self, num_bytes: int) -> None:
+        num_bytes = min(num_bytes, self._left)
+        self._left -= num_bytes
+        self._tell(num_bytes)
+
+    def finish(self) -> None:
+        """Count what was not needed."""
+        self(self._left)
 
 
 def _put(writer: PartWriter, outcome: Refined | Rejected, counts: Counts) -> None:
