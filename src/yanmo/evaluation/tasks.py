@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +10,21 @@ from typing import Any, Protocol
 from yanmo import metrics
 from yanmo.artifact import write_json
 from yanmo.errors import InputError
+from yanmo.evaluation.mistakes import confusion, frequent_mistakes, kinds_of_names
+from yanmo.evaluation.slices import slices_of
+from yanmo.evaluation.sureness import sureness_of
 from yanmo.evaluation.task_baselines import baselines_of
+from yanmo.evaluation.worst import worst_rows
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.task_model import TaskModel
-from yanmo.finetuning.text_labels import Number, label_of
-from yanmo.finetuning.token_tags import are_bio
+from yanmo.finetuning.text_labels import OneClass
+from yanmo.finetuning.token_tags import TokenTags, words_of
 from yanmo.metrics import Difference, Scores
 from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.columns import Columns
-from yanmo.tasks.examples import (
-    ClassificationExample,
-    Example,
-    PairExample,
-    PreferenceExample,
-    QuestionExample,
-    RelationExample,
-    SpanExample,
-    TokenExample,
-)
+from yanmo.tasks.examples import Example
 from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.read import load_examples
-
-_MOST_WRONG = 20
-_SHOWN_CHARS = 120
 
 
 class Answerer(Protocol):
@@ -81,7 +72,8 @@ class TaskEvaluation:
         num_examples: rows that were judged.
         decides: the score that says which of two models is better.
         mistakes: gold and predicted class of wrong rows, most frequent first, with their numbers.
-        wrong: some rows that are wrong: place, text, gold, predicted.
+        wrong: the rows that it is worst at, its surest mistakes first (``worst.worst_rows``).
+        analysis: ``slices``, ``calibration``, ``confusion`` and ``kinds`` (``analyse``).
     """
 
     task: str
@@ -93,11 +85,14 @@ class TaskEvaluation:
     decides: str
     mistakes: tuple[tuple[str, str, int], ...]
     wrong: tuple[Mapping[str, Any], ...]
+    analysis: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as ``yanmo evaluate --json`` prints them."""
         return {
             "task": self.task,
+            "name": self.model.name,
+            "metrics_name": self.metrics_name,
             "metrics": dict(self.model.metrics),
             "num_examples": self.num_examples,
             "decides": self.decides,
@@ -106,6 +101,7 @@ class TaskEvaluation:
             "lead": None if self.lead is None else vars(self.lead),
             "mistakes": [list(mistake) for mistake in self.mistakes],
             "wrong": list(self.wrong),
+            **self.analysis,
         }
 
     def to_text(self) -> str:
@@ -166,9 +162,41 @@ def evaluate_task(
         lead=_lead(skill, examples, predictions, ranked[-1][1], decides, seed) if ranked else None,
         num_examples=len(examples),
         decides=decides,
-        mistakes=_mistakes(examples, predictions) if not isinstance(skill, Number) else (),
-        wrong=_wrong(examples, predictions) if not isinstance(skill, Number) else (),
+        mistakes=frequent_mistakes(examples, predictions),
+        wrong=worst_rows(examples, predictions, scores, decides),
+        analysis=analyse(skill, examples, predictions, scores, seed=seed),
     )
+
+
+def analyse(
+    skill: Skill[Any],
+    examples: Sequence[Any],
+    predictions: Sequence[Prediction],
+    scores: Scores,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """What lies behind the scores.
+
+    Returns:
+        ``slices`` (``slices.slices_of``), ``calibration`` (``sureness.sureness_of``), ``confusion`` of labels
+        and ``kinds`` of names (``mistakes``); what a task has not is None.
+    """
+    table, kinds = None, None
+    if isinstance(skill, OneClass):
+        gold = ["|".join(example.labels()) for example in examples]
+        table = confusion(gold, [row["label"] for row in predictions])
+    elif isinstance(skill, TokenTags) and skill.has_names:
+        kinds = kinds_of_names(examples, predictions)
+    elif isinstance(skill, TokenTags):
+        tags = [tag for example in examples for tag in words_of(example).tags or ()]
+        table = confusion(tags, [tag for row in predictions for tag in row["tags"]])
+    return {
+        "slices": slices_of(skill, examples, predictions, scores, seed=seed),
+        "calibration": sureness_of(skill, examples, predictions),
+        "confusion": table,
+        "kinds": kinds,
+    }
 
 
 def evaluate_task_file(
@@ -241,80 +269,6 @@ def _lead(
 ) -> Difference:
     both = skill.score([*examples, *examples], [*others, *predictions])
     return metrics.paired_bootstrap(both.only([decides]), seed=seed)[decides]
-
-
-def _mistakes(
-    examples: Sequence[Example], predictions: Sequence[Prediction]
-) -> tuple[tuple[str, str, int], ...]:
-    pairs: Counter[tuple[str, str]] = Counter()
-    for example, prediction in zip(examples, predictions, strict=True):
-        gold, said = _gold(example), _said(prediction)
-        if isinstance(example, TokenExample | SpanExample):
-            # What was found is listed behind what it is: a name missed, or one too many.
-            pairs.update((_kind(name), "nothing") for name in gold - said)
-            pairs.update(("nothing", _kind(name)) for name in said - gold)
-        elif gold != said and not isinstance(example, QuestionExample):
-            pairs["|".join(sorted(gold)), "|".join(sorted(said))] += 1
-    return tuple((gold, said, count) for (gold, said), count in pairs.most_common(_MOST_WRONG))
-
-
-def _wrong(examples: Sequence[Example], predictions: Sequence[Prediction]) -> tuple[Mapping[str, Any], ...]:
-    found = (
-        {
-            "place": str(example.origin),
-            "text": " | ".join(example.inputs())[:_SHOWN_CHARS],
-            "gold": " | ".join(sorted(_gold(example))),
-            "predicted": " | ".join(sorted(_said(prediction))),
-        }
-        for example, prediction in zip(examples, predictions, strict=True)
-        if _differ(example, prediction)
-    )
-    return tuple(row for row, _ in zip(found, range(_MOST_WRONG), strict=False))
-
-
-def _differ(example: Example, prediction: Prediction) -> bool:
-    gold, said = _gold(example), _said(prediction)
-    if isinstance(example, QuestionExample):
-        return not (gold & said) and bool(gold or said)
-    return gold != said
-
-
-def _gold(example: Example) -> set[str]:
-    """What is right, in words."""
-    if isinstance(example, ClassificationExample | PairExample | RelationExample):
-        label = label_of(example)
-        return {label} if isinstance(label, str) else set(example.labels())
-    if isinstance(example, QuestionExample):
-        return {answer.text for answer in example.answers or ()}
-    if isinstance(example, PreferenceExample):
-        return {"chosen"}
-    if isinstance(example, SpanExample):
-        return {f"{example.text[start:end]} {kind}" for start, end, kind in example.spans or ()}
-    if isinstance(example, TokenExample):
-        return {
-            f"{' '.join(example.tokens[name.start : name.end])} {name.type}"
-            for name in _names(example.tags or ())
-        }
-    return set()
-
-
-def _names(tags: Sequence[str]) -> list[metrics.Entity]:
-    return metrics.read_entities(tags) if are_bio(tags) else []
-
-
-def _said(prediction: Prediction) -> set[str]:
-    """What was predicted, in words."""
-    if "entities" in prediction:
-        return {f"{name['text']} {name['label']}" for name in prediction["entities"]}
-    if "answer" in prediction:
-        return {prediction["answer"]} - {""}
-    if "label" in prediction:
-        return {prediction["label"]}
-    return set(prediction.get("labels", ()))
-
-
-def _kind(name: str) -> str:
-    return name.rsplit(" ", 1)[-1]
 
 
 def _cell(score: Mapping[str, Any] | None) -> str:

@@ -1,0 +1,77 @@
+"""What the report of a task calls things, in English and Chinese."""
+
+from __future__ import annotations
+
+from yanmo.reporting.axes import Words
+
+_TASKS = {
+    "text-classification": "文本分类",
+    "pair-classification": "句对分类",
+    "relation-extraction": "关系抽取",
+    "token-classification": "序列标注",
+    "question-answering": "抽取式问答",
+    "summarization": "摘要",
+    "translation": "翻译",
+    "text-generation": "文本生成",
+    "chat": "对话",
+    "preference": "偏好学习",
+}
+_BASELINES = {
+    "always the mean": "总答平均值",
+    "never any": "总答无",
+    "TF-IDF and logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF and ridge regression": "TF-IDF 加岭回归",
+    "the names that were seen": "见过的名称",
+    "each word's most frequent tag": "每个词最常见的标注",
+    "the sentence most like the question": "与问题最像的句子",
+    "the source itself": "照抄原文",
+    "always the most frequent answer": "总答最常见的答案",
+    "the longer answer": "较长的回答",
+    "the first 3 sentences": "前 3 句",
+    "an n-gram of 6 characters": "6 元字符模型",
+}
+_SPLITS = {
+    "train": Words("training rows", "行训练数据"),
+    "valid": Words("validation rows", "行验证数据"),
+    "test": Words("test rows", "行测试数据"),
+    "folds": Words("rows, each by the model of the other folds", "行数据（交叉验证）"),
+}
+_SEVERITIES = {
+    "error": Words("error", "错误"),
+    "warning": Words("warning", "警告"),
+    "note": Words("note", "提示"),
+}
+_STATES = {
+    "right": Words("right", "正确"),
+    "borders": Words("other borders", "边界不符"),
+    "mistaken": Words("another kind", "类型不符"),
+    "missed": Words("missed", "遗漏"),
+    "invented": Words("invented", "多报"),
+}
+
+
+def task_words(name: str) -> Words:
+    """A task."""
+    return Words(name, _TASKS.get(name, name))
+
+
+def baseline_words(name: str) -> Words:
+    """A cheap model."""
+    if name in _BASELINES:
+        return Words(name, _BASELINES[name])
+    return Words(name, f"总答 {name[7:]}") if name.startswith("always ") else Words(name, name)
+
+
+def split_words(name: str) -> Words:
+    """Rows of a split."""
+    return _SPLITS.get(name, Words("rows", "行数据"))
+
+
+def severity_words(name: str) -> Words:
+    """How bad a finding is."""
+    return _SEVERITIES.get(name, Words(name, name))
+
+
+def state_words(name: str) -> Words:
+    """What became of a name."""
+    return _STATES.get(name, Words(name, name))
