@@ -234,7 +234,7 @@ class Work:
 def _recipe(num_examples: int, d_model: int) -> ScratchRecipe:
     batch_size = 32 if num_examples < 2_000 else 64 if num_examples < 10_000 else 192
     steps_an_epoch = num_examples / batch_size
-    muon_rate, adam_rate = learning_rates(d_model, goes_on=False)
+    muon_rate, adam_rate = learning_rates(d_model, goes_on=False, encodes=True)
     muon_decay, adam_decay = weight_decays(steps_an_epoch, muon_rate, adam_rate, goes_on=False)
     return ScratchRecipe(
         batch_size=batch_size,

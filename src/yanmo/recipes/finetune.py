@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from yanmo import runtime
+from yanmo.evaluation.task_report import checks_of
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.models.checkpoint import Checkpoint
+from yanmo.recipes.beginning import open_model
+from yanmo.recipes.finetune_report import write_finetune_report
 from yanmo.recipes.finetune_settings import FinetuneSettings
 from yanmo.recipes.learner import Learner
 from yanmo.recipes.repeats import Repeats
-from yanmo.recipes.run_folder import RESULT_FILE, RunFolder
+from yanmo.recipes.run_folder import CHECKS_FILE, RESULT_FILE, RunFolder
 from yanmo.recipes.tuning import Search
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
@@ -52,14 +55,15 @@ def finetune(
     if force:
         run.clear()
     sources = [data] if isinstance(data, Path) else list(data)
-    checkpoint = Checkpoint.open(settings.model)
+    checkpoint = open_model(settings)
     run.open(settings.recorded(sources, checkpoint), earlier={}, force=force)
     with run.lock(), runtime.stop_signal() as stop:
         result = run.read(RESULT_FILE)
         if result is not None and (run.path / "model").is_dir():
             say(f"{run.path}: already finished; nothing to do")
             return result
-        result = _finetune(run, checkpoint, _read(sources, settings), settings, stop, began_s)
+        result = _finetune(run, checkpoint, _read(run, sources, settings), settings, stop, began_s)
+        write_finetune_report(run, result)
         run.write(RESULT_FILE, result)
         return result
 
@@ -79,7 +83,7 @@ def finetune_examples(splits: Splits, out: Path | str, *, settings: FinetuneSett
         InputError: bad input. TrainingDiverged: it would not converge. Interrupted: a signal came.
     """
     began_s = time.monotonic()
-    run, checkpoint = RunFolder(Path(out)), Checkpoint.open(settings.model)
+    run, checkpoint = RunFolder(Path(out)), open_model(settings)
     run.open(settings.recorded_rows(splits, checkpoint), earlier={}, force=False)
     with run.lock(), runtime.stop_signal() as stop:
         learner = Learner(run, checkpoint, splits, settings, stop, began_s=began_s)
@@ -87,7 +91,7 @@ def finetune_examples(splits: Splits, out: Path | str, *, settings: FinetuneSett
         return learner.keep()
 
 
-def _read(sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
+def _read(run: RunFolder, sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
     """The examples, checked and divided; where there are folds no test is drawn, as each of them is one."""
     loaded = load_examples(sources, settings.task, settings.reading)
     apart = {
@@ -107,12 +111,13 @@ def _read(sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
     report = check_examples(splits.by_name(), broken=loaded.broken)
     for finding in report.findings:
         say(f"{finding.severity}: {finding.what.en}")
+    run.write(CHECKS_FILE, checks_of(report, splits.how))
     return splits
 
 
 def _finetune(
     run: RunFolder,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     splits: Splits,
     settings: FinetuneSettings,
     stop: StopSignal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from yanmo import artifact
 from yanmo.config import parse_duration_s, to_mapping
 from yanmo.errors import InputError
 from yanmo.finetuning.adversarial import FGM, FREELB, AdversarialConfig
+from yanmo.finetuning.calibration import DecideBy
 from yanmo.finetuning.freezing import FreezingConfig
 from yanmo.finetuning.lora import LoraConfig
 from yanmo.finetuning.recipe import FinetuneRecipe, choose_recipe
@@ -71,6 +72,8 @@ class FinetuneSettings:
         freezing: which weights move, and when.
         adversarial: a name of ``DISTURBANCES``.
         r_drop: weight of the agreement of two passes; 0 for one pass.
+        class_weights: what classes count in the loss: by name, or ``balanced``; None: all alike.
+        decide_by: ``f1``: thresholds are tuned; ``probability``: they are not; None: those of several classes.
         folds: parts of the examples, each of which is the test once for a model that learned from the others.
         seeds: how many trainings that differ in what is drawn tell how sure the score is.
         tune: how long settings that are not fixed are searched: a number of trials, or a time such as ``1h``.
@@ -95,6 +98,8 @@ class FinetuneSettings:
     freezing: FreezingConfig = field(default_factory=FreezingConfig)
     adversarial: str | None = None
     r_drop: float = 0.0
+    class_weights: Mapping[str, float] | str | None = None
+    decide_by: DecideBy | None = None
     folds: int | None = None
     seeds: int | None = None
     tune: str | None = None
@@ -111,6 +116,14 @@ class FinetuneSettings:
         if self.adversarial is not None and self.adversarial not in DISTURBANCES:
             raise InputError(
                 f"no disturbance is named {self.adversarial!r}", remedy=f"there are {', '.join(DISTURBANCES)}"
+            )
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            raise InputError(
+                f"no class weights are named {self.class_weights!r}", remedy="there are balanced"
+            )
+        if self.decide_by not in (None, "f1", "probability"):
+            raise InputError(
+                f"nothing decides by {self.decide_by!r}", remedy="--decide-by is f1 or probability"
             )
         if self.adversarial is not None and self.r_drop:
             raise InputError("--adversarial and --r-drop do not go together", remedy="choose one of them")
@@ -166,7 +179,7 @@ class FinetuneSettings:
 
     def recipe(self, num_examples: int, d_model: int) -> FinetuneRecipe:
         """By the rules, and by hand where it was said."""
-        chosen = choose_recipe(num_examples, d_model)
+        chosen = choose_recipe(num_examples, d_model, self.task)
         said = {
             name: value
             for name in ("epochs", "batch_size", "learning_rate", "dropout")
@@ -174,7 +187,7 @@ class FinetuneSettings:
         }
         return dataclasses.replace(chosen, **said)
 
-    def recorded(self, sources: Sequence[Path], checkpoint: Checkpoint) -> dict[str, Any]:
+    def recorded(self, sources: Sequence[Path], checkpoint: Checkpoint | None) -> dict[str, Any]:
         """What makes one run another: all that was said, and what the files hold."""
         given = [*sources, *(path for path in (self.valid, self.test) if path is not None)]
         files = [path for source in given for path in _files(source)]
@@ -185,13 +198,14 @@ class FinetuneSettings:
             "data_sha256": artifact.sha256_of_text(*hashed),
         }
 
-    def recorded_rows(self, splits: Splits, checkpoint: Checkpoint) -> dict[str, Any]:
+    def recorded_rows(self, splits: Splits, checkpoint: Checkpoint | None) -> dict[str, Any]:
         """The same of examples in memory."""
         rows = (f"{name} {example!r}" for name, examples in splits.by_name().items() for example in examples)
         return {**self._said(checkpoint), "data_sha256": artifact.sha256_of_text(*rows)}
 
-    def _said(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        return {"command": "finetune", **to_mapping(self), "model": str(checkpoint.path.resolve())}
+    def _said(self, checkpoint: Checkpoint | None) -> dict[str, Any]:
+        model = self.model if checkpoint is None else checkpoint.path.resolve()
+        return {"command": "finetune", **to_mapping(self), "model": str(model)}
 
 
 def _files(source: Path) -> list[Path]:

@@ -14,15 +14,16 @@ from yanmo.device import compute_dtype
 from yanmo.energy import EnergyMeter
 from yanmo.evaluation.tasks import evaluate_task
 from yanmo.finetuning.adversarial import Adversarial
+from yanmo.finetuning.calibrate import calibrate
+from yanmo.finetuning.embeddings import Embeddings
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.freezing import begins, freeze, joined_rates, layer_rates
 from yanmo.finetuning.lora import adapter_rates, add_lora, has_lora, merge, merged_weights
 from yanmo.finetuning.peft_files import write_adapters
 from yanmo.finetuning.r_drop import RDrop
-from yanmo.finetuning.recipe import FinetuneRecipe, learning_rate_factors
-from yanmo.finetuning.registry import kind_of_task
-from yanmo.finetuning.skill import HeadSkill, Skill, Validate
+from yanmo.finetuning.skill import HeadSkill, Validate
 from yanmo.finetuning.task_model import TaskModel
+from yanmo.finetuning.text_labels import weigh_classes
 from yanmo.machine import usable_cores
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.convert import merged_config
@@ -30,6 +31,7 @@ from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
 from yanmo.planning.probe import probe
+from yanmo.recipes.beginning import begin
 from yanmo.recipes.finetune_settings import DISTURBANCES, FinetuneSettings
 from yanmo.recipes.listeners import Log, Narrator
 from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RunFolder
@@ -46,7 +48,6 @@ from yanmo.training.state import TrainingState
 from yanmo.training.trainer import Trainer, TrainerConfig
 
 _VALIDATIONS_AN_EPOCH = 2
-_USUAL_MAX_SEQ_LEN = 256
 # Of a budget, for writing the model and judging it.
 _JUDGING_SHARE = 0.05
 
@@ -61,7 +62,7 @@ class Learner:
     def __init__(
         self,
         run: RunFolder,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | None,
         splits: Splits,
         settings: FinetuneSettings,
         stop: StopSignal,
@@ -74,7 +75,7 @@ class Learner:
 
         Args:
             run: an opened folder.
-            checkpoint: the model to begin with.
+            checkpoint: the model to begin with; None for a fresh one.
             splits: validation rows may be missing; those of training stand for them then.
             settings: what is fixed by hand.
             stop: asks to save and leave.
@@ -85,18 +86,22 @@ class Learner:
         Raises:
             InputError: there is nothing to learn, or the model cannot.
         """
-        self._run, self._checkpoint, self._splits, self._settings = run, checkpoint, splits, settings
+        self._run, self._splits, self._settings = run, splits, settings
         self._stop, self._began_s = stop, time.monotonic() if began_s is None else began_s
+        self._beginning = begin(run, checkpoint, splits, settings)
         self._listeners, self._num_validations = listeners, num_validations
-        self._skill: Skill[Any] = kind_of_task(settings.task).fit(splits.train)
-        torch.manual_seed(settings.seed)
-        self._network = self._skill.network(checkpoint)
+        self._checkpoint, self._network = self._beginning.checkpoint, self._beginning.network
+        self._skill, self.recipe = self._beginning.skill, self._beginning.recipe
         self._kept: dict[str, torch.Tensor] = {}
-        self.recipe: FinetuneRecipe = settings.recipe(len(splits.train), self._network.config.d_model)
         self._encoder = InputEncoder.of(
-            self._network, checkpoint.tokenizer, settings.max_seq_len or _USUAL_MAX_SEQ_LEN
+            self._network,
+            self._checkpoint.tokenizer,
+            settings.max_seq_len or self._beginning.usual_max_seq_len,
         )
+        if settings.class_weights is not None:
+            self._skill = weigh_classes(self._skill, splits.train, settings.class_weights)
         self._state: TrainingState | None = None
+        self._energy: dict[str, Any] = {}
         self._store = CheckpointStore(run.path / "checkpoints")
         self._weights: dict[str, torch.Tensor] = {}
 
@@ -118,6 +123,7 @@ class Learner:
         with EnergyMeter() as energy:
             trainer, optimizer = self._assemble(energy)
             trainer.run()
+        self._energy = energy.to_mapping()
         self._state = state = trainer.state
         weights = self._kept | optimizer.masters()
         if state.best_step != state.step and (best := self._store.load_best()) is not None:
@@ -131,7 +137,7 @@ class Learner:
         self._store.wait()
 
     def keep(self) -> TaskModel:
-        """Write the model, and its adapters where it has any; give it as it answers.
+        """Calibrate the model on the validation rows, write it, and its adapters; give it as it answers.
 
         Raises:
             YanmoError: the disk is full or cannot be written.
@@ -142,15 +148,22 @@ class Learner:
             weights = merged_weights(self._network, weights)
             merge(self._network)
         exported = self._skill.exported(weights)
-        self._write_model(exported)
         with torch.no_grad():
             for name, weight in self._network.named_parameters():
                 weight.copy_(exported[name])
         self._network.float().eval()
+        self._skill = calibrate(
+            self._skill.learned(),
+            self._network,
+            self._splits.valid,
+            self._encoder,
+            decide_by=self._settings.decide_by,
+        )
+        self._write_model(exported)
         return TaskModel(
             self._network,
             self._checkpoint.tokenizer,
-            self._skill.learned(),
+            self._skill,
             name=self._run.path.resolve().name,
             task=self._settings.task,
             max_seq_len=self._encoder.max_seq_len,
@@ -166,12 +179,15 @@ class Learner:
         say(evaluation.to_text())
         return {
             "model": str(run.path / "model"),
+            "report": str(run.path / "report.html"),
             "task": self._settings.task,
             "split": name,
             "num_examples": evaluation.num_examples,
             "num_train_examples": len(self._splits.train),
             "metrics": dict(evaluation.model.metrics),
-            "baseline": evaluation.baselines[-1].to_json(),
+            "baseline": evaluation.baselines[-1].to_json() if evaluation.baselines else {},
+            "slices": evaluation.analysis["slices"],
+            "calibration": evaluation.analysis["calibration"],
             "valid": state.best,
             "recipe": to_mapping(self.recipe),
             "num_parameters": self._network.config.num_parameters,
@@ -179,6 +195,7 @@ class Learner:
             "wall_s": time.monotonic() - self._began_s,
             "training_s": state.elapsed_s,
             "peak_memory_bytes": runtime.peak_memory_bytes(),
+            **self._energy,
         }
 
     def _choose_weights(self) -> None:
@@ -205,9 +222,7 @@ class Learner:
 
     def _optimizer(self) -> Optimizer:
         network, freezing = self._network, self._settings.freezing
-        rates = joined_rates(
-            learning_rate_factors(network), adapter_rates(network), layer_rates(network, freezing)
-        )
+        rates = joined_rates(self._beginning.rates, adapter_rates(network), layer_rates(network, freezing))
         return Optimizer(network, self.recipe.optimizer, rates=rates, begins=begins(network, freezing))
 
     def _assemble(self, energy: EnergyMeter) -> tuple[Trainer[Any], Optimizer]:
@@ -223,7 +238,7 @@ class Learner:
         self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
         schedule = Schedule(recipe.schedule(num_steps), num_steps)
         log, decides = MetricsLog(self._run.path / METRICS_FILE), self.decides
-        usual = max(2, round(_VALIDATIONS_AN_EPOCH * recipe.epochs))
+        usual = min(self._beginning.most_validations, max(2, round(_VALIDATIONS_AN_EPOCH * recipe.epochs)))
         trainer = Trainer(
             self._network,
             self._objective(),
@@ -288,3 +303,8 @@ class Learner:
             write_safetensors(folder, kept)
             artifact.write_json(folder / CONFIG_FILE, config)
             checkpoint.copy_side_files(folder)
+            if isinstance(self._skill, Embeddings):
+                self._skill.write_side_files(folder, max_seq_len=self._encoder.max_seq_len)
+            if self._settings.task == "chat" and not checkpoint.tokenizer.chat_tuned:
+                checkpoint.tokenizer.chat_tuned = checkpoint.tokenizer.chat_template is not None
+                checkpoint.tokenizer.save(folder)

@@ -59,7 +59,7 @@ class Repeats:
     def measure(
         self,
         folder: Path,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | None,
         splits: Splits,
         settings: FinetuneSettings,
         stop: StopSignal,
@@ -68,7 +68,7 @@ class Repeats:
 
         Args:
             folder: of the run.
-            checkpoint: the model to begin with.
+            checkpoint: the model to begin with; None for a fresh one.
             splits: of the run; its test rows are in no fold.
             settings: of one training.
             stop: asks to save and leave.
@@ -135,7 +135,7 @@ class Repeats:
             yield _Part(name=f"seed-{seed}", splits=splits, settings=dataclasses.replace(settings, seed=seed))
 
 
-def _result_of(folder: Path, checkpoint: Checkpoint, part: _Part, stop: StopSignal) -> dict[str, Any]:
+def _result_of(folder: Path, checkpoint: Checkpoint | None, part: _Part, stop: StopSignal) -> dict[str, Any]:
     """What a repetition came to, from its folder where it is done; its weights are removed then."""
     run = RunFolder(folder)
     run.open(part.settings.recorded_rows(part.splits, checkpoint), earlier={}, force=False)
@@ -147,7 +147,7 @@ def _result_of(folder: Path, checkpoint: Checkpoint, part: _Part, stop: StopSign
             learner.learn()
             result = learner.judge(learner.keep())
             run.write(RESULT_FILE, result)
-        for name in ("checkpoints", "model", "adapters"):
+        for name in ("checkpoints", "model", "adapters", "scratch"):
             shutil.rmtree(folder / name, ignore_errors=True)
     return result
 

@@ -20,13 +20,15 @@ from yanmo.reporting.runs import is_run
 SETTINGS_FILE, PLAN_FILE, METRICS_FILE, RESULT_FILE = "run.toml", "plan.json", "metrics.jsonl", "result.json"
 EVALUATION_FILE, BASELINE_FILE = "evaluation.json", "baseline.json"
 MACHINE_FILE, BEFORE_FILE = "machine.json", "before.json"
+CHECKS_FILE = "checks.json"
 PROFILE_FILE = "profile.json"
 # What decides a run's result goes last, so that a kill while clearing leaves a run.
 _WRITTEN = (
     *("checkpoints", "model", "tokens", "tokens-replay", "tokenizer", "tensorboard", "adapters"),
+    "scratch",
     *("parts", "trials", "tune.json", "tune.html"),
     *("report.html", METRICS_FILE, RESULT_FILE, EVALUATION_FILE, BASELINE_FILE, BEFORE_FILE),
-    *(PROFILE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
+    *(CHECKS_FILE, PROFILE_FILE, MACHINE_FILE, PLAN_FILE, SETTINGS_FILE),
 )
 
 

@@ -59,7 +59,7 @@ class Search:
     def __init__(
         self,
         folder: Path,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | None,
         splits: Splits,
         settings: FinetuneSettings,
         stop: StopSignal,
@@ -68,7 +68,7 @@ class Search:
 
         Args:
             folder: of the run.
-            checkpoint: the model that each trial begins with.
+            checkpoint: the model that each trial begins with; None for a fresh one.
             splits: of which the test rows are left out.
             settings: what is fixed by hand is not searched.
             stop: asks to save and leave.
