@@ -56,6 +56,13 @@ def finetune(
     r_drop: Annotated[
         float, Parameter(help="How much two passes with dropout have to agree; 0: one pass.")
     ] = 0.0,
+    class_weights: Annotated[
+        Literal["balanced", "none"], Parameter(help="Whether rare classes count as much as frequent ones.")
+    ] = "none",
+    decide_by: Annotated[
+        Literal["f1", "probability"] | None,
+        Parameter(help="Tune thresholds by F1 (usual of several classes), or leave them."),
+    ] = None,
     epochs: Annotated[float | None, Parameter(help="Passes over the examples.")] = None,
     batch_size: Annotated[int | None, Parameter(help="Examples of a step.")] = None,
     micro_batch_size: Annotated[int | None, Parameter(help="Examples at once; gradients are summed.")] = None,
@@ -100,6 +107,8 @@ def finetune(
         freezing=FreezingConfig(last_blocks=last_blocks, gradual_until=gradual, layer_decay=layer_decay),
         adversarial=adversarial,
         r_drop=r_drop,
+        class_weights=None if class_weights == "none" else class_weights,
+        decide_by=decide_by,
         columns=columns_of(columns),
         label_kind=label_kind,
         epochs=epochs,
@@ -147,6 +156,7 @@ def _table(result: dict[str, Any]) -> str:
     for name, score in result["metrics"].items():
         low, high = score["interval"]
         lines.append(f"  {name:<20} {score['value']:.4f}  ({low:.4f} to {high:.4f})")
+    lines.append(f"report   {result['report']}")
     lines.append(f'next     yanmo predict {result["model"]} --text "..."')
     return "\n".join(lines)
 

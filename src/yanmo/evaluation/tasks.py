@@ -14,6 +14,7 @@ from yanmo.evaluation.mistakes import confusion, frequent_mistakes, kinds_of_nam
 from yanmo.evaluation.slices import slices_of
 from yanmo.evaluation.sureness import sureness_of
 from yanmo.evaluation.task_baselines import baselines_of
+from yanmo.evaluation.task_report import checks_of, write_task_report
 from yanmo.evaluation.worst import worst_rows
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.task_model import TaskModel
@@ -21,6 +22,7 @@ from yanmo.finetuning.text_labels import OneClass
 from yanmo.finetuning.token_tags import TokenTags, words_of
 from yanmo.metrics import Difference, Scores
 from yanmo.tasks.base import ReadSettings
+from yanmo.tasks.check import check_examples
 from yanmo.tasks.columns import Columns
 from yanmo.tasks.examples import Example
 from yanmo.tasks.labels import LabelKind
@@ -220,7 +222,7 @@ def evaluate_task_file(
         label_kind: ``one``, ``several`` or ``number``, where guessing is not wanted.
         train: rows that the cheap models learn from; without them there are none.
         seed: of the intervals and the test.
-        out: JSON file to write the result to; nothing is written if None.
+        out: JSON file to write the result to, with a report beside it (.html); nothing is written if None.
 
     Raises:
         InputError: the model or the rows cannot be read.
@@ -235,6 +237,8 @@ def evaluate_task_file(
     result = evaluate_task(model, rows, train=known, seed=seed)
     if out is not None:
         write_json(out, result.to_json())
+        checks = checks_of(check_examples({"train": known, "test": rows}), "") if known else None
+        write_task_report(out.with_suffix(".html"), result.to_json(), name=model.name, checks=checks)
     return result
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from yanmo import metrics
 from yanmo.errors import InputError
-from yanmo.finetuning.calibration import UNCALIBRATED, Calibration
+from yanmo.finetuning.calibration import UNCALIBRATED, Calibration, DecideBy
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.skill import Skill, read_off
 from yanmo.finetuning.text_labels import OneClass, SeveralClasses
@@ -28,7 +28,6 @@ from yanmo.metrics.scores import FloatArray, IntArray
 from yanmo.models.transformer import Transformer
 
 S = TypeVar("S", bound=Skill[Any])
-DecideBy = Literal["f1", "probability"]
 # A class with fewer cases gets the threshold that suits all classes together.
 _LEAST_CASES = 10
 _MOST_WORDS = 100_000

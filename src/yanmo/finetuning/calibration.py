@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from yanmo.errors import InputError
 
+DecideBy = Literal["f1", "probability"]
 _TEMPERATURE, _THRESHOLDS = "finetuning_temperature", "finetuning_thresholds"
 
 
