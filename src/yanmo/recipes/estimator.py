@@ -92,10 +92,10 @@ class _TextEstimator(BaseEstimator):
         division = SplitSettings(by=SplitBy.DRAWN, test=0.0, seed=self.seed)
         splits = split_examples(rows, division)
         if self.out is not None:
-            self.model_: TaskModel = finetune_examples(splits, self.out, settings=settings)
+            self.model_: TaskModel = finetune_examples(splits, self.out, settings=settings, quiet=True)
             return self
         with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
-            self.model_ = finetune_examples(splits, Path(folder) / "run", settings=settings)
+            self.model_ = finetune_examples(splits, Path(folder) / "run", settings=settings, quiet=True)
         return self
 
     def _settings(self) -> FinetuneSettings:

@@ -68,13 +68,16 @@ def finetune(
         return result
 
 
-def finetune_examples(splits: Splits, out: Path | str, *, settings: FinetuneSettings) -> TaskModel:
+def finetune_examples(
+    splits: Splits, out: Path | str, *, settings: FinetuneSettings, quiet: bool = False
+) -> TaskModel:
     """Learn a task from examples in memory, as ``finetune`` does, without judging it at the end.
 
     Args:
         splits: what is learned from, and the validation rows that choose the best step.
         out: the run's folder; one that was stopped goes on.
         settings: task, model, and what is fixed by hand; its files of rows are not read.
+        quiet: show no progress.
 
     Returns:
         The model, which lies in the folder ``model`` of the run too.
@@ -86,7 +89,7 @@ def finetune_examples(splits: Splits, out: Path | str, *, settings: FinetuneSett
     run, checkpoint = RunFolder(Path(out)), open_model(settings)
     run.open(settings.recorded_rows(splits, checkpoint), earlier={}, force=False)
     with run.lock(), runtime.stop_signal() as stop:
-        learner = Learner(run, checkpoint, splits, settings, stop, began_s=began_s)
+        learner = Learner(run, checkpoint, splits, settings, stop, began_s=began_s, quiet=quiet)
         learner.learn()
         return learner.keep()
 

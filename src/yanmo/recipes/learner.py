@@ -70,6 +70,7 @@ class Learner:
         began_s: float | None = None,
         listeners: Sequence[Listener] = (),
         num_validations: int | None = None,
+        quiet: bool = False,
     ) -> None:
         """Open the model with what the task needs.
 
@@ -82,6 +83,7 @@ class Learner:
             began_s: when the time of the budget began, by ``time.monotonic``; now where not given.
             listeners: hear the loop, after the log.
             num_validations: how many there are; by the passes where not given.
+            quiet: show no progress.
 
         Raises:
             InputError: there is nothing to learn, or the model cannot.
@@ -89,7 +91,7 @@ class Learner:
         self._run, self._splits, self._settings = run, splits, settings
         self._stop, self._began_s = stop, time.monotonic() if began_s is None else began_s
         self._beginning = begin(run, checkpoint, splits, settings)
-        self._listeners, self._num_validations = listeners, num_validations
+        self._listeners, self._num_validations, self._quiet = listeners, num_validations, quiet
         self._checkpoint, self._network = self._beginning.checkpoint, self._beginning.network
         self._skill, self.recipe = self._beginning.skill, self._beginning.recipe
         self._kept: dict[str, torch.Tensor] = {}
@@ -239,6 +241,7 @@ class Learner:
         schedule = Schedule(recipe.schedule(num_steps), num_steps)
         log, decides = MetricsLog(self._run.path / METRICS_FILE), self.decides
         usual = min(self._beginning.most_validations, max(2, round(_VALIDATIONS_AN_EPOCH * recipe.epochs)))
+        shown = [] if self._quiet else [Narrator(None, schedule)]
         trainer = Trainer(
             self._network,
             self._objective(),
@@ -259,7 +262,7 @@ class Learner:
             ),
             deadline_s=self._deadline_s(),
             stop=self._stop,
-            listeners=[Log(log, None, energy), Narrator(None, schedule), *self._listeners],
+            listeners=[Log(log, None, energy), *shown, *self._listeners],
         )
         if trainer.resume():
             say(f"{self._run.path}: going on after step {trainer.state.step}")

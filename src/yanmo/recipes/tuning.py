@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from yanmo import artifact, metrics
 from yanmo.errors import InputError, TrainingDiverged
 from yanmo.finetuning.recipe import FinetuneRecipe
+from yanmo.finetuning.scratch import ScratchRecipe
 from yanmo.models.base import Trainable
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.recipes.finetune_settings import FinetuneSettings
@@ -125,7 +126,7 @@ class Search:
         probe = Learner(
             RunFolder(self._folder / _TRIALS), self._checkpoint, self._splits, self._settings, self._stop
         )
-        rules = _searched(probe.recipe, self._settings)
+        rules = _searched(probe.recipe, self._settings, is_fresh=self._checkpoint is None)
         if not rules:
             raise InputError("all settings are fixed by hand: --tune has nothing to search")
         return {
@@ -165,6 +166,7 @@ class Search:
                 self._stop,
                 listeners=[watcher],
                 num_validations=_NUM_VALIDATIONS,
+                quiet=True,
             )
             try:
                 state = learner.learn()
@@ -296,14 +298,16 @@ class _Watcher:
             raise _EndedEarly("the time of the search was over")
 
 
-def _searched(recipe: FinetuneRecipe, settings: FinetuneSettings) -> dict[str, Any]:
-    """What the rules choose for each setting that is not fixed by hand."""
+def _searched(
+    recipe: FinetuneRecipe | ScratchRecipe, settings: FinetuneSettings, *, is_fresh: bool = False
+) -> dict[str, Any]:
+    """What the rules choose for each setting that is not fixed by hand; a fresh one has its own rates."""
     chosen = {
         name: getattr(recipe, name)
         for name in ("learning_rate", "epochs", "batch_size", "dropout")
-        if getattr(settings, name) is None
+        if getattr(settings, name) is None and not (is_fresh and name == "learning_rate")
     }
-    if settings.lora is None and settings.freezing.layer_decay == 1:
+    if settings.lora is None and settings.freezing.layer_decay == 1 and not is_fresh:
         chosen["layer_decay"] = 1.0
     return chosen
 
