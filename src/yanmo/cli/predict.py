@@ -60,6 +60,8 @@ def _line(row: dict[str, Any]) -> str:
         said = f"{row['label']} {row['probabilities'][row['label']]:.3f}"
     elif "answer" in row:
         said = row["answer"] or "no answer"
+    elif "embedding" in row:
+        said = f"{len(row['embedding'])} numbers"
     elif "score" in row:
         said = f"{row['score']:.4f}"
     elif "entities" in row:
@@ -86,7 +88,7 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
             for name, cell in row.items():
                 if name in ("labels", "tags"):
                     row[name] = "|".join(cell)
-                elif name == "entities":
+                elif name in ("entities", "embedding"):
                     row[name] = json.dumps(cell, ensure_ascii=False)
         names = dict.fromkeys(name for row in flat for name in row)
         writer = csv.DictWriter(stream, list(names) or ["text"])

@@ -21,8 +21,10 @@ from scipy.sparse import csr_matrix, hstack
 
 from yanmo import metrics
 from yanmo.evaluation.answer_baselines import CharacterModel, Copy, Lead, Longer, UsualAnswer
+from yanmo.evaluation.embedding_baselines import Bm25, TermCosine
 from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
 from yanmo.finetuning.answers.written import LikelyTexts, Rewriting
+from yanmo.finetuning.embeddings import Embeddings
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.spans import AnswerSpans
 from yanmo.finetuning.text_labels import Labelled, Number, OneClass, SeveralClasses, TextSkill, label_of
@@ -53,6 +55,8 @@ def baselines_of(skill: Skill[Any], train: Sequence[Any]) -> list[TaskBaseline]:
     """The cheap models of a skill, trained on the same rows; none where there are no rows."""
     if isinstance(skill, AnswerSpans):
         return [LikestSentence()]
+    if isinstance(skill, Embeddings):
+        return [TermCosine(), Bm25()]
     if isinstance(skill, DirectPreferences | Rewards):
         return [Longer()]
     if isinstance(skill, Rewriting):

@@ -16,6 +16,7 @@ from yanmo.evaluation.sureness import sureness_of
 from yanmo.evaluation.task_baselines import baselines_of
 from yanmo.evaluation.task_report import checks_of, write_task_report
 from yanmo.evaluation.worst import worst_rows
+from yanmo.finetuning.embeddings import Embeddings
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.finetuning.text_labels import OneClass
@@ -147,6 +148,8 @@ def evaluate_task(
     if not examples:
         raise InputError("there is no row with a label to judge on")
     skill = model.skill
+    if isinstance(skill, Embeddings):
+        skill, examples = skill.judging(examples)
     predictions = model.answer(examples)
     scores = skill.score(examples, predictions)
     own = judge(model.name, scores, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from yanmo.errors import InputError
@@ -12,6 +13,7 @@ from yanmo.finetuning.answers.form import AnswerForm
 from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
 from yanmo.finetuning.answers.written import Chatting, Rewriting, TextWriting, WrittenAnswers
 from yanmo.finetuning.calibration import Calibration
+from yanmo.finetuning.embeddings import Embeddings, fit_embeddings
 from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.spans import AnswerSpans, fit_answers
 from yanmo.finetuning.text_labels import fit_labels, read_labels
@@ -28,7 +30,9 @@ from yanmo.tasks.examples import (
     PreferenceExample,
     QuestionExample,
     Seq2SeqExample,
+    SimilarityExample,
     SpanExample,
+    TextExample,
 )
 
 _TYPED = Origin("--text")
@@ -41,16 +45,24 @@ class TaskKind:
     Attributes:
         fit: from labelled examples to what a model has to learn; raises InputError where nothing can be.
         num_texts: texts of a question: 1, or 2.
+        fewest_texts: that it may have, where it may have fewer.
         ask: from the texts of a question to an example without a label.
     """
 
     fit: Callable[[Sequence[Any]], Skill[Any]]
     num_texts: int
     ask: Callable[..., Example]
+    fewest_texts: int | None = None
 
 
 def _rewritten(text: str) -> Seq2SeqExample:
     return Seq2SeqExample(source=text, targets=None, origin=_TYPED)
+
+
+def _embedded(first: str, second: str | None = None) -> SimilarityExample | TextExample:
+    if second is None:
+        return TextExample(text=first, origin=_TYPED)
+    return SimilarityExample(first=first, second=second, origin=_TYPED)
 
 
 # Skills whose answers are texts; what they need to know of examples they learn with the model.
@@ -95,6 +107,9 @@ KINDS: dict[str, TaskKind] = {
         num_texts=1,
         ask=lambda text: ChatExample(messages=(Message("user", text),), origin=_TYPED),
     ),
+    # The vector of one text, how alike two are.
+    "sentence-similarity": TaskKind(fit=fit_embeddings, num_texts=2, ask=_embedded, fewest_texts=1),
+    "feature-extraction": TaskKind(fit=fit_embeddings, num_texts=2, ask=_embedded, fewest_texts=1),
     # Of a prompt and two answers, or two answers alone, whether the first is the better.
     "preference": TaskKind(
         fit=lambda _: DirectPreferences(),
@@ -127,7 +142,7 @@ def ask(task: str, texts: Sequence[str]) -> Example:
         InputError: there are too few texts, or too many.
     """
     kind = kind_of_task(task)
-    if len(texts) != kind.num_texts:
+    if not (kind.fewest_texts or kind.num_texts) <= len(texts) <= kind.num_texts:
         remedy = "give the second with --pair" if kind.num_texts == 2 else "leave --pair out"
         raise InputError(f"{task} wants {kind.num_texts} text{'s' * (kind.num_texts > 1)}", remedy=remedy)
     return kind.ask(*texts)
@@ -142,8 +157,14 @@ def task_of(model: Transformer, config: Mapping[str, Any]) -> str | None:
     return next((task for head, task in _TASK_OF_HEAD.items() if head in kinds), None)
 
 
-def read_skill(task: str, model: Transformer, config: Mapping[str, Any]) -> Skill[Any]:
-    """The skill of a model that has learned a task."""
+def read_skill(task: str, model: Transformer, config: Mapping[str, Any], folder: Path) -> Skill[Any]:
+    """The skill of a model that has learned a task; ``folder`` has its side files.
+
+    Raises:
+        InputError: one of these is damaged.
+    """
+    if task in ("sentence-similarity", "feature-extraction"):
+        return Embeddings.read(config, folder, d_model=model.config.d_model)
     if task in _WRITTEN:
         skill = _WRITTEN[task]()
         skill.form = AnswerForm.read(config)

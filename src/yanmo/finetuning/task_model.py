@@ -73,7 +73,7 @@ class TaskModel:
                 where=checkpoint.path,
                 remedy=f"its heads: {has}; yanmo finetune gives it one",
             )
-        skill = read_skill(task, model, checkpoint.config)
+        skill = read_skill(task, model, checkpoint.config, checkpoint.path)
         # What it was trained on was cut or parted at this length.
         longest = checkpoint.config.get("finetuning_max_seq_len")
         return cls(model, checkpoint.tokenizer, skill, name=checkpoint.name, task=task, max_seq_len=longest)

@@ -41,10 +41,10 @@ class SentenceEncoder:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, settings: SentenceSettings) -> None:
         """Join a Transformer (its heads are not used), its tokenizer, and how vectors are made."""
-        self._model, self._tokenizer, self.settings = model, tokenizer, settings
-        self._pools = [POOLS[name] for name in settings.pools]
+        self._model, self.settings = model, settings
         limits = (settings.max_seq_len or tokenizer.max_seq_len, model.max_seq_len)
         self.max_seq_len = min(limit for limit in limits if limit is not None)
+        self._reader = SentenceReader(tokenizer, settings, max_seq_len=self.max_seq_len)
 
     @classmethod
     def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> SentenceEncoder:
@@ -96,16 +96,18 @@ class SentenceEncoder:
         """
         if isinstance(texts, str):
             raise InputError("a list of texts is needed, not one text", remedy="encode([text])")
-        lead = self._prompt(prompt)
-        skipped = 0 if self.settings.include_prompt else self._num_prompt_tokens(lead)
+        reader = self._reader
+        lead = reader.lead(prompt)
+        skipped = reader.num_skipped(lead)
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         num_done = 0
         for start in range(0, len(texts), _WINDOW_TEXTS):
-            ids = self._token_ids(texts[start : start + _WINDOW_TEXTS], lead)
+            ids = reader.ids(texts[start : start + _WINDOW_TEXTS], lead)
             for batch in batches_by_tokens([len(row) for row in ids], batch_tokens):
                 tokens_1N, segments = pack_lists([ids[row] for row in batch])
                 rows = np.array(batch) + start
-                vectors[rows] = self._vectors(tokens_1N, segments, skipped).numpy()
+                found = vectors_of(self._model, tokens_1N, segments, self.settings, skipped=skipped)
+                vectors[rows] = found.numpy()
                 num_done += len(batch)
                 if on_progress is not None:
                     on_progress(num_done)
@@ -123,47 +125,85 @@ class SentenceEncoder:
         """
         return _SIMILARITIES[self.settings.similarity](np.asarray(a_BE), np.asarray(b_BE))
 
-    def _prompt(self, name: str | None) -> str:
-        name = self.settings.default_prompt if name is None else name
+
+class SentenceReader:
+    """Texts to the token ids that vectors are made of."""
+
+    def __init__(self, tokenizer: Tokenizer, settings: SentenceSettings, *, max_seq_len: int) -> None:
+        """For a tokenizer; texts are cut to ``max_seq_len`` tokens."""
+        self._tokenizer, self._settings, self._max_seq_len = tokenizer, settings, max_seq_len
+
+    def lead(self, name: str | None) -> str:
+        """What is put before each text: the prompt of a name, None for the model's default, "" for none.
+
+        Raises:
+            InputError: there is no such prompt.
+        """
+        name = self._settings.default_prompt if name is None else name
         if not name:
             return ""
-        prompts = self.settings.prompts
+        prompts = self._settings.prompts
         if name not in prompts:
             known = f"it has {', '.join(prompts)}" if prompts else "it has none; put it into the texts"
             raise InputError(f"the model has no prompt {name!r}", remedy=known)
         return prompts[name]
 
-    def _num_prompt_tokens(self, lead: str) -> int:
-        if not lead:
+    def num_skipped(self, lead: str) -> int:
+        """Tokens at the beginning of each text that do not count in pooling."""
+        if not lead or self._settings.include_prompt:
             return 0
         encoding = self._tokenizer.encode_with_specials(self._prepare(lead))
         return len(encoding.ids) - encoding.special_mask[-1]
 
-    def _prepare(self, text: str) -> str:
-        return _LOWER.normalize_str(text) if self.settings.lower_case else text
+    def ids(self, texts: Sequence[str], lead: str) -> list[list[int]]:
+        """Token ids of texts, with what is put before each.
 
-    def _token_ids(self, texts: Sequence[str], lead: str) -> list[list[int]]:
+        Raises:
+            InputError: a text is no valid Unicode or has no token.
+        """
         prepared = [self._prepare(lead + text) for text in texts]
-        encodings = self._tokenizer.encode_batch_with_specials(prepared, max_seq_len=self.max_seq_len)
+        encodings = self._tokenizer.encode_batch_with_specials(prepared, max_seq_len=self._max_seq_len)
         for text, encoding in zip(texts, encodings, strict=True):
             if not encoding.ids:
                 raise InputError(f"the text {text[:20]!r} has no token", remedy="leave it out")
         return [encoding.ids for encoding in encodings]
 
-    def _vectors(self, tokens_1N: Tensor, segments: Segments, skipped: int) -> Tensor:
-        """Vectors of packed texts, float32 (B, E)."""
-        if self._model.encoder is not None:
-            hidden_1ND = self._model.encode(tokens_1N, segments=segments).hidden_BSD
-        else:
-            hidden_1ND = self._model.hidden(tokens_1N, segments=segments)
-        pooled = []
-        for run in segments.runs:
-            if run.length <= skipped:
-                raise InputError("the prompt leaves no room for the text", remedy="take a shorter prompt")
-            x_BTD = hidden_1ND[0, run.tokens].unflatten(0, (run.rows, run.length)).float()
-            pooled.append(torch.cat([pool(x_BTD, skipped) for pool in self._pools], dim=-1))
-        vectors: Tensor = self.settings.tail(torch.cat(pooled))
-        return vectors
+    def _prepare(self, text: str) -> str:
+        return _LOWER.normalize_str(text) if self._settings.lower_case else text
+
+
+def vectors_of(
+    model: Transformer,
+    tokens_1N: Tensor,
+    segments: Segments,
+    settings: SentenceSettings,
+    *,
+    skipped: int = 0,
+) -> Tensor:
+    """Vectors of packed texts, differentiable, float32 (B, E).
+
+    Args:
+        model: its heads are not used.
+        tokens_1N: token ids.
+        segments: which stretch is which text.
+        settings: how vectors are made.
+        skipped: tokens at the beginning of each text that do not count in pooling.
+
+    Raises:
+        InputError: a text has no token beyond those.
+    """
+    if model.encoder is not None:
+        hidden_1ND = model.encode(tokens_1N, segments=segments).hidden_BSD
+    else:
+        hidden_1ND = model.hidden(tokens_1N, segments=segments)
+    pooled = []
+    for run in segments.runs:
+        if run.length <= skipped:
+            raise InputError("the prompt leaves no room for the text", remedy="take a shorter prompt")
+        x_BTD = hidden_1ND[0, run.tokens].unflatten(0, (run.rows, run.length)).float()
+        pooled.append(torch.cat([POOLS[name](x_BTD, skipped) for name in settings.pools], dim=-1))
+    vectors: Tensor = settings.tail(torch.cat(pooled))
+    return vectors
 
 
 def embed(

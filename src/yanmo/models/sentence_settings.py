@@ -11,6 +11,7 @@ Shapes: B texts, T tokens, D = d_model.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yanmo.artifact import write_bytes
 from yanmo.errors import InputError
 from yanmo.models.families.fields import Fields
 from yanmo.models.files.foreign_files import DAMAGED, inside, read_json, read_json_list, shorten
@@ -270,3 +272,30 @@ def _prompt_settings(folder: Path) -> dict[str, Any]:
         else None,
         "similarity": fields.choice("similarity_fn_name", {name: name for name in SIMILARITIES}, "cosine"),
     }
+
+
+def write_mean_pooling(folder: Path, *, d_model: int, max_seq_len: int) -> None:
+    """The side files of a model whose vectors are the mean of its tokens'.
+
+    Args:
+        folder: of the model; it exists.
+        d_model: width of the hidden states.
+        max_seq_len: longest text in tokens.
+
+    Raises:
+        YanmoError: the disk is full or cannot be written.
+    """
+    steps = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (kind, path) in enumerate((("Transformer", ""), ("Pooling", "1_Pooling")))
+    ]
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    pooling = {flag: kind == "mean" for flag, kind in _POOL_FLAGS.items()}
+    files: dict[str, object] = {
+        MODULES_FILE: steps,
+        "1_Pooling/config.json": {"word_embedding_dimension": d_model, **pooling, "include_prompt": True},
+        SENTENCE_LENGTH_FILES[0]: {"max_seq_length": max_seq_len, "do_lower_case": False},
+        PROMPTS_FILE: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    }
+    for name, content in files.items():
+        write_bytes(folder / name, (json.dumps(content, indent=2) + "\n").encode())
