@@ -209,7 +209,7 @@ class Search:
         study = optuna.create_study(
             direction="maximize" if self._larger_is_better else "minimize",
             sampler=optuna.samplers.TPESampler(
-                seed=self._settings.seed * 100_003 + len(self._rows), n_startup_trials=_NUM_RANDOM
+                seed=(self._settings.seed * 100_003 + len(self._rows)) % 2**32, n_startup_trials=_NUM_RANDOM
             ),
             pruner=optuna.pruners.MedianPruner(
                 n_startup_trials=_LEAST_TRIALS, n_warmup_steps=_LEAST_VALIDATIONS
@@ -277,7 +277,12 @@ class _Watcher:
     def __init__(self, trial: optuna.Trial, log: Path, decides: str, is_late: Callable[[], bool]) -> None:
         """Join the parts; ``log`` has the validations of earlier sessions too."""
         self._trial, self._log, self._decides, self._is_late = trial, log, decides, is_late
-        self.scores: list[float] = []
+        self._num_reported = 0
+
+    @property
+    def scores(self) -> list[float]:
+        """Of all validations so far."""
+        return [row[self._decides] for row in read_metrics(self._log) if row.get("kind") == "valid"]
 
     def stepped(self, row: dict[str, Any], time_left_s: float) -> None:
         """Nothing between validations."""
@@ -288,10 +293,10 @@ class _Watcher:
         Raises:
             _EndedEarly: it is not worth going on.
         """
-        known = [row[self._decides] for row in read_metrics(self._log) if row.get("kind") == "valid"]
-        for number, score in enumerate(known[len(self.scores) :], len(self.scores) + 1):
+        known = self.scores
+        for number, score in enumerate(known[self._num_reported :], self._num_reported + 1):
             self._trial.report(score, number)
-        self.scores = known
+        self._num_reported = len(known)
         if self._trial.should_prune():
             raise _EndedEarly(f"below the median after {len(known)} of {_NUM_VALIDATIONS} validations")
         if self._is_late():
