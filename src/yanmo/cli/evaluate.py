@@ -33,6 +33,20 @@ class Prompting:
     ] = None
     limit: Annotated[int | None, Parameter(help="Judge by a sample of so many questions or rows.")] = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any of these was given."""
+        return any(vars(self).values()) or self.few_shot is not None
+
+    def __post_init__(self) -> None:
+        """Refuse what would have no effect."""
+        from yanmo.errors import InputError
+
+        if self.suite is not None and (self.calibrate or self.label_words):
+            raise InputError(
+                "answers of suites are not labels", remedy="leave --calibrate and --label-words out"
+            )
+
 
 def evaluate(
     model: Model,
@@ -73,29 +87,19 @@ def evaluate(
             a file or folder of labelled rows. For a suite: its questions, as published.
     """
     import yanmo
-    from yanmo.errors import InputError
     from yanmo.finetuning.task_model import answers_a_task
 
     result: Result
-    if prompting.suite is not None:
-        result = _by_suite(prompting, model, data, dtype, train=train, seed=seed, out=out)
-    elif prompting.few_shot is not None:
-        from yanmo.evaluation.few_shot import evaluate_few_shot
-
-        if task is None:
-            raise InputError("what do the rows hold?", remedy="name --task with --few-shot")
-        result = evaluate_few_shot(
+    if prompting.is_wanted:
+        result = _prompted(
+            prompting,
             model,
-            _given(data, "rows"),
-            task,
-            few_shot=prompting.few_shot,
-            train=train,
+            data,
+            task=task,
             columns=columns_of(columns),
             label_kind=label_kind,
-            label_words=_label_words(prompting.label_words),
-            calibrated=prompting.calibrate,
-            limit=prompting.limit,
-            dtype=torch_dtype(dtype),
+            train=train,
+            dtype=dtype,
             seed=seed,
             out=out,
         )
@@ -136,25 +140,47 @@ class Result(Protocol):
         """A small table for people."""
 
 
-def _by_suite(
+def _prompted(
     prompting: Prompting,
     model: Path,
     data: Path | None,
-    dtype: str,
     *,
+    task: str | None,
+    columns: dict[str, str],
+    label_kind: str | None,
     train: Path | None,
+    dtype: str,
     seed: int,
     out: Path | None,
 ) -> Result:
+    from yanmo.errors import InputError
+    from yanmo.evaluation.few_shot import evaluate_few_shot
     from yanmo.evaluation.suites import evaluate_suite
 
-    assert prompting.suite is not None
-    return evaluate_suite(
+    if prompting.suite is not None:
+        return evaluate_suite(
+            model,
+            _given(data, "questions"),
+            prompting.suite,
+            few_shot=prompting.few_shot or 0,
+            train=train,
+            limit=prompting.limit,
+            dtype=torch_dtype(dtype),
+            seed=seed,
+            out=out,
+        )
+    if task is None or prompting.few_shot is None:
+        raise InputError("a prompt needs a task and examples", remedy="name --task with --few-shot")
+    return evaluate_few_shot(
         model,
-        _given(data, "questions"),
-        prompting.suite,
-        few_shot=prompting.few_shot or 0,
+        _given(data, "rows"),
+        task,
+        few_shot=prompting.few_shot,
         train=train,
+        columns=columns,
+        label_kind=label_kind,
+        label_words=_label_words(prompting.label_words),
+        calibrated=prompting.calibrate,
         limit=prompting.limit,
         dtype=torch_dtype(dtype),
         seed=seed,

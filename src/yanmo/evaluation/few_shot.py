@@ -115,11 +115,7 @@ def evaluate_few_shot(
     known = _rows(train, task, settings) if train is not None else []
     skill = kind_of_task(task).fit([*known, *rows])
     shown = draw_examples(known or rows, few_shot, seed=seed)
-    judged = rows if known else _without(rows, shown)
-    if limit is not None and limit < len(judged):
-        judged = _sample(judged, limit, seed)
-    if not judged:
-        raise InputError("all rows are in the prompt: none is left to judge by", where=str(data))
+    judged = _judged(rows, () if known else shown, limit, seed)
     loaded = model if isinstance(model, LoadedModel) else load(model, dtype=dtype)
     chinese = mostly_chinese(text for example in judged[:200] for text in example.inputs())
     prompted = PromptedModel(
@@ -148,12 +144,14 @@ def _rows(source: Path | str, task: str, settings: ReadSettings) -> list[Example
     return loaded.examples
 
 
-def _without(rows: Sequence[Example], shown: Sequence[Example]) -> list[Example]:
+def _judged(rows: Sequence[Example], shown: Sequence[Example], limit: int | None, seed: int) -> list[Example]:
+    """The rows that are not shown, or a sample of them."""
     drawn = {id(example) for example in shown}
-    return [example for example in rows if id(example) not in drawn]
-
-
-def _sample(rows: Sequence[Example], number: int, seed: int) -> list[Example]:
-    if number < 1:
-        raise InputError(f"a sample of {number} rows is none", remedy="choose 1 or more")
-    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), number))]
+    left = [example for example in rows if id(example) not in drawn]
+    if not left:
+        raise InputError("all rows are in the prompt: none is left to judge by", remedy="ask for fewer")
+    if limit is None or limit >= len(left):
+        return left
+    if limit < 1:
+        raise InputError(f"a sample of {limit} rows is none", remedy="choose 1 or more")
+    return [left[index] for index in sorted(random.Random(seed).sample(range(len(left)), limit))]

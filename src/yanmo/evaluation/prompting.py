@@ -187,11 +187,14 @@ class PromptedModel:
 
     def _written(self, prompts: Sequence[str], on_progress: OnProgress | None) -> list[Prediction]:
         engine = Engine(self._loaded.model, self._loaded.tokenizer, self._loaded.generation)
-        params = SamplingParams(max_tokens=_MOST_ANSWER_TOKENS, temperature=0.0, stop=("\n",))
+        params = SamplingParams(max_tokens=_MOST_ANSWER_TOKENS, temperature=0.0, stop=("\n",), num_logprobs=0)
         found: list[Prediction] = []
         for prompt in prompts:
-            text = engine.generate(engine.encode(prompt), params).text.strip()
-            found.append({"answer": "" if text == self.wording.no_answer else text})
+            written = engine.generate(engine.encode(prompt), params)
+            text = written.text.strip()
+            # How sure the model is of what it wrote.
+            score = sum(token.logprob for token in written.logprobs)
+            found.append({"answer": "" if text == self.wording.no_answer else text, "score": score})
             if on_progress is not None:
                 on_progress(1)
         return found

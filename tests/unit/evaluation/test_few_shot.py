@@ -159,6 +159,12 @@ def test_the_command_line(made_run: Path, table: Path, capsys: pytest.CaptureFix
     assert "name --task with --few-shot" in capsys.readouterr().err
     assert main.run([*command, "--label-words", "animal"]) == 2
     assert "LABEL=WORD" in capsys.readouterr().err
+    # Nothing that was said is left without effect.
+    for flags in (["--limit", "4"], ["--calibrate"]):
+        assert main.run([*command[:3], *flags]) == 2
+        assert "name --task with --few-shot" in capsys.readouterr().err
+    assert main.run([*command[:3], "--suite", "arc", "--calibrate"]) == 2
+    assert "leave --calibrate and --label-words out" in capsys.readouterr().err
 
 
 def test_answers_are_written_by_the_model(made_corpus: Path, tmp_path: Path) -> None:
