@@ -14,6 +14,7 @@ from yanmo.models.folder import save_model
 from yanmo.models.registry import LoadedModel, load
 from yanmo.models.transformer import Transformer, TransformerConfig
 from yanmo.tokenizers.bpe import fit_bpe
+from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import Purpose
 
 transformers = pytest.importorskip("transformers")
@@ -23,7 +24,7 @@ SOURCES = ["hello", "你好，world! how do you do", "世界 world 好吗 hello 
 SIZES = {"d_model": 32, "num_layers": 2, "num_heads": 4, "head_dim": 8, "d_ff": 64, "max_seq_len": 64}
 
 
-def _save(folder: Path, config: TransformerConfig, tokenizer: object, model_type: str) -> LoadedModel:
+def _save(folder: Path, config: TransformerConfig, tokenizer: Tokenizer, model_type: str) -> LoadedModel:
     torch.manual_seed(3)
     model = Transformer(config)
     weights = {name: torch.randn_like(tensor) * 0.4 for name, tensor in model.state_dict().items()}
@@ -31,7 +32,7 @@ def _save(folder: Path, config: TransformerConfig, tokenizer: object, model_type
         folder,
         model,
         weights,
-        tokenizer,  # type: ignore[arg-type]
+        tokenizer,
         dtype=torch.float32,
         details={},
         card="# Tiny\n",

@@ -27,7 +27,7 @@ from yanmo.models.folder import save_model
 from yanmo.models.transformer import Transformer, TransformerConfig
 from yanmo.planning.probe import Machine
 from yanmo.planning.rules import learning_rates, weight_decays
-from yanmo.tasks.examples import Seq2SeqExample
+from yanmo.tasks.examples import Example, Seq2SeqExample
 from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import Purpose
@@ -123,7 +123,7 @@ class Scratch:
 
 
 def sequence_to_sequence(
-    examples: Sequence[Seq2SeqExample],
+    examples: Sequence[Example],
     *,
     machine: Machine,
     budget_s: float | None = None,
@@ -134,7 +134,7 @@ def sequence_to_sequence(
     """A model of texts that become others.
 
     Args:
-        examples: with targets.
+        examples: of texts that become others, with targets.
         machine: that will train it.
         budget_s: seconds of training; None takes what the passes take.
         size: layers of each stack and width, instead of what suits examples and budget.
@@ -144,7 +144,12 @@ def sequence_to_sequence(
     Raises:
         InputError: an example has no target, or the sizes cannot be.
     """
-    texts = [text for example in examples for text in (example.source, *(example.targets or ())[:1])]
+    texts = [
+        text
+        for example in examples
+        if isinstance(example, Seq2SeqExample)
+        for text in (example.source, *(example.targets or ())[:1])
+    ]
     if len(texts) < 2 * len(examples) or not examples:
         raise InputError("an example has no target to learn from", remedy="give pairs of texts")
     tokenizer = fit_bpe(texts, vocab_size or suggest_vocab_size(texts), Purpose.DENOISING)

@@ -73,7 +73,7 @@ def test_a_translator_from_nothing_goes_on_where_it_was(tmp_path: Path) -> None:
         model=Path("scratch"),
         valid=data,
         test=data,
-        epochs=60.0,
+        epochs=30.0,
         batch_size=6,
         dropout=0.0,
     )

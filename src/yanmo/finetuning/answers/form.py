@@ -83,9 +83,10 @@ class AnswerForm:
         """
         said = config.get(_KEY)
         try:
-            lists = {key: tuple(value) for key, value in said.items() if isinstance(value, list)}  # type: ignore[union-attr]
-            return cls(**{**said, **lists})  # type: ignore[dict-item]
-        except (AttributeError, TypeError):
+            read = dict(said) if isinstance(said, Mapping) else {}
+            lists = {key: tuple(value) for key, value in read.items() if isinstance(value, list)}
+            return cls(**(read | lists))
+        except TypeError:
             raise InputError(f"config.json does not say how it answers ({_KEY})", where=where) from None
 
     def settings(self) -> dict[str, Any]:
