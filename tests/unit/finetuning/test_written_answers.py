@@ -62,6 +62,12 @@ def test_translations_are_learned_answered_and_scored(make: Any, tmp_path: Path)
     assert longest <= form.longest <= longest + 2
 
 
+@pytest.mark.parametrize("said", [{}, {"answers": 3}, {"answers": {"unheard": 1, "has_source": True}}])
+def test_a_model_that_does_not_say_how_it_answers_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="does not say how it answers"):
+        AnswerForm.read(said)
+
+
 def test_summaries_are_scored_by_rouge_in_both_languages() -> None:
     skill = Rewriting(task="summarization")
     scores = skill.score(PAIRS, [{"text": (one.targets or ("",))[0]} for one in PAIRS])
