@@ -107,6 +107,7 @@ def task_report(
         worst=[_worst(row) for row in evaluation["wrong"]],
         checks=checks,
         severity=severity_words,
+        places=_places,
         states=state_words,
         tables=[
             (Words("Recipe", "训练配方"), [*_class_weights(settings), *flat(result.get("recipe") or {})]),
@@ -371,6 +372,15 @@ def _sureness(calibration: Mapping[str, Any]) -> list[tuple[Words, str, str]]:
         (_metric_words(name), f"{before[name]:.4f}" if name in before else "", f"{calibration[name]:.4f}")
         for name in ("ece", "brier", "nll")
     ]
+
+
+def _places(rows: Sequence[str]) -> str:
+    """Places in files, ``a.csv line 3, 5; b.csv line 1``: what several begin with is said once."""
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        first, _, last = row.rpartition(" ")
+        told.setdefault(first, []).append(last)
+    return "; ".join(f"{first} {', '.join(lasts)}".strip() for first, lasts in told.items())
 
 
 def _worst(row: Mapping[str, Any]) -> dict[str, Any]:

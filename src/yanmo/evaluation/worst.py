@@ -52,8 +52,14 @@ def worst_rows(
         there are ``marks`` of the text, of answers their ``context``, to which the marks belong.
     """
     badness = _badness(examples, predictions, scores, decides)
-    order = np.argsort(-badness, kind="stable")[:_MOST_ROWS].tolist()
-    return tuple(_row(examples[index], predictions[index]) for index in order if badness[index] > -np.inf)
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for index in np.argsort(-badness, kind="stable").tolist():
+        if badness[index] == -np.inf or len(found) == _MOST_ROWS:
+            break
+        row = _row(examples[index], predictions[index])
+        # A copy of a row says nothing new.
+        found.setdefault((row["text"], row["gold"], row["predicted"]), row)
+    return tuple(found.values())
 
 
 def _badness(

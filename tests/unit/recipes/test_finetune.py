@@ -66,7 +66,7 @@ def test_it_learns_and_answers_as_transformers_does(encoder: Path, tmp_path: Pat
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     ids = torch.tensor([model.tokenizer.encode_with_specials("a cat man").ids])
     with torch.no_grad():
-        shares = theirs(ids).logits.softmax(-1)[0].tolist()
+        shares = (theirs(ids).logits / theirs.config.finetuning_temperature).softmax(-1)[0].tolist()
     expected = {theirs.config.id2label[i]: share for i, share in enumerate(shares)}
     assert found[0]["probabilities"] == pytest.approx(expected, abs=1e-5)
 
