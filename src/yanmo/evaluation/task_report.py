@@ -86,6 +86,7 @@ def task_report(
         "task.html.j2",
         language,
         name=name,
+        split=evaluation.get("split", ""),
         task=task_words(evaluation["task"]),
         value=_written(decides, score["value"]) if score else "–",
         of=_of_rows(evaluation),
