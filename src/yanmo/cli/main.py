@@ -35,6 +35,7 @@ VERBS = {
     "pretrain": ("yanmo.cli.pretrain:pretrain", "Train a model on a corpus within a budget."),
     "finetune": ("yanmo.cli.finetune:finetune", "Learn a task from labelled examples."),
     "predict": ("yanmo.cli.predict:predict", "What a fine-tuned model says of texts."),
+    "extract": ("yanmo.cli.extract:extract", "Names and their relations in texts, as a graph."),
     "evaluate": (
         "yanmo.cli.evaluate:evaluate",
         "Bits per byte, or the scores of a task or suite, beside a baseline.",
