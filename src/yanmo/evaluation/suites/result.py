@@ -6,22 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from yanmo.evaluation.tasks import Judged
 from yanmo.metrics import METRICS, Difference
 
 _SHOWN_GROUPS = 12
 _SHOWN_PROMPT_CHARS = 700
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredSystem:
-    """A model, or what stands beside it: value and interval of 95% by the name of a score."""
-
-    name: str
-    metrics: Mapping[str, Mapping[str, Any]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"name": self.name, "metrics": dict(self.metrics)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +40,8 @@ class SuiteEvaluation:
     what: str
     format: str
     data: str
-    model: ScoredSystem
-    baseline: ScoredSystem
+    model: Judged
+    baseline: Judged
     decides: str
     lead: Difference
     groups: Mapping[str, Mapping[str, Any]]

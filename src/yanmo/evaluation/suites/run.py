@@ -19,7 +19,7 @@ from yanmo.evaluation.suites.items import Item
 from yanmo.evaluation.suites.prompts import LAST_WORD, Prompts, prompts_of
 from yanmo.evaluation.suites.read import Questions, read_questions
 from yanmo.evaluation.suites.registry import Suite, find_suite
-from yanmo.evaluation.suites.result import ScoredSystem, SuiteEvaluation
+from yanmo.evaluation.suites.result import SuiteEvaluation
 from yanmo.evaluation.suites.scores import (
     Beside,
     ranking_baselines,
@@ -27,6 +27,7 @@ from yanmo.evaluation.suites.scores import (
     word_baselines,
     word_scores,
 )
+from yanmo.evaluation.tasks import judge
 from yanmo.metrics import Scores
 from yanmo.metrics.segments import mostly_chinese
 from yanmo.models.registry import LoadedModel, load
@@ -118,8 +119,8 @@ def judge_items(
         what=suite.what,
         format=FORMATS[questions.format].what,
         data=data,
-        model=_judged(loaded.name, scores, seed),
-        baseline=_judged(best.name, best.scores, seed),
+        model=judge(loaded.name, scores, seed=seed),
+        baseline=judge(best.name, best.scores, seed=seed),
         decides=suite.decides,
         lead=metrics.paired_bootstrap(both, seed=seed)[suite.decides],
         groups=_groups(items, scores.only([suite.decides]), suite.decides, seed),
@@ -155,16 +156,6 @@ def _joined(scores: Scores, beside: Scores) -> Scores:
     """The baseline's examples and then the model's, by the one score that both have."""
     (name,) = scores.names
     return metrics.from_ratios([name], np.concatenate([beside.each(), scores.each()]))
-
-
-def _judged(name: str, scores: Scores, seed: int) -> ScoredSystem:
-    intervals = metrics.bootstrap(scores, seed=seed)
-    return ScoredSystem(
-        name=name,
-        metrics={
-            key: {"value": value, "interval": list(intervals[key])} for key, value in scores.values.items()
-        },
-    )
 
 
 def _groups(items: Sequence[Item], scores: Scores, name: str, seed: int) -> dict[str, dict[str, Any]]:
