@@ -27,8 +27,11 @@ def finetune(
     ],
     data: Annotated[Path, Parameter(help="File or folder of examples: CSV, JSONL, Excel, Parquet ...")],
     *more: Path,
-    model: Annotated[Path, Parameter(help="Model to begin with: a folder, a run, a cached name.")],
+    model: Annotated[Path, Parameter(help="Model to begin with: a folder, a run, a cached name; scratch.")],
     out: Annotated[Path, Parameter(help="Folder of the run.")],
+    corpus: Annotated[
+        Path | None, Parameter(help="Texts that a fresh encoder (--model scratch) reads before it learns.")
+    ] = None,
     valid: Annotated[
         Path | None, Parameter(help="Rows that choose the best step; drawn if not given.")
     ] = None,
@@ -100,6 +103,7 @@ def finetune(
     settings = recipe.FinetuneSettings(
         task=task,
         model=model,
+        corpus=corpus,
         valid=valid,
         test=test,
         budget_s=None if budget is None else parse_duration_s(budget),

@@ -22,10 +22,22 @@ from yanmo.models.transformer import Transformer
 from yanmo.planning.probe import probe
 from yanmo.recipes.finetune_settings import FinetuneSettings
 from yanmo.recipes.run_folder import RunFolder
+from yanmo.recipes.scratch_encoder import USUAL_BUDGET_S, make_encoder
 from yanmo.reporting.progress import say
 from yanmo.tasks.split import Splits
 
 SCRATCH = Path("scratch")
+# Tasks of encoders; a fresh one reads for this share of the budget before it learns the task.
+_ENCODED = (
+    "text-classification",
+    "pair-classification",
+    "relation-extraction",
+    "token-classification",
+    "question-answering",
+)
+_READING_SHARE = 0.6
+# A small encoder that has read little has little to forget.
+_FRESH_RATE = 5e-4
 _FROM_PAIRS = ("translation", "summarization")
 _USUAL_MAX_SEQ_LEN, _USUAL_FOR_TEXTS = 256, 512
 # Answers are written token by token, and more validations of them tell little more.
@@ -95,11 +107,27 @@ def begin(
     )
 
 
+def _from_fresh_encoder(run: RunFolder, splits: Splits, settings: FinetuneSettings) -> Beginning:
+    """An encoder that has read the examples' texts, and more where there are any."""
+    budget_s = USUAL_BUDGET_S if settings.budget_s is None else _READING_SHARE * settings.budget_s
+    texts = (text for example in splits.train for text in example.inputs())
+    model = make_encoder(
+        texts, run.path / SCRATCH, corpus=settings.corpus, budget_s=budget_s, seed=settings.seed
+    )
+    begun = begin(run, Checkpoint.open(model), splits, settings)
+    rate = _FRESH_RATE if settings.learning_rate is None else settings.learning_rate
+    assert isinstance(begun.recipe, FinetuneRecipe)
+    recipe = dataclasses.replace(begun.recipe, learning_rate=rate, moves_embedding=True)
+    return dataclasses.replace(begun, recipe=recipe)
+
+
 def _from_scratch(run: RunFolder, splits: Splits, settings: FinetuneSettings) -> Beginning:
+    if settings.task in _ENCODED:
+        return _from_fresh_encoder(run, splits, settings)
     if settings.task not in _FROM_PAIRS:
         raise InputError(
             f"{settings.task} is not learned from nothing",
-            remedy=f"give a model with --model; from nothing: {', '.join(_FROM_PAIRS)}",
+            remedy=f"give a model with --model; from nothing: {', '.join((*_ENCODED, *_FROM_PAIRS))}",
         )
     if settings.lora is not None or settings.learning_rate is not None:
         raise InputError("--lora and --learning-rate are for a model that has learned already")

@@ -59,6 +59,7 @@ class FinetuneSettings:
         model: to begin with.
         columns: of tables, where guessing is not wanted.
         label_kind: ``one``, ``several`` or ``number``, where guessing is not wanted.
+        corpus: more texts for a fresh encoder to read before it learns the task.
         valid: files of validation rows; drawn from the others where there are none.
         test: files of test rows; likewise.
         budget_s: the run takes no longer.
@@ -73,7 +74,7 @@ class FinetuneSettings:
         adversarial: a name of ``DISTURBANCES``.
         r_drop: weight of the agreement of two passes; 0 for one pass.
         class_weights: what classes count in the loss: by name, or ``balanced``; None: all alike.
-        decide_by: ``f1``: thresholds are tuned; ``probability``: they are not; None: those of several classes.
+        decide_by: ``f1``: thresholds are tuned; ``probability``: they are not; None: of several classes.
         folds: parts of the examples, each of which is the test once for a model that learned from the others.
         seeds: how many trainings that differ in what is drawn tell how sure the score is.
         tune: how long settings that are not fixed are searched: a number of trials, or a time such as ``1h``.
@@ -85,6 +86,7 @@ class FinetuneSettings:
     model: Path
     columns: Columns = field(default_factory=dict)
     label_kind: str | None = None
+    corpus: Path | None = None
     valid: Path | None = None
     test: Path | None = None
     budget_s: float | None = None
