@@ -155,8 +155,17 @@ class Embeddings:
         return StepLoss(embed, temperature=self.temperature)
 
     def validation(self, examples: Sequence[Embedded], encoder: InputEncoder) -> Validate:
-        """Loss a row, in groups of 64 rows, and the scores."""
+        """Loss a row, in groups of 64 rows, and the scores.
+
+        Raises:
+            InputError: the rows have no scores where those that are learned from do, or the other way round.
+        """
         judged, pairs = self.judging(examples)
+        if judged.metrics_name != self.metrics_name:
+            raise InputError(
+                f"learned from {self.evidence} and chosen by {judged.evidence}",
+                remedy="give --valid rows that are like those that are learned from",
+            )
         rows = judged._rows(pairs, encoder)
         loss = judged.objective()
 
@@ -222,11 +231,7 @@ class Embeddings:
         ]
 
     def score(self, examples: Sequence[Embedded], predictions: Sequence[Prediction]) -> Scores:
-        """Correlations with the scores, or how high the seconds rank.
-
-        Raises:
-            InputError: the rows have no scores where the skill is of scores, or have them where it is not.
-        """
+        """Correlations with the scores, or how high the seconds rank; of examples as ``judging`` has them."""
         if self.evidence is Evidence.SCORES:
             gold = [score for example in examples if (score := _score_of(example)) is not None]
             said = [row["score"] for row in predictions]

@@ -36,6 +36,8 @@ from yanmo.tasks.examples import (
 )
 
 _TYPED = Origin("--text")
+# Whose models have no head that matters.
+VECTOR_TASKS = ("sentence-similarity", "feature-extraction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,7 @@ def read_skill(task: str, model: Transformer, config: Mapping[str, Any], folder:
     Raises:
         InputError: one of these is damaged.
     """
-    if task in ("sentence-similarity", "feature-extraction"):
+    if task in VECTOR_TASKS:
         return Embeddings.read(config, folder, d_model=model.config.d_model)
     if task in _WRITTEN:
         skill = _WRITTEN[task]()

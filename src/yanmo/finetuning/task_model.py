@@ -10,7 +10,7 @@ import torch
 
 from yanmo.errors import InputError
 from yanmo.finetuning.encoding import InputEncoder
-from yanmo.finetuning.registry import ask, read_skill, task_of
+from yanmo.finetuning.registry import VECTOR_TASKS, ask, read_skill, task_of
 from yanmo.finetuning.skill import OnProgress, Prediction, Skill
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import FAMILIES
@@ -63,7 +63,11 @@ class TaskModel:
         """
         checkpoint = Checkpoint.open(path)
         model = load_transformer(
-            checkpoint.config, checkpoint.source(), where=checkpoint.config_path, dtype=dtype
+            checkpoint.config,
+            checkpoint.source(),
+            where=checkpoint.config_path,
+            dtype=dtype,
+            bare=checkpoint.config.get("finetuning_task") in VECTOR_TASKS,
         )
         task = task_of(model, checkpoint.config)
         if task is None:

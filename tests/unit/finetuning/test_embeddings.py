@@ -27,6 +27,7 @@ from yanmo.finetuning.contrast import (
     pack_rows,
 )
 from yanmo.finetuning.embeddings import Embeddings, Evidence, fit_embeddings, judge_pairs
+from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.sentence import SentenceEncoder, vectors_of
@@ -237,6 +238,13 @@ def test_ranks_are_among_all_seconds_and_ties_count_against() -> None:
 def test_what_cannot_be_learned_is_said(examples: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         fit_embeddings(examples)
+
+
+def test_other_rows_cannot_choose_the_step(encoder: Path) -> None:
+    skill, checkpoint = Embeddings(evidence=Evidence.SCORES), Checkpoint.open(encoder)
+    of_model = InputEncoder.of(skill.network(checkpoint), checkpoint.tokenizer)
+    with pytest.raises(InputError, match="learned from scores and chosen by pairs"):
+        skill.validation([pair("a", "b"), pair("c", "d")], of_model)
 
 
 def test_bm25_is_the_formula() -> None:

@@ -239,7 +239,7 @@ def test_other_places_are_refused(tmp_path: Path, name: str, base: str, message:
 
 def learn(encoder: Path, out: Path, task: str, data: Path) -> Path:
     made = FinetuneSettings(
-        task=task, model=encoder, epochs=15.0, learning_rate=5e-3, batch_size=8, dropout=0.0
+        task=task, model=encoder, epochs=12.0, learning_rate=5e-3, batch_size=8, dropout=0.0
     )
     finetune(data, out, settings=made)
     return out / "model"
@@ -266,7 +266,7 @@ def test_two_learned_models_make_a_graph(tmp_path: Path, capsys: pytest.CaptureF
     relations = learn(encoder, tmp_path / "re", "relation-extraction", related)
     text = tmp_path / "text.txt"
     text.write_text(
-        "girl is eating food. food the man eating girl.\ngirl b food. nothing at all.", encoding="utf-8"
+        "girl is eating food! food the man eating girl。\ngirl b food.\nnothing at all.", encoding="utf-8"
     )
     capsys.readouterr()
     out = tmp_path / "graph.csv"
