@@ -249,7 +249,9 @@ def _facts(evaluation: Mapping[str, Any], result: Mapping[str, Any]) -> list[tup
 
 
 def _class_weights(settings: Mapping[str, Any]) -> list[Fact]:
-    """How much each class counts in the loss."""
+    """How much each class counts in the loss; nothing where nothing was learned."""
+    if not settings:
+        return []
     given = settings.get("class_weights", "none")
     value = ", ".join(f"{k} {v:g}" for k, v in given.items()) if isinstance(given, Mapping) else str(given)
     return [Fact(name=Words("class weights", "类别权重"), value=value)]

@@ -129,7 +129,7 @@ class TaskEvaluation:
 
 def evaluate_task(
     model: Answerer,
-    examples: Sequence[Example],
+    examples: Sequence[Any],
     *,
     train: Sequence[Example] = (),
     seed: int = 0,
@@ -147,7 +147,7 @@ def evaluate_task(
     """
     if not examples:
         raise InputError("there is no row with a label to judge on")
-    skill = model.skill
+    skill: Skill[Any] = model.skill
     if isinstance(skill, Embeddings):
         skill, examples = skill.judging(examples)
     predictions = model.answer(examples)

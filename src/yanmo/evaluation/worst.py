@@ -75,10 +75,11 @@ def _badness(
     if scores.alone is None:
         return np.full(len(examples), -np.inf)
     each = scores.only([decides]).each()[:, 0]
-    if not metrics.metric(decides).larger_is_better:
+    measure = metrics.metric(decides)
+    if not measure.larger_is_better:
         return each
     if "answer" not in first:
-        return -each
+        return np.where(each >= (100 if measure.unit == "points" else 1), -np.inf, -each)
     # Among answers that are wrong altogether the surest first, then those that are partly right.
     rank = np.argsort(np.argsort([said["score"] for said in predictions], kind="stable"))
     return np.where(each >= 1, -np.inf, rank - np.ceil(2 * each) * len(each))

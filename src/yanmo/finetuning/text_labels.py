@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -329,7 +329,7 @@ def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) 
 
 
 def weigh_classes(
-    skill: Skill[Any], examples: Sequence[Labelled], weights: Mapping[str, float] | Literal["balanced"]
+    skill: Skill[Any], examples: Sequence[Any], weights: Mapping[str, float] | str
 ) -> OneClass | SeveralClasses:
     """The skill with classes that count more or less in its loss.
 

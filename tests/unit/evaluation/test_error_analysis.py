@@ -80,7 +80,7 @@ def names_evaluation() -> TaskEvaluation:
         SpanExample(text=text, spans=tuple(gold), origin=Origin("names.jsonl", 7)),
         SpanExample(text="没有名称。", spans=(), origin=Origin("names.jsonl", 8)),
     ]
-    predictions = [{"tags": [], "entities": entities}, {"tags": [], "entities": []}]
+    predictions: list[Prediction] = [{"tags": [], "entities": entities}, {"tags": [], "entities": []}]
     return evaluate_task(Said("token-classification", NAMES, predictions), examples)
 
 
