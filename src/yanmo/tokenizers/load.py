@@ -51,7 +51,8 @@ class Tokenizer:
     """Text to token ids and back, with the special tokens and the chat template of its folder.
 
     A special token's string inside a text is ordinary text here: only ``encode_chat`` and the template
-    of ``encode_with_specials`` make special ids.
+    of ``encode_with_specials`` make special ids. ``padding_side`` and ``truncation_side`` say where shorter
+    texts of a batch are filled up and longer ones cut.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class Tokenizer:
         self._names: dict[str, str | None] = dict.fromkeys(special.ROLES) | dict(names)
         self._json = tokenizer_json
         self._source = source
-        self._padding_side = _side_of(backend.padding)
-        self._truncation_side = _side_of(backend.truncation)
+        self.padding_side = _side_of(backend.padding)
+        self.truncation_side = _side_of(backend.truncation)
         if source is not None:
             backend = self._lay_over(backend, source)
         backend.no_padding()
@@ -131,8 +132,8 @@ class Tokenizer:
             self._json = backend.to_str()
         specials = [token.content for token in known if token.special]
         self._names = special.names_by_role(config, specials)
-        self._padding_side = source.side("padding") or self._padding_side
-        self._truncation_side = source.side("truncation") or self._truncation_side
+        self.padding_side = source.side("padding") or self.padding_side
+        self.truncation_side = source.side("truncation") or self.truncation_side
         return backend
 
     @classmethod
@@ -315,16 +316,6 @@ class Tokenizer:
         """Longest text in tokens that the folder allows, or None where it sets no limit."""
         return None if self._source is None else self._source.max_seq_len
 
-    @property
-    def padding_side(self) -> Side:
-        """Where shorter texts of a batch are filled up."""
-        return self._padding_side
-
-    @property
-    def truncation_side(self) -> Side:
-        """Where longer texts are cut."""
-        return self._truncation_side
-
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; strings that look like special tokens are ordinary text.
 
@@ -376,7 +367,7 @@ class Tokenizer:
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts cannot be paired with {len(pairs)}")
         frame = self.framer.begin(
-            is_pair=pairs is not None, max_seq_len=max_seq_len, side=self._truncation_side
+            is_pair=pairs is not None, max_seq_len=max_seq_len, side=self.truncation_side
         )
         seconds = [None] * len(texts) if pairs is None else self.encoder.encodings(pairs)
         firsts = self.encoder.encodings(texts)
@@ -454,8 +445,7 @@ class Tokenizer:
     ) -> list[chat_template.ChatPiece]:
         """As ``render_chat``, the template's special tokens apart from the text between them.
 
-        Raises:
-            InputError: as ``render_chat``.
+        Raises InputError as it does.
         """
         return chat_template.split(
             self._require_template(),
