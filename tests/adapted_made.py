@@ -1,4 +1,4 @@
-"""Small networks of each shape, packed batches for them, and a toy task: for tests of what fine-tuning moves."""
+"""Small networks of each shape, packed batches and a toy task: what fine-tuning moves is tested on these."""
 
 from __future__ import annotations
 
