@@ -80,7 +80,7 @@ def test_it_learns_numbers_and_keeps_its_run(encoder: Path, tmp_path: Path) -> N
     generator = np.random.default_rng(0)
     numbers = np.where(ANIMALS == 3, -5.0, 20.0) + generator.normal(size=80)
     made = TextRegressor(
-        encoder, epochs=6.0, learning_rate=3e-3, batch_size=8, dropout=0.0, out=tmp_path / "run"
+        encoder, epochs=20.0, learning_rate=3e-3, batch_size=8, dropout=0.0, out=tmp_path / "run"
     )
     cat, dog = made.fit(TEXTS, numbers).predict(["a cat", "人 dog"])
     assert cat == pytest.approx(-5, abs=6) and dog == pytest.approx(20, abs=6)

@@ -126,11 +126,19 @@ def test_hopeless_trials_are_ended_early(
     assert second["reason"] == f"below the median after {len(second['scores'])} of 10 validations"
 
 
-def test_a_time_is_kept(encoder: Path, data: Path, tmp_path: Path) -> None:
-    made = settings(encoder, tune="2s", epochs=None)
-    result = finetune(data, tmp_path / "run", settings=made)
-    trials = result["tune"]["trials"]
-    assert trials[0]["state"] == "complete" and 1.5 < sum(trial["seconds"] for trial in trials) < 30
+def test_a_search_ends_with_its_time_but_not_before_a_whole_trial(
+    encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = finetune(data, tmp_path / "short", settings=settings(encoder, tune="0.01s", epochs=1.0))
+    (trial,) = result["tune"]["trials"]
+    assert trial["state"] == "complete" and trial["seconds"] > 0.01
+    # A clock that goes on by an hour whenever a trial looks at it.
+    monkeypatch.setattr(tuning.Search, "_spent_s", lambda search: 3600.0 * len(search._rows))
+    result = finetune(data, tmp_path / "long", settings=settings(encoder, tune="90m", epochs=1.0))
+    assert [trial["state"] for trial in result["tune"]["trials"]] == ["complete", "complete"]
+    monkeypatch.setattr(tuning.Search, "_is_late", lambda search, began_s: bool(search._rows))
+    result = finetune(data, tmp_path / "late", settings=settings(encoder, tune="90m", epochs=1.0))
+    assert result["tune"]["trials"][1]["reason"] == "the time of the search was over"
 
 
 def test_what_is_fixed_is_not_searched(encoder: Path) -> None:
