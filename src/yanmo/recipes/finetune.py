@@ -128,7 +128,8 @@ def _finetune(
 ) -> dict[str, Any]:
     """Search, repeat, and train what is kept; what result.json says."""
     alone, began_alone_s = settings.alone(), began_s
-    beside, rows = {}, []
+    beside: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
     if settings.tune is not None:
         search = Search(run.path, checkpoint, splits, settings, stop)
         alone = search.best()
