@@ -44,6 +44,8 @@ _SPEED_SHARE = 0.35
 _LONGEST = 256
 # A network with more weights a token of text learns the text by heart.
 _MOST_WEIGHTS_A_TOKEN = 8
+# AdamW's at a width of 256: between what continuing a text and what masked tokens bear (planning.rules).
+_ADAM_RATE = 0.006
 _SMOOTHING, _SPLIT_SHARE, _NUM_BEAMS = 0.1, 0.1, 5
 
 
@@ -239,7 +241,8 @@ class Work:
 def _recipe(num_examples: int, d_model: int) -> ScratchRecipe:
     batch_size = 32 if num_examples < 2_000 else 64 if num_examples < 10_000 else 192
     steps_an_epoch = num_examples / batch_size
-    muon_rate, adam_rate = learning_rates(d_model, goes_on=False, encodes=True)
+    muon_rate, _ = learning_rates(d_model, goes_on=False)
+    adam_rate = _ADAM_RATE * (256 / d_model) ** 0.5
     muon_decay, adam_decay = weight_decays(steps_an_epoch, muon_rate, adam_rate, goes_on=False)
     return ScratchRecipe(
         batch_size=batch_size,

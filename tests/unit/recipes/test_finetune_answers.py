@@ -43,7 +43,9 @@ def test_a_conversation_is_learned_with_its_template(tmp_path: Path) -> None:
         )
     ]
     data = write_rows(tmp_path / "rows.jsonl", rows)
-    settings = FinetuneSettings(task="chat", model=decoder(tmp_path).path, valid=data, test=data, **FLAGS)
+    settings = FinetuneSettings(
+        task="chat", model=decoder(tmp_path).path, valid=data, test=data, **(FLAGS | {"epochs": 80.0})
+    )
     result = finetune(data, tmp_path / "run", settings=settings)
     assert result["metrics"]["bits_per_byte"]["value"] < 0.5
     loaded = TaskModel.load(tmp_path / "run" / "model")
