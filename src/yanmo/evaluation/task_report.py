@@ -95,6 +95,7 @@ def task_report(
         facts=_facts(evaluation, result),
         judged=_judged(evaluation),
         scores=list(_scores(evaluation)),
+        repeats=_repeats(result.get("repeats")),
         curves=_curves(history, decides) if history is not None else [],
         confusion=_confusion(evaluation.get("confusion")),
         kinds=evaluation.get("kinds"),
@@ -230,6 +231,27 @@ def _cells(name: str, score: Mapping[str, Any] | None) -> tuple[str, str]:
         return "–", ""
     low, high = (_written(name, edge) for edge in score["interval"])
     return _written(name, score["value"]), f"{low} – {high}"
+
+
+def _repeats(repeats: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The means of folds or seeds beside those of the cheap model."""
+    if not repeats:
+        return None
+    count = repeats["count"]
+    is_folds = repeats["kind"] == "folds"
+    rows = []
+    for name, told in repeats["metrics"].items():
+        found = [told, repeats["baseline"].get(name)]
+        cells = [
+            _cells(name, one and {"value": one["mean"], "interval": (one["low"], one["high"])})
+            for one in found
+        ]
+        rows.append((_metric_words(name), cells))
+    heading = Words(
+        f"Over {count} {'folds' if is_folds else 'seeds'}",
+        f"{count} {'折交叉验证' if is_folds else '个随机种子'}",
+    )
+    return {"heading": heading, "rows": rows}
 
 
 def _facts(evaluation: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[Words, str]]:

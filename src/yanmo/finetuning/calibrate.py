@@ -31,6 +31,8 @@ S = TypeVar("S", bound=Skill[Any])
 # A class with fewer cases gets the threshold that suits all classes together.
 _LEAST_CASES = 10
 _MOST_WORDS = 100_000
+# Outputs that a temperature is fitted on; of thousands of classes an even sample of the rows says as much.
+_MOST_OUTPUTS = 5_000_000
 _EDGE = 1e-6
 
 
@@ -75,7 +77,9 @@ def _has_thresholds(skill: Skill[Any]) -> bool:
 
 
 def _of_one(logits: FloatArray, gold: IntArray, decide_by: DecideBy | None) -> Calibration:
-    temperature = metrics.fit_temperature(logits, gold.tolist(), smoothing=1 / (len(gold) + 2))
+    step = max(1, -(-logits.size // _MOST_OUTPUTS))
+    sample = gold[::step]
+    temperature = metrics.fit_temperature(logits[::step], sample.tolist(), smoothing=1 / (len(sample) + 2))
     thresholds: tuple[float, ...] = ()
     if decide_by == "f1":
         shares = metrics.softmax(logits, temperature=temperature)

@@ -235,6 +235,10 @@ def test_a_page_has_everything_in_both_languages(language: Language) -> None:
     predictions = [one_class("坏", 0.9, "好"), one_class("好", 0.7, "坏"), one_class("坏", 0.8, "好")]
     found = evaluate_task(Said("text-classification", skill, predictions), examples, train=examples * 3)
     report = check_examples({"train": examples * 3, "test": examples})
+    told = {"mean": 0.75, "low": 0.6, "high": 0.9}
+    repeats = {"kind": "seeds", "count": 3, "metrics": {"accuracy": told}, "baseline": {}}
+    again = page(found, language=language, result={"repeats": repeats})
+    assert "Over 3 seeds" in again and "3 个随机种子" in again and "0.600 – 0.900" in again
     html = page(found, language=language, checks=checks_of(report, "given apart"))
     assert "&lt;b&gt;真好&lt;/b&gt;" in html and "<b>真好" not in html
     assert "rows.csv row 2, 3, 4" in html

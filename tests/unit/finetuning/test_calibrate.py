@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,14 +29,14 @@ WORDS = ("man", "cat", "dog", "girl", "food", "the", "is", "a")
 TEXTS = [f"{first} {second}" for first in WORDS for second in WORDS]
 
 
-def rows(labels: list[str] | list[tuple[str, ...]]) -> list[ClassificationExample]:
+def rows(labels: Sequence[Any]) -> list[ClassificationExample]:
     return [
         ClassificationExample(text=text, label=label, origin=Origin("a"))
         for text, label in zip(TEXTS, labels, strict=False)
     ]
 
 
-def opened(folder: Path, skill: HeadSkill[object], *, scale: float) -> tuple[Transformer, InputEncoder]:
+def opened(folder: Path, skill: HeadSkill[Any], *, scale: float) -> tuple[Transformer, InputEncoder]:
     """A model with a random head of so large weights."""
     checkpoint = Checkpoint.open(make_encoder(folder / "encoder"))
     network = skill.network(checkpoint).eval()
