@@ -206,9 +206,19 @@ def test_turtle_says_the_same_as_n_triples(tmp_path: Path) -> None:
             predicate = "rdf:type" if predicate == "a" else predicate
             full.add((subject, *(_spelt_out(term, prefixes) for term in (predicate, value))))
     assert full == set(facts_of(knowledge, "https://here.example/"))
+
+
+def test_rdflib_reads_the_same_graph_from_both(tmp_path: Path) -> None:
     rdflib = pytest.importorskip("rdflib")
-    graph = rdflib.Graph().parse(data=text, format="turtle")
-    assert len(graph) == len(full)
+    compare = pytest.importorskip("rdflib.compare")
+    graphs = []
+    for name, form in (("graph.nt", "nt"), ("graph.ttl", "turtle")):
+        write_knowledge(hostile_knowledge(), tmp_path / name)
+        graphs.append(rdflib.Graph().parse(tmp_path / name, format=form))
+    assert len(graphs[0]) == len(set(facts_of(hostile_knowledge(), "http://example.org/")))
+    assert compare.isomorphic(*graphs)
+    said = {str(value) for value in graphs[0].objects(None, rdflib.RDFS.label)}
+    assert said == {HOSTILE.replace("\ud800", "\ufffd"), "静<夜>思 %", "PER son/é", "作品", 'says "no"\n'}
 
 
 def _spelt_out(term: str, prefixes: dict[str, str]) -> str:
