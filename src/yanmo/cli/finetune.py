@@ -160,7 +160,8 @@ def _table(result: dict[str, Any]) -> str:
     for name, score in result["metrics"].items():
         low, high = score["interval"]
         lines.append(f"  {name:<20} {score['value']:.4f}  ({low:.4f} to {high:.4f})")
-    lines.append(f"report   {result['report']}")
+    if "report" in result:
+        lines.append(f"report   {result['report']}")
     lines.append(f'next     yanmo predict {result["model"]} --text "..."')
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from yanmo.finetuning.text_labels import OneClass, SeveralClasses
 from yanmo.finetuning.token_tags import TokenTags
 from yanmo.metrics.scores import FloatArray, IntArray
 from yanmo.models.transformer import Transformer
+from yanmo.reporting.progress import say
 
 S = TypeVar("S", bound=Skill[Any])
 # A class with fewer cases gets the threshold that suits all classes together.
@@ -58,7 +59,10 @@ def calibrate(
     """
     if decide_by == "f1" and not _has_thresholds(skill):
         raise InputError("--decide-by f1 is for two classes, or for several at once", remedy="leave it out")
-    if not isinstance(skill, OneClass | SeveralClasses | TokenTags) or not examples:
+    if not isinstance(skill, OneClass | SeveralClasses | TokenTags):
+        return skill
+    if not examples:
+        say("no validation rows: probabilities and thresholds are as they were learned")
         return skill
     pieces = skill.pieces(examples, encoder, labelled=True)
     outputs = read_off(model, skill, pieces).outputs
