@@ -43,7 +43,7 @@ _MOST_EPOCHS, _LEAST_EPOCHS = 30.0, 8.0
 _SPEED_SHARE = 0.35
 _LONGEST = 256
 # A network with more weights a token of text learns the text by heart.
-_MOST_WEIGHTS_A_TOKEN = 8
+_MOST_WEIGHTS_A_TOKEN = 12
 # AdamW's at a width of 256: between what continuing a text and what masked tokens bear (planning.rules).
 _ADAM_RATE = 0.006
 _SMOOTHING, _SPLIT_SHARE, _NUM_BEAMS = 0.1, 0.1, 5
