@@ -12,6 +12,7 @@ from yanmo import artifact, metrics, runtime
 from yanmo.config import to_mapping
 from yanmo.device import compute_dtype
 from yanmo.energy import EnergyMeter
+from yanmo.errors import InputError
 from yanmo.evaluation.tasks import evaluate_task
 from yanmo.finetuning.adversarial import Adversarial
 from yanmo.finetuning.calibrate import calibrate
@@ -144,16 +145,16 @@ class Learner:
         Raises:
             YanmoError: the disk is full or cannot be written.
         """
-        weights = self._weights
+        exported = self._skill.exported(self._weights)
         if has_lora(self._network):
-            self._write_adapters(weights)
-            weights = merged_weights(self._network, weights)
+            self._write_adapters(exported)
+            exported = merged_weights(self._network, exported)
             merge(self._network)
-        exported = self._skill.exported(weights)
+        # What judges is what is written, not what was computed with.
+        self._network.float().eval()
         with torch.no_grad():
             for name, weight in self._network.named_parameters():
                 weight.copy_(exported[name])
-        self._network.float().eval()
         self._skill = calibrate(
             self._skill.learned(),
             self._network,
@@ -213,7 +214,11 @@ class Learner:
         settings, objective = self._settings, self._skill.objective()
         if settings.adversarial is not None:
             return Adversarial(objective, DISTURBANCES[settings.adversarial])
-        if settings.r_drop and isinstance(self._skill, HeadSkill):
+        if settings.r_drop:
+            if not isinstance(self._skill, HeadSkill):
+                raise InputError(
+                    f"--r-drop compares labels, and {settings.task} answers with texts", remedy="leave it out"
+                )
             return RDrop(objective, self._skill.divergence, weight=settings.r_drop)
         return objective
 
