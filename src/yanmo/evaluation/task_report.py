@@ -64,8 +64,16 @@ def write_task_report(
     Raises:
         OSError: the file cannot be written.
     """
-    told = {"history": history, "result": result or {}, "checks": checks or {}, "settings": settings or {}}
-    write_report(path, task_report(evaluation, name=name, language=language, **told))
+    text = task_report(
+        evaluation,
+        name=name,
+        history=history,
+        result=result or {},
+        checks=checks or {},
+        settings=settings or {},
+        language=language,
+    )
+    write_report(path, text)
 
 
 def task_report(
