@@ -100,11 +100,12 @@ class Repeats:
         is_folds = self.kind == "folds"
         every = [*rows] if is_folds else [_row(f"seed-{seed}", seed, result), *rows]
         mean_of = metrics.mean_over_folds if is_folds else metrics.mean_over_seeds
+        means = _means(every, "metrics", mean_of)
         found = {
             "kind": self.kind,
             "count": self.count,
             "kept": "of all rows but those that chose its step" if is_folds else f"of seed {seed}",
-            "metrics": _means(every, "metrics", mean_of),
+            "metrics": means,
             "baseline": _means(every, "baseline", mean_of),
             "runs": every,
         }
@@ -116,7 +117,7 @@ class Repeats:
                 "num_examples": sum(row["num_examples"] for row in every),
                 "metrics": {
                     name: {"value": told["mean"], "interval": [told["low"], told["high"]]}
-                    for name, told in found["metrics"].items()
+                    for name, told in means.items()
                 },
             }
         return joined
