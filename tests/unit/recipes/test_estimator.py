@@ -82,12 +82,12 @@ def test_it_learns_numbers_and_keeps_its_run(encoder: Path, tmp_path: Path) -> N
     made = TextRegressor(
         encoder, epochs=20.0, learning_rate=3e-3, batch_size=8, dropout=0.0, out=tmp_path / "run"
     )
-    cat, dog = made.fit(TEXTS, numbers).predict(["a cat", "人 dog"])
+    found = made.fit(TEXTS, numbers).predict(TEXTS)
     # The step is chosen by correlation, so the scale may be a little small.
-    assert cat < 5 < 10 < dog and np.corrcoef(made.predict(TEXTS), numbers)[0, 1] > 0.9
-    assert made.score(TEXTS, numbers) > 0 and is_regressor(made)
-    kept = TaskModel.load(tmp_path / "run").predict([("a cat",)])
-    assert kept[0]["score"] == pytest.approx(cat, abs=1e-4)
+    assert np.corrcoef(found, numbers)[0, 1] > 0.9 and found[::2].mean() < 5 < 10 < found[1::2].mean()
+    assert made.score(TEXTS, numbers) > 0.3 and is_regressor(made)
+    kept = TaskModel.load(tmp_path / "run").predict([(text,) for text in TEXTS[:4]])
+    assert [row["score"] for row in kept] == pytest.approx(found[:4].tolist(), abs=1e-3)
 
 
 def test_a_grid_of_rates_in_a_pipeline(encoder: Path) -> None:
