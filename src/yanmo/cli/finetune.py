@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from yanmo.cli.output import Force, Json, Seed, emit
+from yanmo.cli.output import DryRun, Force, Json, Seed, emit
 
 Columns = Annotated[str | None, Parameter(help="What columns are: text=review,label=stars.")]
 _SPLITS = {"folds": "rows, each by the model of the other folds"}
@@ -25,8 +25,10 @@ def finetune(
             help="text-classification, pair-classification, token-classification, question-answering ..."
         ),
     ],
-    data: Annotated[Path, Parameter(help="File or folder of examples: CSV, JSONL, Excel, Parquet ...")],
-    *more: Path,
+    data: Annotated[
+        list[Path], Parameter(help="Files and folders of examples: CSV, JSONL, Excel, Parquet ...")
+    ],
+    *,
     model: Annotated[Path, Parameter(help="Model to begin with: a folder, a run, a cached name; scratch.")],
     out: Annotated[Path, Parameter(help="Folder of the run.")],
     corpus: Annotated[
@@ -82,15 +84,13 @@ def finetune(
         str | None, Parameter(help="Search what is not given: a number of trials (20), or a time (1h).")
     ] = None,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Learn a task from labelled examples; the same command goes on after a stop.
 
     Validation and test rows are drawn from DATA where neither flags nor the names of files give them.
-
-    Args:
-        more: Further files and folders.
     """
     from yanmo.runtime import tune_process
 
@@ -126,7 +126,13 @@ def finetune(
         tune=tune,
         seed=seed,
     )
-    result = recipe.finetune([data, *more], out, settings=settings, force=force)
+    if dry_run:
+        from yanmo.recipes.rehearsal import rehearse
+
+        rehearsal = rehearse(data, settings=settings)
+        emit(rehearsal, _rehearsal_table(rehearsal), as_json=json)
+        return
+    result = recipe.finetune(data, out, settings=settings, force=force)
     emit(result, _table(result), as_json=json)
 
 
@@ -164,6 +170,31 @@ def _table(result: dict[str, Any]) -> str:
         lines.append(f"report   {result['report']}")
     lines.append(f'next     yanmo predict {result["model"]} --text "..."')
     return "\n".join(lines)
+
+
+def _rehearsal_table(rehearsal: dict[str, Any]) -> str:
+    """Rows, what is odd in them, and how they would be learned."""
+    from yanmo.config import format_duration
+
+    rows, recipe = rehearsal["rows"], rehearsal["recipe"]
+    lines = [
+        *(f"columns  {note}" for note in rehearsal["notes"]),
+        f"rows     {', '.join(f'{count:,} {name}' for name, count in rows['num_rows'].items())} ({rows['how']})",
+        f"broken   {rows['num_broken']:,}",
+        *(f"         {row}" for row in rehearsal["broken"]),
+    ]
+    for found in rows["findings"]:
+        lines.append(f"{found['severity']:<8} {found['what']['en']} ({found['proposal']['en']})")
+    if recipe is not None:
+        said = (f"{name} {value:g}" for name, value in recipe.items() if type(value) in (int, float))
+        lines.append(f"recipe   {', '.join(said)}")
+    if rehearsal["steps"] is not None:
+        lines.append(f"steps    {rehearsal['steps']:,}")
+    if rehearsal["training_s"] is not None:
+        lines.append(f"time     {format_duration(rehearsal['training_s'])} ({rehearsal['how_timed']})")
+    else:
+        lines.append(f"time     {rehearsal['how_timed']}")
+    return "\n".join([*lines, "next     the same without --dry-run"])
 
 
 def _runs_table(repeats: dict[str, Any] | None) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ VERBS = {
 
 _RESUMABLE = {"demo", "train", "corpus", "tokenizer", "pretrain", "finetune"}
 _TRACEBACK = "YANMO_TRACEBACK"
+_VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 _EPILOGUE = (
     "Every verb takes --help, and --config FILE.toml with its options in a table named as the verb. "
     "Flags win over the environment (YANMO_BUDGET, YANMO_PRETRAIN_BUDGET), which wins over the file."
@@ -76,7 +78,7 @@ def build_app(settings: Mapping[str, Any] | None = None, *, source: str = "") ->
         version=_version,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
-        config=[Env("YANMO_", show=False), _shared_environment, Dict(dict(settings or {}), source=source)],
+        config=[Env("YANMO_", show=False), _shared_environment, _File(settings or {}, source)],
     )
     for verb, (target, summary) in VERBS.items():
         app.command(target, name=verb, help=summary)
@@ -182,6 +184,49 @@ def _shared_environment(
     # Options only: what a verb works on is never taken from a variable that holds for all verbs.
     options = [argument for argument in arguments if argument.field_info.kind.name == "KEYWORD_ONLY"]
     Env("YANMO_", command=False, show=False)(app, commands, cyclopts.ArgumentCollection(options))
+
+
+class _File:
+    """Options of the file, ``$NAME`` at their beginning taken from the environment.
+
+    An option that was said already is left out first: what is not used needs no variable.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], source: str) -> None:
+        self._settings, self._source = settings, source
+
+    def __call__(
+        self, app: cyclopts.App, commands: tuple[str, ...], arguments: cyclopts.ArgumentCollection
+    ) -> None:
+        said = {_plain(name) for argument in arguments if argument.tokens for name in argument.names}
+        wanted = {
+            verb: {
+                name: self._expanded(value, name) for name, value in table.items() if _plain(name) not in said
+            }
+            for verb, table in self._settings.items()
+            if verb in commands[:1]
+        }
+        Dict(wanted, source=self._source)(app, commands, arguments)
+
+    def _expanded(self, value: Any, option: str) -> Any:
+        if isinstance(value, list):
+            return [self._expanded(part, option) for part in value]
+        if isinstance(value, dict):
+            return {name: self._expanded(part, option) for name, part in value.items()}
+        found = _VARIABLE.match(value) if isinstance(value, str) else None
+        if found is None:
+            return value
+        if not (folder := os.environ.get(found[1])):
+            raise InputError(
+                f"{option} begins with ${found[1]}, which is not set",
+                where=self._source,
+                remedy=f"export {found[1]}=FOLDER, or give --{_plain(option)}",
+            )
+        return folder + value[found.end() :]
+
+
+def _plain(option: str) -> str:
+    return option.lstrip("-").replace("_", "-")
 
 
 def _nearest(word: str) -> str:

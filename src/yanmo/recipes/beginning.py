@@ -76,6 +76,11 @@ def open_model(settings: FinetuneSettings) -> Checkpoint | None:
     return None if settings.model == SCRATCH and not SCRATCH.exists() else Checkpoint.open(settings.model)
 
 
+def reads_first(task: str) -> bool:
+    """Whether a fresh model of a task is an encoder that reads texts before it learns from the examples."""
+    return task in _ENCODED
+
+
 def begin(
     run: RunFolder, checkpoint: Checkpoint | None, splits: Splits, settings: FinetuneSettings
 ) -> Beginning:
@@ -122,7 +127,7 @@ def _from_fresh_encoder(run: RunFolder, splits: Splits, settings: FinetuneSettin
 
 
 def _from_scratch(run: RunFolder, splits: Splits, settings: FinetuneSettings) -> Beginning:
-    if settings.task in _ENCODED:
+    if reads_first(settings.task):
         return _from_fresh_encoder(run, splits, settings)
     if settings.task not in _FROM_PAIRS:
         raise InputError(

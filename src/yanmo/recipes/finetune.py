@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from yanmo.recipes.run_folder import CHECKS_FILE, RESULT_FILE, RunFolder
 from yanmo.recipes.tuning import Search
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
+from yanmo.tasks.broken import Broken
 from yanmo.tasks.check import check_examples
+from yanmo.tasks.findings import Report
 from yanmo.tasks.read import load_examples
 from yanmo.tasks.split import Splits, SplitSettings, split_examples
 
-__all__ = ["FinetuneSettings", "finetune", "finetune_examples"]
+__all__ = ["FinetuneSettings", "Rows", "finetune", "finetune_examples", "read_rows"]
 
 
 def finetune(
@@ -94,28 +97,60 @@ def finetune_examples(
         return learner.keep()
 
 
-def _read(run: RunFolder, sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
-    """The examples, checked and divided; where there are folds no test is drawn, as each of them is one."""
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The examples of a run, checked and divided.
+
+    Attributes:
+        splits: the examples.
+        notes: what was guessed of the files, a line each.
+        broken: rows that were set aside.
+        report: what the check found.
+    """
+
+    splits: Splits
+    notes: tuple[str, ...]
+    broken: Broken
+    report: Report
+
+
+def read_rows(sources: Sequence[Path], settings: FinetuneSettings) -> Rows:
+    """Read, check and divide examples; where there are folds no test is drawn, as each of them is one.
+
+    Args:
+        sources: files and folders.
+        settings: of the run.
+
+    Raises:
+        InputError: a source does not exist, or nothing in them can be learned from.
+    """
     loaded = load_examples(sources, settings.task, settings.reading)
     apart = {
         name: load_examples(path, settings.task, settings.reading)
         for name, path in (("valid", settings.valid), ("test", settings.test))
         if path is not None
     }
-    for note in dict.fromkeys(note for each in (loaded, *apart.values()) for note in each.notes):
-        say(note)
+    notes = tuple(dict.fromkeys(note for each in (loaded, *apart.values()) for note in each.notes))
     given = {name: each.examples for name, each in apart.items()}
     drawing = SplitSettings(seed=settings.seed)
     if settings.folds is not None:
         drawing = dataclasses.replace(drawing, test=0.0)
     splits = split_examples(loaded.examples, drawing, given=given)
-    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in splits.by_name().items())
-    say(f"rows: {counts} ({splits.how})")
     report = check_examples(splits.by_name(), broken=loaded.broken)
-    for finding in report.findings:
+    return Rows(splits=splits, notes=notes, broken=loaded.broken, report=report)
+
+
+def _read(run: RunFolder, sources: Sequence[Path], settings: FinetuneSettings) -> Splits:
+    """The examples; what was guessed and found of them is said, and kept."""
+    rows = read_rows(sources, settings)
+    for note in rows.notes:
+        say(note)
+    counts = ", ".join(f"{len(part):,} {name}" for name, part in rows.splits.by_name().items())
+    say(f"rows: {counts} ({rows.splits.how})")
+    for finding in rows.report.findings:
         say(f"{finding.severity}: {finding.what.en}")
-    run.write(CHECKS_FILE, checks_of(report, splits.how))
-    return splits
+    run.write(CHECKS_FILE, checks_of(rows.report, rows.splits.how))
+    return rows.splits
 
 
 def _finetune(

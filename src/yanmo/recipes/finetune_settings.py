@@ -163,14 +163,18 @@ class FinetuneSettings:
         assert self.tune is not None
         return SearchLength.read(self.tune)
 
+    @property
+    def num_runs(self) -> int:
+        """How many trainings are asked for in all; those of a search that goes by time do not count."""
+        num_trials = self.search.num_trials if self.tune is not None else None
+        return 1 + (self.folds or 0) + ((self.seeds or 1) - 1) + (num_trials or 0)
+
     def alone(self) -> FinetuneSettings:
         """One training of all that are asked for, with its even share of the budget."""
-        num_runs = 1 + (self.folds or 0) + ((self.seeds or 1) - 1)
         budget_s = self.budget_s
-        if self.tune is not None:
-            num_runs += self.search.num_trials or 0
         if budget_s is not None:
-            budget_s = (budget_s - (self.search.seconds if self.tune is not None else 0.0)) / num_runs
+            search_s = self.search.seconds if self.tune is not None else 0.0
+            budget_s = (budget_s - search_s) / self.num_runs
         return dataclasses.replace(self, folds=None, seeds=None, tune=None, budget_s=budget_s)
 
     @property

@@ -56,7 +56,7 @@ _JUDGING_SHARE = 0.05
 class Learner:
     """One network that learns from one division of examples, in the folder of one run.
 
-    ``learn``, ``keep`` and ``judge`` are called once each, in this order; who wants no judgement leaves the
+    ``recipe`` is known from the beginning, ``num_steps`` once it learns. ``learn``, ``keep`` and ``judge`` are called once each, in this order; who wants no judgement leaves the
     last out, who wants no model the last two.
     """
 
@@ -95,6 +95,7 @@ class Learner:
         self._listeners, self._num_validations, self._quiet = listeners, num_validations, quiet
         self._checkpoint, self._network = self._beginning.checkpoint, self._beginning.network
         self._skill, self.recipe = self._beginning.skill, self._beginning.recipe
+        self.num_steps = 0
         self._kept: dict[str, torch.Tensor] = {}
         self._encoder = InputEncoder.of(
             self._network,
@@ -237,7 +238,7 @@ class Learner:
         batches = self._skill.batches(
             self._splits.train, self._encoder, batch_size=recipe.batch_size, seed=settings.seed
         )
-        num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
+        self.num_steps = num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
         optimizer = self._optimizer()
         # What is not trained comes out as it went in, not as it was computed with.
         self._kept = {name: weight.detach().clone() for name, weight in self._network.named_parameters()}
