@@ -177,9 +177,10 @@ def _rehearsal_table(rehearsal: dict[str, Any]) -> str:
     from yanmo.config import format_duration
 
     rows, recipe = rehearsal["rows"], rehearsal["recipe"]
+    counts = ", ".join(f"{count:,} {name}" for name, count in rows["num_rows"].items())
     lines = [
         *(f"columns  {note}" for note in rehearsal["notes"]),
-        f"rows     {', '.join(f'{count:,} {name}' for name, count in rows['num_rows'].items())} ({rows['how']})",
+        f"rows     {counts} ({rows['how']})",
         f"broken   {rows['num_broken']:,}",
         *(f"         {row}" for row in rehearsal["broken"]),
     ]

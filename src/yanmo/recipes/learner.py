@@ -56,8 +56,9 @@ _JUDGING_SHARE = 0.05
 class Learner:
     """One network that learns from one division of examples, in the folder of one run.
 
-    ``recipe`` is known from the beginning, ``num_steps`` once it learns. ``learn``, ``keep`` and ``judge`` are called once each, in this order; who wants no judgement leaves the
-    last out, who wants no model the last two.
+    ``learn``, ``keep`` and ``judge`` are called once each, in this order; who wants no judgement leaves the
+    last out, who wants no model the last two. ``recipe`` is known from the beginning, ``num_steps`` once it
+    learns.
     """
 
     def __init__(

@@ -83,7 +83,7 @@ def _timed(checkpoint: Checkpoint | None, rows: Rows, settings: FinetuneSettings
             learner.settle()
     num_steps, num_runs = learner.num_steps, settings.num_runs
     training_s = clock.step_s * num_steps * num_runs
-    how = f"{len(clock.seconds)} steps measured, {clock.step_s:.3g} s each; validation and judgement not counted"
+    how = f"{clock.step_s:.3g} s a step by {clock.num_steps} that were measured; validation comes on top"
     if num_runs > 1:
         how += f"; {num_runs} trainings"
     if settings.budget_s is not None and training_s > settings.budget_s:
@@ -104,9 +104,15 @@ class _Clock:
     """Times a few steps, and ends the training then."""
 
     def __init__(self) -> None:
+        """The first step begins now."""
         self.seconds: list[float] = []
         self._began_s = self._last_s = time.perf_counter()
         self._first_s = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """How many were timed."""
+        return max(1, len(self.seconds))
 
     @property
     def step_s(self) -> float:
