@@ -111,8 +111,8 @@ def memorising_penalty(epochs: float, num_parameters: int, num_train_tokens: flo
 def short_sight(context_bytes: float) -> float:
     """How much worse a model with this context reads a new document, beyond what validation tells.
 
-    Held-out pieces of documents that it has learned from hold names that it knows; a new one has its own, and a
-    model that sees more of it can take them from there (three novels learned, a fourth read:
+    Held-out pieces of documents that it has learned from hold names that it knows; a new one has its own, and
+    a model that sees more of it can take them from there (three novels learned, a fourth read:
     benchmarks/LOG.md).
     """
     return 1 + 20 / max(64.0, context_bytes)
