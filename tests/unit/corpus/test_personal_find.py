@@ -309,8 +309,8 @@ def test_time_is_linear_in_hostile_text(unit: str) -> None:
 
     # Four times the text may take four times as long; sixteen would be quadratic. Tiny times are noise.
     first = min(seconds(small) for _ in range(2))
-    second = seconds(large)
-    assert second < 9 * first + 0.05
+    second = min(seconds(large) for _ in range(2))
+    assert second < 9 * first + 0.1
     assert second < 5
 
 

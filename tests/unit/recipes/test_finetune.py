@@ -213,7 +213,8 @@ def test_names_and_answers_are_learned_from_files(encoder: Path, tmp_path: Path)
         for who in ("girl", "man", "cat", "dog", "baby")
         for verb in ("eating", "food", "the", "a girl")
     ]
-    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    made = settings(encoder, task="question-answering", epochs=40.0, max_seq_len=20)
-    result = finetune(tmp_path / "asked.jsonl", tmp_path / "asked", settings=made)
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    made = settings(encoder, task="question-answering", epochs=40.0, max_seq_len=20, valid=asked, test=asked)
+    result = finetune(asked, tmp_path / "asked", settings=made)
     assert result["metrics"]["f1"]["value"] > 0.5

@@ -26,7 +26,8 @@ def pairs(path: Path) -> Path:
 def test_a_translator_is_learned_kept_and_asked_again(make: Any, tmp_path: Path) -> None:
     data = pairs(tmp_path / "rows.jsonl")
     model = make(tmp_path).path
-    settings = FinetuneSettings(task="translation", model=model, valid=data, test=data, **FLAGS)
+    flags = FLAGS | {"epochs": 60.0}
+    settings = FinetuneSettings(task="translation", model=model, valid=data, test=data, **flags)
     result = finetune(data, tmp_path / "run", settings=settings)
     assert result["metrics"]["chrf"]["value"] > 95 and result["baseline"]["metrics"]["chrf"]["value"] < 40
     loaded = TaskModel.load(tmp_path / "run" / "model")
