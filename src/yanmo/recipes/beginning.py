@@ -36,6 +36,8 @@ _ENCODED = (
     "question-answering",
 )
 _READING_SHARE = 0.6
+# Tokens of so small a table are seen often enough by any examples to learn from them.
+_SMALL_TABLE = 8192
 # A small encoder that has read little has little to forget.
 _FRESH_RATE = 5e-4
 _FROM_PAIRS = ("translation", "summarization")
@@ -105,7 +107,10 @@ def begin(
         checkpoint=checkpoint,
         skill=skill,
         network=network,
-        recipe=settings.recipe(len(splits.train), network.config.d_model),
+        recipe=dataclasses.replace(
+            settings.recipe(len(splits.train), network.config.d_model),
+            moves_embedding=network.config.vocab_size <= _SMALL_TABLE,
+        ),
         rates=learning_rate_factors(network),
         usual_max_seq_len=_USUAL_FOR_TEXTS if writes else _USUAL_MAX_SEQ_LEN,
         most_validations=_MOST_VALIDATIONS if writes else sys.maxsize,
