@@ -141,8 +141,8 @@ def _row(example: Example, prediction: Prediction) -> dict[str, Any]:
         "probability": _probability(right, found, prediction),
     }
     if isinstance(example, QuestionExample):
-        context, marks = _excerpt(example.context, _of_answers(example, prediction))
-        return row | {"text": _cut(example.question), "context": context, "marks": marks}
+        context, shown = _excerpt(example.context, _of_answers(example, prediction))
+        return row | {"text": _cut(example.question), "context": context, "marks": shown}
     if not isinstance(example, SpanExample | TokenExample):
         return row
     if "entities" not in prediction:
