@@ -41,6 +41,14 @@ BERT: dict[str, Any] = {
 }
 
 
+def write_animals(path: Path) -> Path:
+    """A table of sixty texts, each with the animal that it names as its label."""
+    words = ["man", "food", "girl", "is", "the", "a", "eating", "一", "个", "人"]
+    texts = [f"{words[i % 10]} {words[i // 10]} {name},{name}" for i in range(30) for name in ("cat", "dog")]
+    path.write_text("\n".join(["text,label", *texts]), encoding="utf-8")
+    return path
+
+
 def make_encoder(folder: Path, *, config: dict[str, Any] = BERT) -> Path:
     """A model folder without side files."""
     folder.mkdir(parents=True)

@@ -1,7 +1,4 @@
-"""Labelled examples as packed batches: no padding, those of like length together.
-
-Each epoch draws a fresh order, sorts stretches of it by length, and visits the batches that this gives in a
-fresh random order. A batch is a pure function of (seed, step, rows), as the one training loop wants it.
+"""Labelled examples as packed batches: no padding, those of like length together (``order``).
 
 Shapes: B texts, N tokens of all of them.
 """
@@ -17,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yanmo.errors import InputError
+from yanmo.finetuning.order import LengthOrder
 from yanmo.nn.packing import Segments
 
 T = TypeVar("T")
-# Batches that are sorted by length together: more waste less, and are less random.
-_SORTED_TOGETHER = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,39 +72,18 @@ class ExampleBatches(Generic[T]):
         Raises:
             InputError: there is no example.
         """
-        if not examples:
-            raise InputError("there is no example to learn from")
-        self._examples, self._collate, self._seed = examples, collate, seed
-        self.batch_size = min(batch_size, len(examples))
-        self._lengths_E = np.array([len(example.ids) for example in examples])
-        self.per_epoch = -(-len(examples) // self.batch_size)
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros((0, 0), np.int64))
+        self._examples, self._collate = examples, collate
+        lengths = [len(example.ids) for example in examples]
+        self._order = LengthOrder(lengths, batch_size=batch_size, seed=seed)
+        self.batch_size, self.per_epoch = self._order.batch_size, self._order.per_epoch
 
     def epochs(self, step: int) -> float:
         """Passes over the examples before ``step``."""
-        return step / self.per_epoch
+        return self._order.epochs(step)
 
     def rows(self, step: int, rows: range) -> PackedBatch:
         """Some examples of optimizer step ``step`` (0-based), shortest first."""
-        epoch, place = divmod(step, self.per_epoch)
-        return pack_examples(
-            [self._examples[i] for i in self._arranged(epoch)[place, rows.start : rows.stop]], self._collate
-        )
-
-    def _arranged(self, epoch: int) -> NDArray[np.int64]:
-        """An epoch's examples by batch, (per_epoch, batch_size); the first ones fill up the last batch."""
-        known, order = self._order
-        if known == epoch:
-            return order
-        rng = np.random.default_rng([self._seed, epoch])
-        drawn = np.resize(rng.permutation(len(self._examples)), self.per_epoch * self.batch_size)
-        span = _SORTED_TOGETHER * self.batch_size
-        stretches = [drawn[start : start + span] for start in range(0, len(drawn), span)]
-        by_length = [part[np.argsort(self._lengths_E[part], kind="stable")] for part in stretches]
-        order = rng.permutation(np.concatenate(by_length).reshape(self.per_epoch, self.batch_size))
-        # Set at once: several threads may ask.
-        self._order = (epoch, order)
-        return order
+        return pack_examples([self._examples[i] for i in self._order.rows(step, rows)], self._collate)
 
 
 def pack_examples(examples: Sequence[Encoded[T]], collate: Callable[[Sequence[T]], Tensor]) -> PackedBatch:

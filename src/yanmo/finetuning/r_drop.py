@@ -43,7 +43,7 @@ class RDrop:
 
         Args:
             objective: reads one head once.
-            divergence: of its outputs, such as one of ``DIVERGENCES``.
+            divergence: of its outputs, such as ``of_classes``.
             weight: of the divergence, the paper's alpha (0.1 to 5 there).
         """
         if not weight > 0:
@@ -113,15 +113,6 @@ def of_spans(one_1N2: Tensor, other_1N2: Tensor, batch: PackedBatch) -> Tensor:
     """Of the tokens at which an answer begins, and of those at which it ends; mean of both."""
     pairs = (batch.segments.pad(scores, value=_NOTHING).mT for scores in (one_1N2, other_1N2))
     return _symmetric(*pairs) / 2
-
-
-DIVERGENCES: dict[str, Divergence] = {
-    "classes": of_classes,
-    "several": of_several,
-    "numbers": of_numbers,
-    "tags": of_tags,
-    "spans": of_spans,
-}
 
 
 def _symmetric(one: Tensor, other: Tensor) -> Tensor:

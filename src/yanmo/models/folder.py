@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -157,6 +158,7 @@ def save_model(
     details: Mapping[str, Any],
     card: str,
     model_type: str = "qwen3",
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write a language model of ours as a folder, whole, replacing one that is there.
 
@@ -169,6 +171,7 @@ def save_model(
         details: what made the model, for the manifest.
         card: the model card, Markdown.
         model_type: family that it is written as.
+        settings: what config.json says beside the sizes, by the family's names.
     """
     end_ids = [tokenizer.eos_id, *([tokenizer.im_end_id] if tokenizer.im_end_id is not None else [])]
     ids = {
@@ -179,11 +182,13 @@ def save_model(
     if model.config.shape == "encoder-decoder":
         ids["decoder_start_token_id"] = tokenizer.pad_id
     theirs = FAMILIES[model_type].write_config(model.config, model_type=model_type)
+    first_and_last = {"cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
+    ids |= {name: token_id for name, token_id in first_and_last.items() if name in theirs}
     dtype_name = str(dtype).removeprefix("torch.")
     generation = {**ids, "eos_token_id": end_ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
     with artifact.new_folder(folder, kind="model", details=details) as temporary:
         write_safetensors(temporary, CheckpointWeights(model, model_type, weights=weights, dtype=dtype))
-        artifact.write_json(temporary / "config.json", theirs | ids | {"dtype": dtype_name})
+        artifact.write_json(temporary / "config.json", {**theirs, **ids, **settings, "dtype": dtype_name})
         if model.config.decoder is not None:
             artifact.write_json(temporary / "generation_config.json", generation)
         token_types = model.config.last_stack.input.num_token_types > 0

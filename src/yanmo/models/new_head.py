@@ -47,11 +47,8 @@ def with_new_head(
         raise InputError(
             f"cannot have a {kind.value} head", where=checkpoint.path, remedy=f"its heads: {has}"
         )
-    # A text that begins with no token of its own is judged by the mean of all its tokens.
-    has_first = checkpoint.config.get("cls_token_id") is not None
-    pooling = {} if has_first else {"classifier_pooling": "mean"}
     config = family.read_config(
-        {**checkpoint.config, "architectures": classes[:1], **label_tables(labels), **pooling},
+        {**checkpoint.config, "architectures": classes[:1], **label_tables(labels)},
         where=checkpoint.config_path,
     )
     with_head = Transformer(config)

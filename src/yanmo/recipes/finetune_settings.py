@@ -127,6 +127,8 @@ class FinetuneSettings:
             raise InputError(
                 f"nothing decides by {self.decide_by!r}", remedy="--decide-by is f1 or probability"
             )
+        if self.r_drop and self.dropout == 0:
+            raise InputError("--r-drop compares two passes, which are the same without --dropout")
         if self.adversarial is not None and self.r_drop:
             raise InputError("--adversarial and --r-drop do not go together", remedy="choose one of them")
         if self.lora is not None and self.freezing != FreezingConfig():

@@ -242,7 +242,12 @@ class Learner:
         self.num_steps = num_steps = max(1, round(recipe.epochs / batches.epochs(1)))
         optimizer = self._optimizer()
         # What is not trained comes out as it went in, not as it was computed with.
-        self._kept = {name: weight.detach().clone() for name, weight in self._network.named_parameters()}
+        moved = optimizer.masters().keys()
+        self._kept = {
+            name: weight.detach().clone()
+            for name, weight in self._network.named_parameters()
+            if name not in moved
+        }
         on_cpu = getattr(torch, probe().dtype)
         self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
         schedule = Schedule(recipe.schedule(num_steps), num_steps)

@@ -40,6 +40,9 @@ _FAMILY_OF: Mapping[ShapeName, str] = {
     "encoder": "modernbert",
     "encoder-decoder": "t5",
 }
+# Masked tokens teach nothing to the first token, which a head of whole texts would look at: such a head
+# begins with the mean of all.
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {"modernbert": {"classifier_pooling": "mean"}}
 
 
 class Start(Protocol):
@@ -135,6 +138,7 @@ class Fresh:
         if isinstance(network, LstmModel):
             save_lstm(folder, network, weights, tokenizer, dtype=dtype, details=details, card=card)
             return
+        model_type = "bert" if self._settings.next_sentence else _FAMILY_OF[self.shape]
         save_model(
             folder,
             network,
@@ -143,7 +147,8 @@ class Fresh:
             dtype=dtype,
             details=details,
             card=card,
-            model_type="bert" if self._settings.next_sentence else _FAMILY_OF[self.shape],
+            model_type=model_type,
+            settings=_SETTINGS.get(model_type, {}),
         )
 
 

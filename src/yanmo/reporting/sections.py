@@ -24,6 +24,7 @@ _DRAWN_ELSEWHERE = ("loss_nats", "bits_per_byte", "perplexity")
 _ACCENT, _INK, _FAINT = "var(--accent, #b8392b)", "var(--ink, #222)", "var(--faint, #999)"
 _BASELINE = Words("n-gram baseline", "n-gram 基线")
 _BITS = Words("bits per byte", "每字节比特数")
+_VALID_BITS = Words("bits per byte, validation text", "每字节比特数（验证文本）")
 _TOKENS = Words("tokens", "词元")
 
 
@@ -70,7 +71,7 @@ def headline(record: RunRecord) -> Headline | None:
     if baseline is not None:
         rows.append(Estimate(name=_BASELINE, value=baseline, interval=other))
     if (predicted := number(chosen.get("predicted_bits_per_byte"))) is not None:
-        planned = Words("planned", "计划")
+        planned = Words("planned (validation text)", "计划（验证文本）")
         rows.append(Estimate(name=planned, value=predicted, interval=interval_of(record), color=_FAINT))
     return Headline(
         value=value,
@@ -189,7 +190,8 @@ def outcome(record: RunRecord) -> list[Fact]:
     planned_tokens = steps * batch if steps is not None and batch is not None else None
     planned_speed = planned_tokens / planned_s if planned_tokens and planned_s else None
     predicted, expected = number(chosen.get("predicted_bits_per_byte")), interval_of(record)
-    actual = summary.bits_per_byte or summary.best_valid_bits_per_byte
+    # The plan promises the loss on validation text; test text may be of another kind.
+    actual = summary.valid_bits_per_byte
     note, is_over = None, summary.state == "done"
     if is_over and actual is not None and expected is not None:
         inside = expected[0] <= actual <= expected[1]
@@ -216,7 +218,7 @@ def outcome(record: RunRecord) -> list[Fact]:
     ]
     rows = [
         *(_compared(*entry, is_over=is_over) for entry in written),
-        Fact(name=_BITS, expected=bits, value="" if actual is None else f"{actual:.3f}", note=note),
+        Fact(name=_VALID_BITS, expected=bits, value="" if actual is None else f"{actual:.3f}", note=note),
         _energy(record, summary),
     ]
     return [row for row in rows if row.value or row.expected]

@@ -55,7 +55,7 @@ def test_fgm_is_the_mean_of_the_plain_loss_and_of_that_uphill(model_type: str) -
     mean = (disturbed_loss(model, torch.zeros_like(vectors)) + beyond) / 2
     found = Adversarial(classify, FGM)(model, BATCH)
     assert found.num_tokens == 6
-    assert float(found.loss_nats) == pytest.approx(float(mean), rel=1e-5)
+    assert found.loss_nats.item() == pytest.approx(float(mean), rel=1e-5)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     expected = torch.autograd.grad(mean, weights)
     for one, other in zip(torch.autograd.grad(found.loss_nats * 2, weights), expected, strict=True):

@@ -16,7 +16,6 @@ from yanmo.finetuning.registry import kind_of_task
 from yanmo.finetuning.skill import HeadSkill
 from yanmo.finetuning.text_labels import Number, OneClass, SeveralClasses, fit_labels
 from yanmo.models.checkpoint import Checkpoint
-from yanmo.models.heads import HeadKind, Select
 from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import (
@@ -164,21 +163,3 @@ def test_what_cannot_be_learned_is_refused_with_the_reason() -> None:
     skill = fit_labels(ONE, task="text-classification")
     with pytest.raises(InputError, match=r"a\.csv line 2: the label 'flies' was not there to learn from"):
         skill.target(example("a bird", "flies"))
-
-
-def test_a_text_without_a_first_token_is_judged_by_all_of_it(tmp_path: Path) -> None:
-    config = {
-        "architectures": ["ModernBertForMaskedLM"],
-        "model_type": "modernbert",
-        "vocab_size": 90,
-        "hidden_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 40,
-        "decoder_bias": False,
-    }
-    for cls_id, pooled in ((None, Select.MEAN), (2, Select.FIRST)):
-        folder = make_encoder(tmp_path / str(cls_id), config=config | {"cls_token_id": cls_id})
-        made = open_with_head(Checkpoint.open(folder), HeadKind.SEQUENCE_CLASSIFICATION, labels=("no", "yes"))
-        assert made.config.heads[0].select is pooled

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sentence_made import make_encoder
+from sentence_made import make_encoder, write_animals
 
 from yanmo.cli.finetune import _table
 from yanmo.errors import InputError, Interrupted
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.recipes.finetune import FinetuneSettings, finetune
 from yanmo.recipes.learner import Learner
-
-WORDS = ["man", "food", "girl", "is", "the", "a", "eating", "一", "个", "人"]
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +23,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    rows = [
-        f"{WORDS[i % 10]} {WORDS[i // 10]} {animal},{animal}" for i in range(30) for animal in ("cat", "dog")
-    ]
-    path = tmp_path / "rows.csv"
-    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
-    return path
+    return write_animals(tmp_path / "rows.csv")
 
 
 def settings(encoder: Path, **changes: Any) -> FinetuneSettings:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from yanmo.finetuning.task_model import TaskModel
+from yanmo.models.checkpoint import Checkpoint
+from yanmo.models.heads import HeadKind, Select
+from yanmo.models.new_head import open_with_head
 from yanmo.planning.candidate import Wishes
 from yanmo.recipes import beginning
 from yanmo.recipes.finetune import FinetuneSettings, finetune
@@ -55,3 +59,10 @@ def test_a_corpus_that_is_there_is_read_as_it_is(reviews: Path, tmp_path: Path) 
     again = make_encoder([], tmp_path / "second", corpus=corpus, budget_s=None, wishes=SMALL)
     assert made.is_dir() and again.is_dir()
     assert not (tmp_path / "second" / "corpus").exists()
+    # Nothing taught the first token what a text is about: all of them are asked.
+    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+    network = open_with_head(Checkpoint.open(made), HeadKind.SEQUENCE_CLASSIFICATION, labels=("no", "yes"))
+    assert network.config.heads[0].select is Select.MEAN
+    tokenizer = Checkpoint.open(made).tokenizer
+    assert (config["cls_token_id"], config["sep_token_id"]) == (tokenizer.cls_id, tokenizer.sep_id)
+    assert None not in (tokenizer.cls_id, tokenizer.sep_id)

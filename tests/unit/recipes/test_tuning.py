@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentence_made import make_encoder
+from sentence_made import make_encoder, write_animals
 
 from yanmo.cli.finetune import _table
 from yanmo.errors import InputError, Interrupted
@@ -19,7 +19,6 @@ from yanmo.tasks.split import Splits
 from yanmo.training.trainer import Trainer
 
 pytest.importorskip("optuna")
-WORDS = ["man", "food", "girl", "is", "the", "a", "eating", "一", "个", "人"]
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +28,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    rows = [
-        f"{WORDS[i % 10]} {WORDS[i // 10]} {animal},{animal}" for i in range(30) for animal in ("cat", "dog")
-    ]
-    path = tmp_path / "rows.csv"
-    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
-    return path
+    return write_animals(tmp_path / "rows.csv")
 
 
 def settings(encoder: Path, **changes: Any) -> FinetuneSettings:
