@@ -16,8 +16,12 @@ def features(
     out: Annotated[Path, Parameter(help="Folder to write.")],
     kind: Annotated[
         Literal["words", "pos", "counts", "tfidf"],
-        Parameter(help="Words; words with parts of speech (Chinese); bags of words; TF-IDF."),
+        Parameter(help="Words; words with parts of speech; bags of words; TF-IDF."),
     ] = "words",
+    tagger: Annotated[
+        Path | None,
+        Parameter(help="Model of token-classification that tags what is not Chinese (pos)."),
+    ] = None,
     chinese: Annotated[
         Literal["jieba", "bigrams"],
         Parameter(help="Chinese by a dictionary of words, or by pairs of neighbouring characters."),
@@ -54,15 +58,15 @@ def features(
     )
     opened, wanted = Corpus.open(corpus), ExportKind(kind)
     if dry_run:
-        details = export_details(opened, wanted, config)
+        details = export_details(opened, wanted, config, tagger)
         is_done = claim(out, kind="features", details=details, force=force)
         num_documents = sum(counts["num_documents"] for counts in opened.splits.values())
         found = {"is_done": is_done, "num_documents": num_documents, "path": str(out)}
         state = "is there already" if is_done else f"would write the {kind} of {num_documents:,} documents"
         emit(found, f"{out}: {state}", as_json=json)
         return
-    made = export_features(opened, out, wanted, config, force=force)
+    made = export_features(opened, out, wanted, config, tagger=tagger, force=force)
     text = f"{made.path}: {made.num_documents:,} documents, {made.num_terms:,} terms"
     if made.num_passed_over:
-        text += f"; {made.num_passed_over:,} documents passed over, which are not Chinese"
+        text += f"; {made.num_passed_over:,} documents passed over, which are not Chinese (--tagger)"
     emit(to_mapping(made), text, as_json=json)

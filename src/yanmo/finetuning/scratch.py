@@ -11,7 +11,6 @@ much: the output is a matrix of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +153,7 @@ def sequence_to_sequence(
     ]
     if len(texts) < 2 * len(examples) or not examples:
         raise InputError("an example has no target to learn from", remedy="give pairs of texts")
-    tokenizer = fit_bpe(texts, vocab_size or suggest_vocab_size(texts), Purpose.DENOISING)
+    tokenizer = fit_bpe(texts, vocab_size, Purpose.DENOISING)
     num_tokens = sum(len(ids) + 1 for ids in tokenizer.encode_batch(texts))
     work = Work(
         num_tokens=num_tokens,
@@ -170,22 +169,6 @@ def sequence_to_sequence(
         model_type="t5",
         expected_epochs=work.epochs(layers, d_model, budget_s),
     )
-
-
-def suggest_vocab_size(texts: Sequence[str]) -> int:
-    """Tokens that two languages' texts can fill: 2,048 for a megabyte, with the root of the size.
-
-    Characters that occur once in 20,000 or more and are not ASCII have places on top, which Chinese needs.
-    """
-    counts: dict[str, int] = {}
-    for text in texts:
-        for character in text:
-            counts[character] = counts.get(character, 0) + 1
-    total = sum(counts.values())
-    frequent = sum(ord(character) >= 0x80 and 20_000 * n >= total for character, n in counts.items())
-    num_bytes = sum(len(character.encode()) * n for character, n in counts.items())
-    size = 2048 * math.sqrt(num_bytes / 1e6) + frequent
-    return min(max(round(size / 64) * 64, 512), 16_384)
 
 
 def seq2seq_config(vocab_size: int, *, layers: int, d_model: int) -> TransformerConfig:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifact import write_bytes, write_json
+from yanmo.artifact import sha256_of_file, sha256_of_text, write_bytes, write_json
 from yanmo.models.files import pickled
 from yanmo.models.files.hf_folder import CONFIG_FILE, GENERATION_FILE, HfFolder, find_model
 from yanmo.models.files.weights import WeightSource
@@ -129,3 +129,11 @@ class Checkpoint:
         for name, content in self._holder.tokenizer_files().items():
             write_bytes(folder / name, content)
         write_json(folder / GENERATION_FILE, self.generation_config)
+
+
+def sha256_of_model(path: Path) -> str:
+    """Of what a model is: its file, or the settings and weights of its folder."""
+    if path.is_file():
+        return sha256_of_file(path)
+    files = sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors") and p.is_file())
+    return sha256_of_text(*(part for p in files for part in (p.name, sha256_of_file(p))))

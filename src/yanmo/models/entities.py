@@ -107,12 +107,18 @@ class EntityFinder:
 
     def find(self, text: str) -> list[Entity]:
         """The entities in a text, in order; lone surrogates are none."""
-        text = text.encode("utf-8", "replace").decode() if not text.isascii() else text
+        text = _written(text)
+        return list(_joined(text, list(self._all_words(text))))
+
+    def tag(self, text: str) -> list[tuple[str, str]]:
+        """Every word of a text with its label, in order: parts of speech, where the model knows these."""
+        text = _written(text)
+        return [(text[word.start : word.end], word.label) for word in self._all_words(text)]
+
+    def _all_words(self, text: str) -> Iterator[_Word]:
         windows = self._windows(text)
-        words: list[_Word] = []
         while some := list(islice(windows, _BATCH_WINDOWS)):
-            words += self._words(text, some)
-        return list(_joined(text, words))
+            yield from self._words(text, some)
 
     def _windows(self, text: str) -> Iterator[_Window]:
         """The text in stretches, cut behind the last sentence that ends in each."""
@@ -162,6 +168,11 @@ class EntityFinder:
         logits_1NC = self._model(tokens_1N, segments=segments, head=HeadKind.TOKEN_CLASSIFICATION)
         probabilities_N, labels_N = logits_1NC[0].float().softmax(-1).max(-1)
         return probabilities_N, labels_N
+
+
+def _written(text: str) -> str:
+    """A text that can be written as UTF-8, of the same length."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
 def _best_cut(text: str, start: int, limit: int) -> int:

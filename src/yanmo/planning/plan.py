@@ -23,6 +23,7 @@ from yanmo.planning.candidate import Candidate, CorpusFacts, Subject, Wishes
 from yanmo.planning.cost import StepShape, predict_memory_bytes, predict_step_s
 from yanmo.planning.probe import Machine
 from yanmo.planning.rules import (
+    LEAST_ROWS,
     batch_tokens,
     context_penalty,
     dropout_of,
@@ -226,8 +227,18 @@ class _Planner:
                 f"--max-seq-len {wish} is longer than the training text of about {longest + 2} tokens",
                 remedy="choose a smaller one, or give more text",
             )
-        contexts = (wish,) if wish else _CONTEXTS
+        contexts = (wish,) if wish else self._usual_contexts()
         return tuple(c for c in contexts if c <= longest) or (max(8, longest),)
+
+    def _usual_contexts(self) -> tuple[int, ...]:
+        """Those that leave a step enough rows."""
+        if self._wishes.batch_size:
+            return _CONTEXTS
+        longest = self._batch_tokens() // LEAST_ROWS
+        return tuple(c for c in _CONTEXTS if c <= longest) or _CONTEXTS[:1]
+
+    def _batch_tokens(self) -> int:
+        return batch_tokens(self._budget_s, self._num_train_tokens if self._is_bounded else math.inf)
 
     def _option(self, model: ModelConfig, sizes: Sizes) -> _Option:
         facts, wishes, subject, machine = self._facts, self._wishes, self._subject, self._machine
@@ -292,7 +303,7 @@ class _Planner:
         """The batch: rows that the user set, or tokens that suit the budget."""
         # A row of each kind at least.
         least = 1 if self._subject.replay_share == 0.0 else max(2, round(1 / self._subject.replay_share))
-        num_tokens = batch_tokens(self._budget_s, self._num_train_tokens if self._is_bounded else math.inf)
+        num_tokens = self._batch_tokens()
         while True:
             shape = StepShape(
                 model=model,

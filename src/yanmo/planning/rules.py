@@ -15,6 +15,8 @@ _SPLIT_EPOCHS = 12.0
 # More passes teach nothing more; on tiny texts these many steps are made in any case.
 _MOST_EPOCHS, _LEAST_STEPS, _MANY_STEPS = 24.0, 400, 2000
 
+# Rows of a step. With fewer, whose tokens are much alike, a step teaches less (benchmarks/LOG.md).
+LEAST_ROWS = 32
 # Tokens of a step for budgets below so many seconds.
 _BATCHES, _LARGEST_BATCH = ((150, 2048), (1200, 4096), (7200, 8192)), 16384
 
@@ -115,7 +117,7 @@ def short_sight(context_bytes: float) -> float:
     a model that sees more of it can take them from there (three novels learned, a fourth read:
     benchmarks/LOG.md).
     """
-    return 1 + 20 / max(64.0, context_bytes)
+    return 1 + 3 / max(64.0, context_bytes)
 
 
 def context_penalty(context_bytes: float) -> float:

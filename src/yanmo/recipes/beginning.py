@@ -37,7 +37,7 @@ _ENCODED = (
 )
 _READING_SHARE = 0.6
 # Tokens of so small a table are seen often enough by any examples to learn from them.
-_SMALL_TABLE = 8192
+_SMALL_TABLE = 16_384
 # A small encoder that has read little has little to forget.
 _FRESH_RATE = 5e-4
 _FROM_PAIRS = ("translation", "summarization")

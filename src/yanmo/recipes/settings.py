@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from yanmo.artifact import sha256_of_file, sha256_of_text
 from yanmo.config import to_mapping
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
+from yanmo.models.checkpoint import sha256_of_model
 from yanmo.models.files.hf_folder import find_model
 from yanmo.planning.candidate import Wishes
 from yanmo.planning.shapes import ShapeName
@@ -155,7 +155,7 @@ def recorded(corpus: Corpus, settings: PretrainSettings) -> dict[str, Any]:
     plain |= _named(settings)
     if settings.model is not None:
         path = find_model(settings.model)
-        plain |= {"model": str(path.resolve()), "model_sha256": _sha256_of_model(path)}
+        plain |= {"model": str(path.resolve()), "model_sha256": sha256_of_model(path)}
     if settings.replay is None:
         del plain["replay_share"]
     else:
@@ -183,10 +183,3 @@ def _named(settings: PretrainSettings) -> dict[str, str]:
         "shape": shape or own,
         "objective": settings.objective or (own if shape is None else OBJECTIVE_OF[shape]),
     }
-
-
-def _sha256_of_model(path: Path) -> str:
-    if path.is_file():
-        return sha256_of_file(path)
-    files = sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors") and p.is_file())
-    return sha256_of_text(*(part for p in files for part in (p.name, sha256_of_file(p))))

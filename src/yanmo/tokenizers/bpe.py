@@ -34,9 +34,9 @@ from yanmo.tokenizers.characters import (
 )
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import SPECIALS, Purpose
-from yanmo.tokenizers.sizes import settle_vocab_size, suggest_vocab_size
+from yanmo.tokenizers.sizes import settle_vocab_size
 
-__all__ = ["SPLIT_PATTERN", "fit_bpe", "suggest_vocab_size"]
+__all__ = ["SPLIT_PATTERN", "fit_bpe"]
 
 # Places go to characters as long as a character occurs more often than the last merge would: of n
 # merges learned from N characters, the last occurs about N / (16 n) times. Measured on Chinese novels

@@ -14,21 +14,27 @@ MAX_VOCAB_SIZE = 2**20
 _FREQUENT = 20_000
 
 
-def suggest_vocab_size(num_bytes: int, num_frequent_characters: int) -> int:
+def suggest_vocab_size(
+    num_bytes: int, num_frequent_characters: int, purpose: Purpose = Purpose.CAUSAL
+) -> int:
     """A vocabulary that the corpus can fill: each token must be seen often enough to be learned.
 
-    About 512 for 1 MB of English, 2k for 10 MB, 32k for 1 GB (the power 0.6 is that of Heaps' law for
-    words), and a place for each frequent multi-byte character on top, which Chinese needs.
+    A model that writes on does best with few tokens: about 512 for 1 MB of English, 2k for 10 MB, 32k for
+    1 GB (the power 0.6 is that of Heaps' law for words). One that understands a text wants its words whole:
+    4k for 1 MB, 13k for 10 MB (benchmarks/LOG.md). A place for each frequent multi-byte character comes on
+    top, which Chinese needs.
 
     Args:
         num_bytes: UTF-8 bytes of the training text.
         num_frequent_characters: distinct multi-byte characters that make up at least 1 in 20,000.
+        purpose: what the tokenizer is for.
 
     Returns:
         A multiple of 64, from 320 to 65,536.
     """
-    size = 512 * (max(num_bytes, 1) / 1e6) ** 0.6 + num_frequent_characters
-    return min(max(round(size / 64) * 64, 320), 65_536)
+    megabytes = max(num_bytes, 1) / 1e6
+    words = 512 * megabytes**0.6 if purpose is Purpose.CAUSAL else 4096 * megabytes**0.5
+    return min(max(round((words + num_frequent_characters) / 64) * 64, 320), 65_536)
 
 
 def check_vocab_size(vocab_size: int, purpose: Purpose = Purpose.CAUSAL) -> None:
@@ -62,6 +68,6 @@ def settle_vocab_size(characters: Counter[str], vocab_size: int | None, purpose:
         num_bytes = sum(len(character.encode()) * count for character, count in characters.items())
         # Sentinels take no places from the text's own tokens.
         more = len(SPECIALS[purpose].tokens) - len(SPECIALS[Purpose.CAUSAL].tokens)
-        vocab_size = suggest_vocab_size(num_bytes, len(frequent)) + max(0, more)
+        vocab_size = suggest_vocab_size(num_bytes, len(frequent), purpose) + max(0, more)
     check_vocab_size(vocab_size, purpose)
     return vocab_size

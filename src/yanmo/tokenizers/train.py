@@ -16,7 +16,7 @@ from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.char import fit_char
 from yanmo.tokenizers.load import Tokenizer
 from yanmo.tokenizers.purpose import Purpose
-from yanmo.tokenizers.sizes import check_vocab_size, suggest_vocab_size
+from yanmo.tokenizers.sizes import check_vocab_size
 from yanmo.tokenizers.unigram import fit_unigram
 from yanmo.tokenizers.wordpiece import fit_wordpiece
 
@@ -28,7 +28,6 @@ __all__ = [
     "fit_bpe",
     "fit_tokenizer",
     "prepare_tokenizer",
-    "suggest_vocab_size",
     "survey_tokenizer",
     "train_tokenizer",
 ]

@@ -9,7 +9,7 @@ import torch
 from answers_made import ORIGIN, PAIRS
 
 from yanmo.errors import InputError
-from yanmo.finetuning.scratch import Work, sequence_to_sequence, suggest_vocab_size
+from yanmo.finetuning.scratch import Work, sequence_to_sequence
 from yanmo.models.registry import load
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import Seq2SeqExample
@@ -53,13 +53,6 @@ def test_more_pairs_and_more_time_give_a_larger_model() -> None:
     assert many.choose_size(1800) == (3, 256)
     epochs = [many.epochs(3, 256, budget_s) for budget_s in (900, 1800, None)]
     assert epochs[0] * 2 == pytest.approx(epochs[1]) and epochs[2] == 30
-
-
-def test_a_vocabulary_grows_with_the_text_and_its_characters() -> None:
-    english, chinese = ["a man is eating food. "] * 5_000, ["一个人在吃饭。"] * 5_200
-    assert suggest_vocab_size(english[:10]) == 512
-    assert suggest_vocab_size(english) == pytest.approx(2048 * 0.11**0.5, abs=64)
-    assert suggest_vocab_size(chinese) >= suggest_vocab_size(english)
 
 
 def test_pairs_without_targets_teach_nothing() -> None:

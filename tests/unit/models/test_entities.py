@@ -53,6 +53,19 @@ def test_long_texts_lose_nothing_at_the_borders_of_windows(finder: EntityFinder,
     assert found(finder, "船" * 3000 + "王明" + "船" * 3000) == [("PER", "王明")]
 
 
+def test_every_word_has_a_label(finder: EntityFinder) -> None:
+    tagged = [
+        ("Alice", "B-PER"),
+        ("Anderson", "B-PER"),
+        ("met", "O"),
+        ("the", "O"),
+        ("boat", "O"),
+        (".", "O"),
+    ]
+    assert finder.tag("Alice Anderson met\n the boat.") == tagged
+    assert finder.tag("") == []
+
+
 def test_probabilities_are_means_over_words(finder: EntityFinder) -> None:
     (entity,) = finder.find("Alice Smith")
     assert 0.9 < entity.probability <= 1

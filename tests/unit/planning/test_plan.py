@@ -86,7 +86,7 @@ def test_the_choice_is_the_best_candidate_and_fills_the_time() -> None:
         for one in plan.candidates
     ]
     assert plan.candidates[0] == plan.chosen and bits == sorted(bits)
-    assert plan.chosen.max_seq_len == 512
+    assert plan.chosen.max_seq_len == 128
     assert plan.chosen.predicted_s == pytest.approx(600, rel=0.02)
     low, high = plan.chosen.interval
     assert low < plan.chosen.predicted_bits_per_byte < high

@@ -7,8 +7,10 @@ import random
 import pytest
 
 from yanmo.errors import InputError
-from yanmo.tokenizers.bpe import fit_bpe, suggest_vocab_size
+from yanmo.tokenizers.bpe import fit_bpe
 from yanmo.tokenizers.load import SPECIAL_TOKENS, Tokenizer
+from yanmo.tokenizers.purpose import Purpose
+from yanmo.tokenizers.sizes import suggest_vocab_size
 
 _RNG = random.Random(1)
 _SYLLABLES = [a + b for a in "bdfghklmnprstw" for b in ("a", "en", "i", "or", "us")]
@@ -137,6 +139,13 @@ def test_suggested_sizes_grow_with_the_corpus() -> None:
     assert 30_000 <= suggest_vocab_size(1_000_000_000, 0) <= 34_000
     assert suggest_vocab_size(1_000_000, 2000) == 512 + 2000 // 64 * 64
     assert suggest_vocab_size(10**12, 5000) == 65_536
+
+
+@pytest.mark.parametrize("purpose", [Purpose.MASKED, Purpose.DENOISING])
+def test_models_that_understand_have_more_words(purpose: Purpose) -> None:
+    assert suggest_vocab_size(1_000_000, 0, purpose) == 4096
+    assert suggest_vocab_size(16_000_000, 2000, purpose) == 4 * 4096 + 2000 // 64 * 64
+    assert suggest_vocab_size(10**12, 0, purpose) == 65_536
 
 
 def test_size_is_fitted_to_the_texts_where_none_is_given() -> None:

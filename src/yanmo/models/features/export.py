@@ -36,6 +36,8 @@ from yanmo.config import to_mapping
 from yanmo.corpus.document import Document
 from yanmo.corpus.store import Corpus
 from yanmo.errors import InputError
+from yanmo.models.checkpoint import Checkpoint, sha256_of_model
+from yanmo.models.entities import EntityFinder
 from yanmo.models.features.matrix_file import MatrixFile
 from yanmo.models.features.terms import BagOfWords, TermConfig, TfIdf, TfIdfConfig
 from yanmo.models.features.vocabulary import TermCount, TermCounter
@@ -58,7 +60,7 @@ class ExportKind(enum.StrEnum):
     """Its words, in order."""
 
     POS = "pos"
-    """Its words with their parts of speech; of Chinese."""
+    """Its words with their parts of speech: Chinese by a dictionary, other languages by a model."""
 
     COUNTS = "counts"
     """How often each term occurs."""
@@ -76,7 +78,7 @@ class ExportSummary:
         kind: of the export.
         num_documents: documents written, in all splits.
         num_terms: terms in the vocabulary.
-        num_passed_over: documents that could not be tagged, not being Chinese.
+        num_passed_over: documents that could not be tagged, not being Chinese, for want of a model.
     """
 
     path: Path
@@ -92,6 +94,7 @@ def export_features(
     kind: ExportKind,
     config: TermConfig | None = None,
     *,
+    tagger: Path | None = None,
     force: bool = False,
 ) -> ExportSummary:
     """Write the features of a corpus.
@@ -101,33 +104,51 @@ def export_features(
         out: folder to write; the same command again finds it done.
         kind: what is written.
         config: which words and terms; of ``pos`` only ``min_documents`` and ``max_terms`` count.
+        tagger: a token-classification model, which gives the words of documents that are not Chinese their
+            parts of speech.
         force: replace whatever is at ``out``.
 
     Raises:
         InputError: the corpus holds no terms, or for ``pos`` no Chinese; a package is missing; or something
-            else is at ``out``.
+            else is at ``out``; or the tagger is no such model.
     """
     corpus = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
     config = config or TermConfig()
-    details = export_details(corpus, kind, config)
+    details = export_details(corpus, kind, config, tagger)
     if not claim(out, kind="features", details=details, force=force):
         with new_folder(out, kind="features", details=details) as temporary:
-            _Export(corpus, temporary, kind, config).write()
+            _Export(corpus, temporary, kind, config, tagger).write()
     told = read_json(out / SUMMARY_FILE)
     numbers = {name: told[name] for name in ("num_documents", "num_terms", "num_passed_over")}
     return ExportSummary(path=out, kind=kind, **numbers)
 
 
-def export_details(corpus: Corpus, kind: ExportKind, config: TermConfig) -> dict[str, Any]:
-    """What makes one export another than the next: for ``artifact.claim``."""
-    return {"export": kind.value, "corpus": corpus.sha256, "config": to_mapping(config)}
+def export_details(
+    corpus: Corpus, kind: ExportKind, config: TermConfig, tagger: Path | None = None
+) -> dict[str, Any]:
+    """What makes one export another than the next: for ``artifact.claim``.
+
+    Raises:
+        InputError: a tagger is given for another kind than ``pos``, or there is none.
+    """
+    details = {"export": kind.value, "corpus": corpus.sha256, "config": to_mapping(config)}
+    if tagger is None:
+        return details
+    if kind is not ExportKind.POS:
+        raise InputError(
+            f"--tagger says nothing about {kind.value}", remedy="leave it out, or take --kind pos"
+        )
+    return {**details, "tagger_sha256": sha256_of_model(Checkpoint.open(tagger).path)}
 
 
 class _Export:
     """One export on its way into a folder."""
 
-    def __init__(self, corpus: Corpus, folder: Path, kind: ExportKind, config: TermConfig) -> None:
+    def __init__(
+        self, corpus: Corpus, folder: Path, kind: ExportKind, config: TermConfig, tagger: Path | None
+    ) -> None:
         self._corpus, self._folder, self._kind, self._config = corpus, folder, kind, config
+        self._tagger = EntityFinder.load(tagger) if tagger else None
         self._terms: list[TermCount] = []
         self._columns: dict[str, int] = {}
         self._num_fitted = self._num_documents = self._num_passed_over = 0
@@ -165,7 +186,8 @@ class _Export:
                 raise InputError(
                     "no document is Chinese, and tagging other languages needs a tagger with a model",
                     where=self._corpus.path,
-                    remedy="tag them with spaCy and en_core_web_sm, or take --kind words",
+                    remedy="give --tagger a model (yanmo finetune token-classification makes one), "
+                    "or take --kind words",
                 )
             raise InputError("no terms were found", where=self._corpus.path, remedy="give more text")
         self._columns = {found.term: column for column, found in enumerate(self._terms)}
@@ -250,11 +272,16 @@ class _Export:
         for document in self._corpus.documents(split):
             if self._kind is not ExportKind.POS:
                 yield document, self._config.words(document.text), None
-            elif _is_chinese(document.text):
-                tagged = [pair for pair in _tagged(document.text) if pair[0].strip()]
+            elif (tagged := self._tagged(document.text)) is not None:
                 yield document, [word for word, _ in tagged], [tag for _, tag in tagged]
             else:
                 self._num_passed_over += 1
+
+    def _tagged(self, text: str) -> list[tuple[str, str]] | None:
+        """Words and their parts of speech; None where nothing knows them."""
+        if _is_chinese(text):
+            return [pair for pair in _tagged_chinese(text) if pair[0].strip()]
+        return None if self._tagger is None else self._tagger.tag(text)
 
     def _terms_of(self, words: list[str], tags: list[str] | None) -> Iterator[str]:
         """What is counted: runs of words, or words with their tags."""
@@ -286,7 +313,7 @@ def _batches(documents: Iterator[_Found]) -> Iterator[list[_Found]]:
         yield batch
 
 
-def _tagged(text: str) -> Iterator[tuple[str, str]]:
+def _tagged_chinese(text: str) -> Iterator[tuple[str, str]]:
     normal = unicodedata.normalize("NFKC", text)
     for start in range(0, len(normal), _PIECE_CHARS):
         yield from tagged_words(normal[start : start + _PIECE_CHARS])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus_made import prose
+from entities_made import LABELS, make_marker
 from scipy.sparse import csr_matrix, load_npz, save_npz
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -118,6 +119,25 @@ def test_words_and_parts_of_speech_are_lines_of_json(
     assert run_cli([*arguments, "--max-terms", "5"]) == 2
 
 
+def test_a_model_tags_what_is_not_chinese(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_marker(tmp_path / "model")
+    arguments = ["features", str(corpus.path), "--out", str(tmp_path / "pos"), "--kind", "pos", "--json"]
+    assert run_cli([*arguments, "--tagger", str(model)]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["num_passed_over"], told["num_documents"]) == (0, corpus.summary.num_documents)
+    lines = [json.loads(line) for line in (tmp_path / "pos" / "train.jsonl").read_text("utf-8").splitlines()]
+    english = [line for line in lines if line["language"] == "en"]
+    assert english and all(len(line["words"]) == len(line["tags"]) for line in lines)
+    assert set(english[0]["tags"]) <= set(LABELS) and english[0]["words"][-1] == "."
+    # Without the model it is another export, and no other kind asks for one.
+    assert run_cli(arguments) == 2
+    counts = ["features", str(corpus.path), "--out", str(tmp_path / "counts"), "--kind", "counts"]
+    assert run_cli([*counts, "--tagger", str(model)]) == 2
+    assert "--kind pos" in capsys.readouterr().err
+
+
 def test_the_same_corpus_gives_the_same_bytes(corpus: Corpus, tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
@@ -132,7 +152,7 @@ def test_the_same_corpus_gives_the_same_bytes(corpus: Corpus, tmp_path: Path) ->
 def test_a_corpus_without_chinese_has_no_tags(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(prose(0, 200), encoding="utf-8")
     build_corpus([tmp_path / "a.txt"], tmp_path / "corpus")
-    with pytest.raises(InputError, match=r"no document is Chinese.*spaCy"):
+    with pytest.raises(InputError, match=r"no document is Chinese.*--tagger"):
         export_features(tmp_path / "corpus", tmp_path / "f", ExportKind.POS)
     assert not (tmp_path / "f").exists()
 
