@@ -73,6 +73,9 @@ def finetune(
     micro_batch_size: Annotated[int | None, Parameter(help="Examples at once; gradients are summed.")] = None,
     learning_rate: Annotated[float | None, Parameter(help="AdamW's, at its peak.")] = None,
     dropout: Annotated[float | None, Parameter(help="Share of each block's output that is dropped.")] = None,
+    hide_words: Annotated[
+        float | None, Parameter(help="Share of the tokens that are hidden while it learns.")
+    ] = None,
     max_seq_len: Annotated[int | None, Parameter(help="Longest text in tokens; what is more is cut.")] = None,
     folds: Annotated[
         int | None, Parameter(help="Parts of the rows, each judged once by a model of the others.")
@@ -120,6 +123,7 @@ def finetune(
         micro_batch_size=micro_batch_size,
         learning_rate=learning_rate,
         dropout=dropout,
+        hide_words=hide_words,
         max_seq_len=max_seq_len,
         folds=folds,
         seeds=seeds,

@@ -35,6 +35,7 @@ class FinetuneRecipe:
         learning_rate: AdamW's, at its peak.
         weight_decay: AdamW's.
         dropout: of what each block adds to the stream.
+        hide_words: share of the tokens that are hidden from the model while it learns.
         moves_embedding: whether the table of tokens is trained.
     """
 
@@ -43,6 +44,7 @@ class FinetuneRecipe:
     learning_rate: float
     weight_decay: float = 0.01
     dropout: float = 0.1
+    hide_words: float = 0.0
     moves_embedding: bool = False
 
     @property

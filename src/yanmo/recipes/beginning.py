@@ -38,6 +38,10 @@ _ENCODED = (
 _READING_SHARE = 0.6
 # Tokens of so small a table are seen often enough by any examples to learn from them.
 _SMALL_TABLE = 16_384
+# What a table learns faster than the blocks, or its rows hardly move: each is seen in a few texts only.
+_TABLE_RATE = 10.0
+# And what is hidden of the texts meanwhile, so that they are not known by their rarest words.
+_HIDDEN_SHARE, _HIDDEN_DROPOUT, _HIDDEN_IN = 0.5, 0.2, ("text-classification", "pair-classification")
 # A small encoder that has read little has little to forget.
 _FRESH_RATE = 5e-4
 _FROM_PAIRS = ("translation", "summarization")
@@ -103,15 +107,21 @@ def begin(
     torch.manual_seed(settings.seed)
     network = skill.network(checkpoint)
     writes = not isinstance(skill, HeadSkill)
+    recipe, rates = settings.recipe(len(splits.train), network.config.d_model), learning_rate_factors(network)
+    if network.config.vocab_size <= _SMALL_TABLE:
+        recipe = dataclasses.replace(recipe, moves_embedding=True)
+        if not writes:
+            rates["embedding.weight"] = _TABLE_RATE
+        has_mask = checkpoint.tokenizer.mask_id is not None
+        if settings.hide_words is None and settings.task in _HIDDEN_IN and has_mask:
+            dropout = _HIDDEN_DROPOUT if settings.dropout is None else settings.dropout
+            recipe = dataclasses.replace(recipe, hide_words=_HIDDEN_SHARE, dropout=dropout)
     return Beginning(
         checkpoint=checkpoint,
         skill=skill,
         network=network,
-        recipe=dataclasses.replace(
-            settings.recipe(len(splits.train), network.config.d_model),
-            moves_embedding=network.config.vocab_size <= _SMALL_TABLE,
-        ),
-        rates=learning_rate_factors(network),
+        recipe=recipe,
+        rates=rates,
         usual_max_seq_len=_USUAL_FOR_TEXTS if writes else _USUAL_MAX_SEQ_LEN,
         most_validations=_MOST_VALIDATIONS if writes else sys.maxsize,
     )
@@ -139,8 +149,11 @@ def _from_scratch(run: RunFolder, splits: Splits, settings: FinetuneSettings) ->
             f"{settings.task} is not learned from nothing",
             remedy=f"give a model with --model; from nothing: {', '.join((*_ENCODED, *_FROM_PAIRS))}",
         )
-    if settings.lora is not None or settings.learning_rate is not None:
-        raise InputError("--lora and --learning-rate are for a model that has learned already")
+    if (settings.lora, settings.learning_rate, settings.hide_words) != (None, None, None):
+        raise InputError(
+            "--lora, --learning-rate and --hide-words are for a model that has learned already",
+            remedy="leave them out",
+        )
     folder = run.path / SCRATCH
     known = (artifact.read_manifest(folder) or {}).get("details", {})
     size = (known["layers"], known["d_model"]) if known else None

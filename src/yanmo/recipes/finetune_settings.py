@@ -69,6 +69,7 @@ class FinetuneSettings:
         micro_batch_size: examples at once.
         learning_rate: AdamW's, at its peak.
         dropout: of what each block adds to the stream.
+        hide_words: share of the tokens that are hidden while it learns.
         lora: adapters that learn instead of the weights.
         freezing: which weights move, and when.
         adversarial: a name of ``DISTURBANCES``.
@@ -96,6 +97,7 @@ class FinetuneSettings:
     micro_batch_size: int | None = None
     learning_rate: float | None = None
     dropout: float | None = None
+    hide_words: float | None = None
     lora: LoraConfig | None = None
     freezing: FreezingConfig = field(default_factory=FreezingConfig)
     adversarial: str | None = None
@@ -190,7 +192,7 @@ class FinetuneSettings:
         chosen = choose_recipe(num_examples, d_model, self.task)
         said = {
             name: value
-            for name in ("epochs", "batch_size", "learning_rate", "dropout")
+            for name in ("epochs", "batch_size", "learning_rate", "dropout", "hide_words")
             if (value := getattr(self, name)) is not None
         }
         return dataclasses.replace(chosen, **said)

@@ -19,9 +19,11 @@ from yanmo.finetuning.calibrate import calibrate
 from yanmo.finetuning.embeddings import Embeddings
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.freezing import begins, freeze, joined_rates, layer_rates
+from yanmo.finetuning.hidden_words import HiddenWords
 from yanmo.finetuning.lora import adapter_rates, add_lora, has_lora, merge, merged_weights
 from yanmo.finetuning.peft_files import write_adapters
 from yanmo.finetuning.r_drop import RDrop
+from yanmo.finetuning.recipe import FinetuneRecipe
 from yanmo.finetuning.skill import HeadSkill, Validate
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.finetuning.text_labels import weigh_classes
@@ -214,15 +216,20 @@ class Learner:
 
     def _objective(self) -> Objective[Any]:
         settings, objective = self._settings, self._skill.objective()
+        if isinstance(self.recipe, FinetuneRecipe) and self.recipe.hide_words:
+            self._require_labels("--hide-words leaves gaps in texts")
+            objective = HiddenWords(objective, self._encoder.tokenizer, share=self.recipe.hide_words)
         if settings.adversarial is not None:
             return Adversarial(objective, DISTURBANCES[settings.adversarial])
         if settings.r_drop:
-            if not isinstance(self._skill, HeadSkill):
-                raise InputError(
-                    f"--r-drop compares labels, and {settings.task} answers with texts", remedy="leave it out"
-                )
+            self._require_labels("--r-drop compares labels")
+            assert isinstance(self._skill, HeadSkill)
             return RDrop(objective, self._skill.divergence, weight=settings.r_drop)
         return objective
+
+    def _require_labels(self, what: str) -> None:
+        if not isinstance(self._skill, HeadSkill):
+            raise InputError(f"{what}, and {self._settings.task} answers with texts", remedy="leave it out")
 
     def _validation(self) -> Validate:
         validate = self._skill.validation(self._splits.valid or self._splits.train, self._encoder)
