@@ -185,11 +185,19 @@ def _plant_lines(paragraphs: list[str], language: str) -> Planted:
 
 def _plant_mojibake(paragraphs: list[str], language: str) -> Planted:
     if language == "Chinese":
-        broken = [paragraph.encode().decode("gbk", "ignore") for paragraph in paragraphs]
+        broken = [_wrongly_decoded(paragraph) for paragraph in paragraphs]
         return "\n".join(broken), len(broken), ("mojibake repaired",), False
     accented = {paragraph for paragraph in paragraphs if re.search("[à-ÿ]", paragraph)}
     broken = [p.encode().decode("latin-1") if p in accented else p for p in paragraphs]
     return "\n".join(broken), len(accented), ("mojibake repaired",), False
+
+
+def _wrongly_decoded(paragraph: str) -> str:
+    """As GBK where that loses nothing, else as Latin-1."""
+    try:
+        return paragraph.encode().decode("gbk")
+    except UnicodeDecodeError:
+        return paragraph.encode().decode("latin-1")
 
 
 _PLANTS: dict[str, Callable[[list[str], str], Planted]] = {
