@@ -21,7 +21,7 @@ def suggest_vocab_size(
 
     A model that writes on does best with few tokens: about 512 for 1 MB of English, 2k for 10 MB, 32k for
     1 GB (the power 0.6 is that of Heaps' law for words). One that understands a text wants its words whole:
-    4k for 1 MB, 13k for 10 MB (benchmarks/LOG.md). A place for each frequent multi-byte character comes on
+    2k for 1 MB, 6k for 10 MB (benchmarks/LOG.md). A place for each frequent multi-byte character comes on
     top, which Chinese needs.
 
     Args:
@@ -33,7 +33,7 @@ def suggest_vocab_size(
         A multiple of 64, from 320 to 65,536.
     """
     megabytes = max(num_bytes, 1) / 1e6
-    words = 512 * megabytes**0.6 if purpose is Purpose.CAUSAL else 4096 * megabytes**0.5
+    words = 512 * megabytes**0.6 if purpose is Purpose.CAUSAL else 2048 * megabytes**0.5
     return min(max(round((words + num_frequent_characters) / 64) * 64, 320), 65_536)
 
 

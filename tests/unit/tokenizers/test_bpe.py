@@ -143,8 +143,8 @@ def test_suggested_sizes_grow_with_the_corpus() -> None:
 
 @pytest.mark.parametrize("purpose", [Purpose.MASKED, Purpose.DENOISING])
 def test_models_that_understand_have_more_words(purpose: Purpose) -> None:
-    assert suggest_vocab_size(1_000_000, 0, purpose) == 4096
-    assert suggest_vocab_size(16_000_000, 2000, purpose) == 4 * 4096 + 2000 // 64 * 64
+    assert suggest_vocab_size(1_000_000, 0, purpose) == 2048
+    assert suggest_vocab_size(16_000_000, 2000, purpose) == 4 * 2048 + 2000 // 64 * 64
     assert suggest_vocab_size(10**12, 0, purpose) == 65_536
 
 
