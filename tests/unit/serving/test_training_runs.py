@@ -88,8 +88,8 @@ def test_the_predicted_end_and_plan_beside_outcome(folder: Path) -> None:
         "low": 1.4,
         "high": 1.6,
     }
-    bits = next(row for row in metrics["outcome"] if row["name"]["en"] == "bits per byte")
-    assert (bits["expected"], bits["value"]) == ("1.500 [1.400, 1.600]", "1.400")
+    bits = next(row for row in metrics["outcome"] if row["name"]["en"] == "bits per byte, validation text")
+    assert (bits["expected"], bits["value"]) == ("1.500 [1.400, 1.600]", "1.500")
     assert bits["note"] == {"en": "inside the interval", "zh": "在区间内"}
 
 
