@@ -7,9 +7,12 @@ import torch
 
 from yanmo.generation.sampling import (
     SamplingParams,
+    add_bias,
+    forbid_repeats,
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    keep_typical,
     penalize_repetition,
     shape_scores,
 )
@@ -37,6 +40,29 @@ def test_top_p(top_p: float) -> None:
 def test_min_p(min_p: float) -> None:
     reference = logits_process.MinPLogitsWarper(min_p)
     assert torch.equal(keep_min_p(SCORES_BV, min_p), reference(IDS_BT, SCORES_BV))
+
+
+@pytest.mark.parametrize("typical_p", [0.05, 0.5, 0.95])
+def test_typical(typical_p: float) -> None:
+    reference = logits_process.TypicalLogitsWarper(typical_p)
+    assert torch.equal(keep_typical(SCORES_BV, typical_p), reference(IDS_BT, SCORES_BV))
+
+
+def test_bias() -> None:
+    bias = {3: 1.5, 150: -2.0, 7: float("-inf")}
+    reference = logits_process.SequenceBiasLogitsProcessor(
+        [[[token], value] for token, value in bias.items()]
+    )
+    assert torch.equal(add_bias(SCORES_BV, bias), reference(IDS_BT, SCORES_BV))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_repeated_ngrams(size: int) -> None:
+    ids_BT = IDS_BT % 5
+    reference = logits_process.NoRepeatNGramLogitsProcessor(size)
+    got_BV = forbid_repeats(SCORES_BV, ids_BT.tolist(), size)
+    assert torch.equal(got_BV, reference(ids_BT, SCORES_BV))
+    assert bool(got_BV.isinf().any()) and not bool(SCORES_BV.isinf().any())
 
 
 @pytest.mark.parametrize("penalty", [0.8, 1.3])

@@ -3,21 +3,24 @@
 Shapes: B rows, V vocabulary. Scores are unnormalised log-probabilities; -inf means never.
 
 Sources: top-k, Fan et al. 2018 (arXiv 1805.04833, section 5); top-p, Holtzman et al. 2020 (arXiv
-1904.09751, section 3.1); min-p, Nguyen et al. 2024 (arXiv 2407.01082, section 3); repetition penalty,
-Keskar et al. 2019 (CTRL, arXiv 1909.05858, section 4.1), with negative scores multiplied instead of
-divided, as is usual since, so that the penalty always lowers a score.
+1904.09751, section 3.1); min-p, Nguyen et al. 2024 (arXiv 2407.01082, section 3); typical sampling, Meister
+et al. 2022 (arXiv 2202.00666, section 4); repetition penalty, Keskar et al. 2019 (CTRL, arXiv 1909.05858,
+section 4.1), with negative scores multiplied instead of divided, as is usual since, so that the penalty
+always lowers a score; no repeated n-grams, Paulus et al. 2017 (arXiv 1705.04304, section 2.5); presence and
+frequency penalties and the bias, the OpenAI API's definitions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
+from yanmo.generation.constraint import OutputForm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,14 @@ class SamplingParams:
         top_k: sample among this many tokens; 0 among all.
         top_p: sample among the fewest tokens whose probabilities reach this; above 0, at most 1.
         min_p: leave out tokens below this share of the highest probability; 0 to 1.
+        typical_p: sample among the fewest tokens whose probabilities reach this, those first whose surprise
+            is nearest to what the model expects; above 0, at most 1.
         repetition_penalty: above 1 lowers the scores of tokens in prompt and answer; above 0.
         presence_penalty: taken from the score of each token that the answer holds.
         frequency_penalty: the same, once for each time the answer holds it.
+        logit_bias: added to the scores of tokens, by id; minus infinity never takes one.
+        no_repeat_ngram: no so many tokens in a row come twice in prompt and answer; 0 lets them.
+        form: what the answer must look like; None leaves it free. Then ``min_tokens`` counts for nothing.
         stop: strings that end the answer and are not shown.
         stop_token_ids: tokens that end the answer, besides the tokenizer's own.
         seed: of the sampling; None draws a new one each time.
@@ -46,9 +54,13 @@ class SamplingParams:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    typical_p: float = 1.0
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    no_repeat_ngram: int = 0
+    form: OutputForm | None = None
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
@@ -66,6 +78,7 @@ class SamplingParams:
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0, at most 1 (off)")
         _require(0 <= self.min_p <= 1, "min_p", self.min_p, "0 (off) to 1")
+        _require(0 < self.typical_p <= 1, "typical_p", self.typical_p, "above 0, at most 1 (off)")
         _require(
             0 < self.repetition_penalty < math.inf,
             "repetition_penalty",
@@ -76,6 +89,10 @@ class SamplingParams:
         _require(
             math.isfinite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a number"
         )
+        for token_id, bias in self.logit_bias.items():
+            _require(token_id >= 0, "logit_bias", {token_id: bias}, "ids of tokens")
+            _require(bias < math.inf, "logit_bias", {token_id: bias}, "numbers, or minus infinity for never")
+        _require(self.no_repeat_ngram >= 0, "no_repeat_ngram", self.no_repeat_ngram, "0 (off) or more")
         _require(all(self.stop), "stop", "", "a string that is not empty")
         _require(self.seed is None or -(2**63) <= self.seed < 2**64, "seed", self.seed, "a 64-bit number")
         _require(
@@ -115,12 +132,43 @@ def penalize_counts(scores_BV: Tensor, counts_BV: Tensor, presence: float, frequ
     return scores_BV - presence * (counts_BV > 0) - frequency * counts_BV
 
 
+def add_bias(scores_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """Add to the scores of tokens, by id; minus infinity takes one out."""
+    if not bias:
+        return scores_BV
+    added_N = torch.tensor(list(bias.values()), dtype=scores_BV.dtype)
+    return scores_BV.index_add(1, torch.tensor(list(bias)), added_N.expand(len(scores_BV), -1))
+
+
+def forbid_repeats(scores_BV: Tensor, texts: Sequence[Sequence[int]], size: int) -> Tensor:
+    """Take out each token that would end an n-gram which the row's text already holds.
+
+    Args:
+        scores_BV: float32 scores.
+        texts: token ids of each row, those of prompt and answer.
+        size: tokens of an n-gram; 0 forbids nothing.
+    """
+    if size == 0:
+        return scores_BV
+    scores_BV = scores_BV.clone()
+    for scores_V, text in zip(scores_BV, texts, strict=True):
+        if len(text) < size:
+            continue
+        ngrams_NS = torch.tensor(text).unfold(0, size, 1)
+        last = torch.tensor(text[len(text) - size + 1 :], dtype=torch.int64)
+        begun_N = (ngrams_NS[:, :-1] == last).all(dim=1)
+        scores_V[ngrams_NS[begun_N, -1]] = -math.inf
+    return scores_BV
+
+
 def apply_temperature(scores_BV: Tensor, temperature: float) -> Tensor:
     """Divide the distance to the highest score by ``temperature`` (above 0).
 
     The highest score becomes 0, which leaves the distribution as it is and cannot overflow.
     """
-    return (scores_BV - scores_BV.amax(dim=-1, keepdim=True)) / temperature
+    highest_B1 = scores_BV.amax(dim=-1, keepdim=True)
+    # Where nothing is left, nothing stays left.
+    return (scores_BV - highest_B1.clamp_min(torch.finfo(scores_BV.dtype).min)) / temperature
 
 
 def keep_top_k(scores_BV: Tensor, top_k: int) -> Tensor:
@@ -151,67 +199,99 @@ def keep_min_p(scores_BV: Tensor, min_p: float) -> Tensor:
     return scores_BV.masked_fill(scores_BV < highest_B1 + math.log(min_p), -math.inf)
 
 
+def keep_typical(scores_BV: Tensor, typical_p: float) -> Tensor:
+    """Keep the fewest tokens of typical surprise whose probabilities reach ``typical_p``; 1 keeps all.
+
+    A token is the more typical, the nearer its surprise -log p is to the expected one, the entropy.
+    """
+    if typical_p >= 1:
+        return scores_BV
+    logs_BV = torch.log_softmax(scores_BV, dim=-1)
+    entropy_B1 = torch.special.entr(logs_BV.exp()).sum(dim=-1, keepdim=True)
+    order_BV = torch.argsort((-logs_BV - entropy_B1).abs(), dim=-1, stable=True)
+    probabilities_BV = logs_BV.exp().gather(-1, order_BV)
+    before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV
+    dropped_BV = torch.zeros_like(scores_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV >= typical_p)
+    return scores_BV.masked_fill(dropped_BV, -math.inf)
+
+
 def shape_scores(
     scores_BV: Tensor,
     params: SamplingParams,
     *,
     seen_BV: Tensor | None = None,
     counts_BV: Tensor | None = None,
+    texts: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """All that the settings ask for, in transformers' order: penalties, temperature, top-k, top-p, min-p.
+    """All that the settings ask for: bias, penalties, temperature, top-k, top-p, min-p, typical.
+
+    The order is that of transformers.
 
     Args:
         scores_BV: the model's scores.
-        params: the settings; a temperature of 0 leaves only the penalties.
+        params: the settings; a temperature of 0 leaves only the bias, the penalties and what is forbidden.
         seen_BV: as ``penalize_repetition``; needed where ``repetition_penalty`` is not 1.
         counts_BV: as ``penalize_counts``; needed where one of those penalties is not 0.
+        texts: as ``forbid_repeats``; needed where ``no_repeat_ngram`` is not 0.
     """
+    scores_BV = add_bias(scores_BV, params.logit_bias)
     if params.repetition_penalty != 1:
         assert seen_BV is not None
         scores_BV = penalize_repetition(scores_BV, seen_BV, params.repetition_penalty)
     if params.presence_penalty or params.frequency_penalty:
         assert counts_BV is not None
         scores_BV = penalize_counts(scores_BV, counts_BV, params.presence_penalty, params.frequency_penalty)
+    if params.no_repeat_ngram:
+        assert texts is not None
+        scores_BV = forbid_repeats(scores_BV, texts, params.no_repeat_ngram)
     if params.temperature == 0:
         return scores_BV
     scores_BV = apply_temperature(scores_BV, params.temperature)
     scores_BV = keep_top_k(scores_BV, params.top_k)
     scores_BV = keep_top_p(scores_BV, params.top_p)
-    return keep_min_p(scores_BV, params.min_p)
+    scores_BV = keep_min_p(scores_BV, params.min_p)
+    return keep_typical(scores_BV, params.typical_p)
 
 
 def likeliest(scores_BV: Tensor) -> Tensor:
     """The token of the highest score, the first of equals; int64 of shape (B,).
 
     Raises:
-        InputError: the scores are not numbers, so the model is damaged.
+        InputError: the scores are not numbers, so the model is damaged, or no token is left.
     """
     highest_B, tokens_B = scores_BV.max(dim=-1)
     # What is no number counts as the highest.
-    if bool(highest_B.isnan().any()):
-        raise _not_numbers()
+    if not bool((highest_B > -math.inf).all()):
+        raise _no_choice(scores_BV)
     return tokens_B
 
 
-def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Draw one token a row from softmax(scores), by inversion of the cumulative distribution.
+def probabilities(scores_BV: Tensor) -> Tensor:
+    """softmax(scores), float64.
+
+    Raises:
+        InputError: the scores are not numbers, so the model is damaged, or no token is left.
+    """
+    chances_BV = torch.softmax(scores_BV.double(), dim=-1)
+    if not bool(torch.isfinite(chances_BV[:, 0]).all()):
+        raise _no_choice(scores_BV)
+    return chances_BV
+
+
+def draw(chances_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw one token a row, by inversion of the cumulative distribution.
 
     Each row draws one number from its own generator, so what it draws does not depend on the others.
 
     Args:
-        scores_BV: float32 scores.
+        chances_BV: float64, not negative; in proportion to the probabilities.
         generators: one a row.
 
     Returns:
         Token ids, int64 of shape (B,).
-
-    Raises:
-        InputError: the scores are not numbers, so the model is damaged.
     """
-    cumulative_BV = torch.softmax(scores_BV.double(), dim=-1).cumsum(dim=-1)
+    cumulative_BV = chances_BV.cumsum(dim=-1)
     total_B1 = cumulative_BV[:, -1:].contiguous()
-    if not bool(torch.isfinite(total_B1).all()):
-        raise _not_numbers()
     draws = [torch.rand((), generator=generator, dtype=torch.float64) for generator in generators]
     # u is below 1 but u * total may round up to total: never go past the last token with a probability.
     last_B1 = torch.searchsorted(cumulative_BV, total_B1)
@@ -219,5 +299,13 @@ def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     return torch.minimum(tokens_B1, last_B1)[:, 0]
 
 
-def _not_numbers() -> InputError:
-    return InputError("the model's scores are not numbers", remedy="its weights are damaged; train it again")
+def sample(scores_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw one token a row from softmax(scores): ``probabilities`` and ``draw``."""
+    return draw(probabilities(scores_BV), generators)
+
+
+def _no_choice(scores_BV: Tensor) -> InputError:
+    if bool(scores_BV.isnan().any()) or bool((scores_BV == math.inf).any()):
+        remedy = "its weights are damaged; train it again"
+        return InputError("the model's scores are not numbers", remedy=remedy)
+    return InputError("no token is left that may come next", remedy="loosen what was asked for")

@@ -57,6 +57,21 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class Reversible(Session, Protocol):
+    """A session that can forget its last tokens, as a draft needs it (speculative decoding)."""
+
+    def extend_each(self, tokens_BT: Tensor) -> Tensor:
+        """As ``extend``, with the scores after each of the tokens: scores_BTV."""
+
+    def rollback(self, num_tokens: int) -> None:
+        """Forget all but the first ``num_tokens`` tokens of each row; the next call must be ``extend``.
+
+        Args:
+            num_tokens: 0 to the present number.
+        """
+
+
+@runtime_checkable
 class LanguageModel(Protocol):
     """Next-token scores and the scoring of a text."""
 

@@ -309,6 +309,28 @@ class TransformerSession:
         self._last_B1D = self._head.features(self._take_in(tokens_BT)[:, -1:])
         return self._head.project(self._last_B1D[:, 0], self._model.embedding.weight).float()
 
+    @torch.inference_mode()
+    def extend_each(self, tokens_BT: Tensor) -> Tensor:
+        """Take in T more tokens a row; scores after each, float32 (B, T, V) (``Reversible``)."""
+        assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
+        features_BTD = self._head.features(self._take_in(tokens_BT)[:, -tokens_BT.shape[1] :])
+        self._last_B1D = features_BTD[:, -1:]
+        return self._head.project(features_BTD, self._model.embedding.weight).float()
+
+    @torch.inference_mode()
+    def rollback(self, num_tokens: int) -> None:
+        """Forget all but the first tokens of each row (``Reversible``)."""
+        outdated = self._scaling.outdates(num_tokens, self.num_tokens)
+        self._last_B1D = None
+        self._tokens_BT = self._tokens_BT[:, :num_tokens]
+        for cache in self._caches:
+            cache.rollback(num_tokens)
+        if outdated and num_tokens:
+            # The keys that are left were turned for the longer text.
+            first_BT, self._tokens_BT = self._tokens_BT, self._tokens_BT[:, :0]
+            self._caches = self._empty_caches()
+            self._take_in(first_BT)
+
     def _take_in(self, tokens_BT: Tensor) -> Tensor:
         """Hidden states of these tokens; of all tokens where those before had to be read anew."""
         if self._scaling.can_outdate:
@@ -332,7 +354,7 @@ class TransformerSession:
                 features_BTD = torch.cat((features_BTD, self._head.features(hidden_BTD)), dim=1)
             self._tokens_BT, self._caches = before, caches
             for cache in caches:
-                cache.num_tokens = num_before
+                cache.rollback(num_before)
         loss_N, is_likeliest_N = token_costs(
             features_BTD.flatten(0, 1),
             self._head.weight_VD(self._model.embedding.weight),

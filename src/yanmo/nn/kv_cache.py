@@ -37,6 +37,11 @@ class LayerCache:
         self.num_tokens = end
         return self._keys_BKSE[:, :, :end], self._values_BKSE[:, :, :end]
 
+    def rollback(self, num_tokens: int) -> None:
+        """Forget all but the first ``num_tokens``."""
+        assert num_tokens <= self.num_tokens
+        self.num_tokens = num_tokens
+
     def select(self, rows_B: Tensor) -> None:
         """Keep, repeat or reorder rows."""
         if self._keys_BKSE is not None and self._values_BKSE is not None:

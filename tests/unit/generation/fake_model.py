@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from yanmo.errors import InputError
+from yanmo.models.base import TokenCosts
 
 
 class FakeModel:
@@ -53,6 +54,16 @@ class FakeSession:
         for row, tokens in zip(self._rows, tokens_BT.tolist(), strict=True):
             row.extend(tokens)
         return torch.stack([self._model.scores(row, self._num_first) for row in self._rows])
+
+    def extend_each(self, tokens_BT: Tensor) -> Tensor:
+        return torch.stack([self.extend(token_B1) for token_B1 in tokens_BT.split(1, dim=1)], dim=1)
+
+    def costs(self, tokens_BT: Tensor) -> TokenCosts:
+        raise NotImplementedError
+
+    def rollback(self, num_tokens: int) -> None:
+        assert 0 <= num_tokens <= self.num_tokens
+        self._rows = [row[:num_tokens] for row in self._rows]
 
     def select(self, rows_B: Tensor) -> None:
         self._rows = [list(self._rows[row]) for row in rows_B.tolist()]

@@ -88,17 +88,99 @@ def test_filters_work_on_what_the_one_before_left() -> None:
     assert kept(shape_scores(scores_BV, params)) == [{0}]
 
 
-def test_samples_have_the_exact_probabilities() -> None:
-    num_draws = 20_000
-    params = SamplingParams(temperature=0.7, top_k=6)
-    shaped_BV = shape_scores(SCORES_BV[:1, :10], params)
-    expected = [p * num_draws for p in probabilities(shaped_BV[0].tolist())]
+def expected_probabilities(row: list[float], params: SamplingParams, text: list[int]) -> list[float]:
+    """As the definitions say, in plain Python; ``text`` is the answer so far, which nothing stands before."""
+    size = params.no_repeat_ngram
+    scores = []
+    for v, score in enumerate(row):
+        score += params.logit_bias.get(v, 0.0)
+        if v in text:
+            penalty = params.repetition_penalty
+            score = score / penalty if score > 0 else score * penalty
+            score -= params.presence_penalty + params.frequency_penalty * text.count(v)
+        ngrams = [tuple(text[start : start + size]) for start in range(len(text) - size + 1)]
+        if size and (*text[len(text) - size + 1 :], v) in ngrams:
+            score = -math.inf
+        scores.append(score)
+    chances = probabilities([(score - max(scores)) / params.temperature for score in scores])
+    chances = keep_first(chances, sorted(range(len(row)), key=lambda v: -chances[v])[: params.top_k or None])
+    by_size = sorted(range(len(row)), key=lambda v: -chances[v])
+    chances = keep_first(chances, reaching(chances, by_size, params.top_p))
+    chances = keep_first(chances, [v for v in by_size if chances[v] >= params.min_p * max(chances) - 1e-12])
+    surprise = [-math.log(chance) if chance > 0 else math.inf for chance in chances]
+    entropy = sum(chance * bits for chance, bits in zip(chances, surprise, strict=True) if chance > 0)
+    by_type = sorted(range(len(row)), key=lambda v: abs(surprise[v] - entropy))
+    return keep_first(chances, reaching(chances, by_type, params.typical_p))
+
+
+def keep_first(chances: list[float], keep: list[int]) -> list[float]:
+    total = sum(chances[v] for v in keep)
+    return [chances[v] / total if v in keep else 0.0 for v in range(len(chances))]
+
+
+def reaching(chances: list[float], order: list[int], share: float) -> list[int]:
+    total, found = 0.0, []
+    for v in order:
+        if total >= share:
+            break
+        found.append(v)
+        total += chances[v]
+    return found
+
+
+SAMPLERS: list[dict[str, Any]] = [
+    {"temperature": 0.5},
+    {"temperature": 1.7},
+    {"top_k": 4},
+    {"top_p": 0.8},
+    {"min_p": 0.15},
+    {"typical_p": 0.9},
+    {"repetition_penalty": 1.8},
+    {"presence_penalty": 1.1},
+    {"frequency_penalty": 0.6},
+    {"logit_bias": {3: 2.5, 7: -math.inf}},
+    {"no_repeat_ngram": 2},
+    {"no_repeat_ngram": 1},
+    {
+        "temperature": 0.8,
+        "top_k": 6,
+        "top_p": 0.95,
+        "typical_p": 0.9,
+        "repetition_penalty": 1.2,
+        "frequency_penalty": 0.3,
+        "logit_bias": {1: 1.0},
+        "no_repeat_ngram": 2,
+    },
+]
+
+
+@pytest.mark.parametrize("settings", SAMPLERS, ids=lambda settings: " ".join(settings))
+def test_each_sampler_has_its_exact_probabilities(settings: dict[str, Any]) -> None:
+    num_draws, text = 10_000, [2, 5, 2, 9, 5, 2]
+    params = SamplingParams(**{"temperature": 1.0, **settings})
+    row_1V = SCORES_BV[1:2, :12] / 2
+    seen_1V = torch.zeros(1, 12, dtype=torch.bool)
+    seen_1V[0, text] = True
+    counts_1V = torch.bincount(torch.tensor(text), minlength=12)[None].float()
+    shaped_1V = shape_scores(row_1V, params, seen_BV=seen_1V, counts_BV=counts_1V, texts=[text])
+    expected = expected_probabilities(row_1V[0].tolist(), params, text)
     generator = torch.Generator().manual_seed(1)
-    draws = sample(shaped_BV.expand(num_draws, -1), [generator] * num_draws)
-    observed = torch.bincount(draws, minlength=10).tolist()
-    used = [v for v in range(10) if expected[v] > 0]
-    assert sum(observed[v] for v in used) == num_draws and len(used) == 6
-    assert chisquare([observed[v] for v in used], [expected[v] for v in used]).pvalue > 1e-3
+    draws = sample(shaped_1V.expand(num_draws, -1), [generator] * num_draws)
+    observed = torch.bincount(draws, minlength=12).tolist()
+    used = [v for v in range(12) if expected[v] > 0]
+    assert sum(observed[v] for v in used) == num_draws and len(used) > 1
+    assert chisquare([observed[v] for v in used], [expected[v] * num_draws for v in used]).pvalue > 1e-3
+    if set(settings) - {"temperature"}:
+        plain = expected_probabilities(row_1V[0].tolist(), SamplingParams(temperature=1.0), text)
+        assert chisquare(observed, [chance * num_draws for chance in plain]).pvalue < 1e-6
+
+
+def test_nothing_left_is_said_and_is_not_the_models_fault() -> None:
+    params = SamplingParams(temperature=1.0, logit_bias=dict.fromkeys(range(40), -math.inf), top_p=0.9)
+    with pytest.raises(InputError, match="no token is left"):
+        sample(shape_scores(SCORES_BV, params), [torch.Generator()] * 6)
+    with pytest.raises(InputError, match="no token is left"):
+        likeliest(torch.full((1, 3), -math.inf))
 
 
 def test_a_row_draws_the_same_whatever_stands_beside_it() -> None:
@@ -143,6 +225,12 @@ def test_scores_that_are_no_numbers_are_reported() -> None:
         ("repetition_penalty", 0.0),
         ("presence_penalty", math.inf),
         ("frequency_penalty", math.nan),
+        ("typical_p", 0.0),
+        ("typical_p", 1.5),
+        ("logit_bias", {-1: 1.0}),
+        ("logit_bias", {1: math.nan}),
+        ("logit_bias", {1: math.inf}),
+        ("no_repeat_ngram", -1),
         ("stop", ("a", "")),
         ("seed", 2**64),
         ("num_logprobs", -1),

@@ -204,31 +204,41 @@ class NgramModel:
 
 
 class NgramSession:
-    """Rows of text being continued; remembers their last N - 1 tokens."""
+    """Rows of text being continued."""
 
     def __init__(self, model: NgramModel, batch_size: int) -> None:
         """Begin empty rows."""
         self._model = model
-        self._tail_BT = torch.empty((batch_size, 0), dtype=torch.int64)
-        self._num_tokens = 0
+        self._tokens_BS = torch.empty((batch_size, 0), dtype=torch.int64)
 
     @property
     def num_tokens(self) -> int:
         """Tokens taken in so far."""
-        return self._num_tokens
+        return self._tokens_BS.shape[1]
 
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in tokens; log-probabilities of the next one, float32 (B, V)."""
-        self._num_tokens += tokens_BT.shape[1]
-        tail_BT = torch.cat([self._tail_BT, tokens_BT.cpu()], dim=1)
-        self._tail_BT = tail_BT[:, max(0, tail_BT.shape[1] - self._model.order + 1) :]
-        rows: list[list[int]] = self._tail_BT.tolist()
+        self._tokens_BS = torch.cat([self._tokens_BS, tokens_BT.cpu()], dim=1)
+        rows: list[list[int]] = self._tail_BT().tolist()
         return torch.from_numpy(np.stack([self._model.next_scores(row) for row in rows]))
+
+    def extend_each(self, tokens_BT: Tensor) -> Tensor:
+        """Take in tokens; log-probabilities after each, float32 (B, T, V) (``Reversible``)."""
+        return torch.stack([self.extend(token_B1) for token_B1 in tokens_BT.split(1, dim=1)], dim=1)
+
+    def rollback(self, num_tokens: int) -> None:
+        """Forget all but the first tokens of each row (``Reversible``)."""
+        self._tokens_BS = self._tokens_BS[:, :num_tokens]
+
+    def _tail_BT(self) -> Tensor:
+        """The last N - 1 tokens, all that the model looks at."""
+        return self._tokens_BS[:, max(0, self.num_tokens - self._model.order + 1) :]
 
     def costs(self, tokens_BT: Tensor) -> TokenCosts:
         """What T more tokens a row would cost; none is taken in."""
-        num_before = self._tail_BT.shape[1]
-        whole_BS = torch.cat([self._tail_BT, tokens_BT.cpu()], dim=1).numpy()
+        tail_BT = self._tail_BT()
+        num_before = tail_BT.shape[1]
+        whole_BS = torch.cat([tail_BT, tokens_BT.cpu()], dim=1).numpy()
         log_BS, _ = self._model.log_probabilities_of(whole_BS)
         likeliest = [
             [int(self._model.next_scores(row[:end]).argmax()) for end in range(num_before, len(row))]
@@ -240,7 +250,7 @@ class NgramSession:
 
     def select(self, rows_B: Tensor) -> None:
         """Keep, repeat or reorder rows."""
-        self._tail_BT = self._tail_BT[rows_B.cpu()]
+        self._tokens_BS = self._tokens_BS[rows_B.cpu()]
 
 
 def fit_ngram(
