@@ -313,6 +313,10 @@ class TransformerSession:
     def extend_each(self, tokens_BT: Tensor) -> Tensor:
         """Take in T more tokens a row; scores after each, float32 (B, T, V) (``Reversible``)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
+        num_all = self.num_tokens + tokens_BT.shape[1]
+        if self._scaling.variant(self.num_tokens + 1) != self._scaling.variant(num_all):
+            # Positions are turned otherwise from some token on: each is taken in as if it came alone.
+            return torch.stack([self.extend(token_B1) for token_B1 in tokens_BT.split(1, dim=1)], dim=1)
         features_BTD = self._head.features(self._take_in(tokens_BT)[:, -tokens_BT.shape[1] :])
         self._last_B1D = features_BTD[:, -1:]
         return self._head.project(features_BTD, self._model.embedding.weight).float()
