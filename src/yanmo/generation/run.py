@@ -46,7 +46,7 @@ class Generation:
         tokens_per_s: steps after the first token per second, all rows together; 0 where there was none.
         prefill_tokens_per_s: prompt tokens taken in per second.
         logprobs: one for each token, where asked for.
-        num_proposed: tokens that a draft proposed.
+        num_proposed: tokens that a draft proposed, to all answers of the prompt.
         num_kept: those of them that came.
         score: of an answer that beams found, as ``Found.score``; else None.
     """
@@ -72,7 +72,7 @@ class Run:
         prompt_ids: Sequence[int],
         params: SamplingParams,
         *,
-        use_cache: bool,
+        use_cache: bool = True,
         num_rows: int = 1,
         cancelled: Callable[[], bool] = never,
     ) -> None:
