@@ -109,13 +109,9 @@ def begin(
     writes = not isinstance(skill, HeadSkill)
     recipe, rates = settings.recipe(len(splits.train), network.config.d_model), learning_rate_factors(network)
     if network.config.vocab_size <= _SMALL_TABLE:
-        recipe = dataclasses.replace(recipe, moves_embedding=True)
+        recipe = _for_small_table(recipe, checkpoint, settings)
         if not writes:
             rates["embedding.weight"] = _TABLE_RATE
-        has_mask = checkpoint.tokenizer.mask_id is not None
-        if settings.hide_words is None and settings.task in _HIDDEN_IN and has_mask:
-            dropout = _HIDDEN_DROPOUT if settings.dropout is None else settings.dropout
-            recipe = dataclasses.replace(recipe, hide_words=_HIDDEN_SHARE, dropout=dropout)
     return Beginning(
         checkpoint=checkpoint,
         skill=skill,
@@ -125,6 +121,19 @@ def begin(
         usual_max_seq_len=_USUAL_FOR_TEXTS if writes else _USUAL_MAX_SEQ_LEN,
         most_validations=_MOST_VALIDATIONS if writes else sys.maxsize,
     )
+
+
+def _for_small_table(
+    recipe: FinetuneRecipe, checkpoint: Checkpoint, settings: FinetuneSettings
+) -> FinetuneRecipe:
+    """The table learns too, and words are hidden while it does."""
+    recipe = dataclasses.replace(recipe, moves_embedding=True)
+    is_held = settings.lora is not None or settings.freezing.last_blocks is not None
+    has_mask = checkpoint.tokenizer.mask_id is not None
+    if is_held or not has_mask or settings.task not in _HIDDEN_IN or settings.hide_words is not None:
+        return recipe
+    dropout = _HIDDEN_DROPOUT if settings.dropout is None else settings.dropout
+    return dataclasses.replace(recipe, hide_words=_HIDDEN_SHARE, dropout=dropout)
 
 
 def _from_fresh_encoder(run: RunFolder, splits: Splits, settings: FinetuneSettings) -> Beginning:
