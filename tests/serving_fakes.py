@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
+import numpy as np
 
+from yanmo.errors import InputError
 from yanmo.generation.engine import Piece, TokenLogprob
 from yanmo.generation.sampling import SamplingParams
+from yanmo.serving import server
 from yanmo.serving.app import create_app
-from yanmo.serving.catalog import Catalog, ServedModel
+from yanmo.serving.catalog import Card, Catalog, OpenModel, ServedModel
 from yanmo.serving.guard import Access
 from yanmo.serving.limits import Limits
 
@@ -34,9 +36,13 @@ class FakeTokenizer:
         return list(text.encode())
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        ids: list[int] = []
+        ids: list[int] = self.encode(str(tools)) if tools else []
         for message in messages:
             ids += [257, *self.encode(f"{message['role']}: {message['content']}")]
         return [*ids, 257] if add_generation_prompt else ids
@@ -77,6 +83,24 @@ class FakeEngine:
             raise self.error
         return self._pieces(params, cancelled)
 
+    def stream_samples(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        *,
+        num_samples: int,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[tuple[int, Piece]]:
+        each = [dataclasses.replace(params, seed=(params.seed or 0) + i) for i in range(num_samples)]
+        going = {i: self.stream(prompt_ids, each[i], cancelled=cancelled) for i in range(num_samples)}
+        while going:
+            for i, pieces in list(going.items()):
+                piece = next(pieces, None)
+                if piece is None:
+                    del going[i]
+                else:
+                    yield i, piece
+
     def _pieces(self, params: SamplingParams, cancelled: Callable[[], bool]) -> Iterator[Piece]:
         raw = self.text.encode()
         shown = ""
@@ -109,10 +133,83 @@ class FakeEngine:
         return (TokenLogprob(token_id=byte, logprob=math.log(0.5), top=tuple(others[: params.num_logprobs])),)
 
 
-def fake_model(name: str = "fake", *, engine: FakeEngine | None = None, **changes: Any) -> ServedModel:
-    """A served model around a fake engine."""
+class FakeVectors:
+    """Three numbers a text: its characters, its bytes, and one."""
+
+    dim, max_seq_len = 3, 20
+
+    def num_tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[int]:
+        return [len(text.encode()) for text in texts]
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        if prompt is not None:
+            raise InputError(f"the model has no prompt {prompt!r}")
+        return np.array([[len(text), len(text.encode()), 1] for text in texts], dtype=np.float32)
+
+    def similarity(self, a_BE: np.ndarray, b_BE: np.ndarray) -> np.ndarray:
+        return a_BE @ b_BE.T
+
+
+class FakeTask:
+    """Says how long texts are."""
+
+    def predict(
+        self, texts: Sequence[tuple[str, ...]], *, on_progress: Callable[[int], None] | None = None
+    ) -> list[dict[str, Any]]:
+        found = []
+        for text in texts:
+            label = "long" if len(text[-1]) > 4 else "short"
+            found.append({"label": label, "probabilities": {label: 1.0}, "text": text[0][::-1]})
+            if on_progress is not None:
+                on_progress(1)
+        return found
+
+
+def fake_prompt_logprobs(
+    prompt_ids: Sequence[int], num_top: int, cancelled: Callable[[], bool]
+) -> list[TokenLogprob | None]:
+    """Each token half as likely as certain; the first unknown."""
+    scored = [
+        TokenLogprob(token_id=i, logprob=math.log(0.5), top=((i, math.log(0.5)),)[:num_top])
+        for i in prompt_ids[1:]
+    ]
+    return [None, *scored]
+
+
+_GENERATION_ROUTES = ("completions", "chat/completions")
+
+
+def fake_model(
+    name: str = "fake",
+    *,
+    engine: FakeEngine | None = None,
+    tokenizer: FakeTokenizer | None = None,
+    routes: tuple[str, ...] = _GENERATION_ROUTES,
+    error: InputError | None = None,
+    **changes: Any,
+) -> ServedModel:
+    """A model around fakes, of which the card shows what ``routes`` say."""
     fields = {"chat": True, "max_seq_len": 512, "architecture": "Fake", "num_parameters": 1_234_567} | changes
-    return ServedModel(name=name, engine=engine or FakeEngine(), tokenizer=FakeTokenizer(), **fields)
+    opened = OpenModel(
+        tokenizer=tokenizer or FakeTokenizer(),
+        engine=engine or FakeEngine(),
+        prompt_logprobs=fake_prompt_logprobs,
+        vectors=FakeVectors,
+        task=FakeTask(),
+    )
+
+    def open_it() -> OpenModel:
+        if error is not None:
+            raise error
+        return opened
+
+    return ServedModel(card=Card(name=name, routes=routes, **fields), open=open_it)
 
 
 @contextlib.contextmanager
@@ -121,19 +218,13 @@ def live_server(
     access: Access | None = None,
     limits: Limits | None = None,
     runs_dir: Path = Path("no-such-folder"),
+    memory_bytes: int | None = None,
 ) -> Iterator[str]:
     """Serve models on a free port of this machine; yields the URL without a slash at its end."""
-    app = create_app(Catalog(models), access=access, limits=limits, runs_dir=runs_dir)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        app.state.line.close()
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    app = create_app(
+        Catalog(models, memory_bytes=memory_bytes), access=access, limits=limits, runs_dir=runs_dir
+    )
+    with contextlib.closing(server.listen("127.0.0.1", 0)) as listener:
+        url = server.url("127.0.0.1", listener).rstrip("/")
+        with server.in_background(app, listener, limits=limits):
+            yield url

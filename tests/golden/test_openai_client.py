@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import openai
@@ -19,7 +20,13 @@ HELLO = [{"role": "user", "content": "hi 研墨 🎨"}]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     broken = FakeEngine(error=RuntimeError("bug"))
-    models = [fake_model(), fake_model("broken", engine=broken)]
+    call = '<tool_call>{"name": "weather", "arguments": {"town": "杭州"}}</tool_call>'
+    models = [
+        fake_model(),
+        fake_model("broken", engine=broken),
+        fake_model("caller", engine=FakeEngine(f"Let me see. {call}"), tools="tagged"),
+        fake_model("vectors", routes=("embeddings", "similarity")),
+    ]
     limits = Limits(max_body_bytes=100_000)
     with live_server(*models, access=Access(api_key=KEY), limits=limits) as url:
         yield f"{url}/v1"
@@ -31,7 +38,7 @@ def client(url: str) -> openai.OpenAI:
 
 
 def test_models(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["fake", "broken"]
+    assert [model.id for model in client.models.list()] == [*("fake", "broken", "caller", "vectors")]
     assert client.models.retrieve("fake").owned_by == "yanmo"
 
 
@@ -75,6 +82,53 @@ def test_completions(client: openai.OpenAI) -> None:
 def test_streamed_completion(client: openai.OpenAI) -> None:
     stream = client.completions.create(model="fake", prompt="x", max_tokens=500, stream=True)
     assert "".join(chunk.choices[0].text for chunk in stream) == TEXT
+
+
+def test_echo_of_a_prompt(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="fake", prompt="ink", echo=True, logprobs=1, max_tokens=1)
+    choice = answer.choices[0]
+    assert choice.text == "ink" + TEXT[:1]
+    assert choice.logprobs.tokens == ["i", "n", "k", TEXT[:1]]
+    assert choice.logprobs.token_logprobs[0] is None
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    # The client asks for base64 and decodes it, unless floats are asked for.
+    for form in ({}, {"encoding_format": "float"}):
+        answer = client.embeddings.create(model="vectors", input=["ink", "研墨"], **form)
+        assert [row.embedding for row in answer.data] == [[3.0, 3.0, 1.0], [2.0, 6.0, 1.0]]
+    assert answer.usage.total_tokens == 9
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="vectors", input="x", dimensions=2)
+    assert caught.value.param == "dimensions"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="fake", input="x")
+    assert caught.value.code == "model_not_supported"
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+
+
+def test_tool_calls(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="caller", messages=HELLO, tools=TOOLS)
+    choice = answer.choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "Let me see.")
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"town": "杭州"})
+    # The answer and its result go back as the client has them.
+    result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
+    again = client.chat.completions.create(
+        model="caller", messages=[*HELLO, choice.message, result], tools=TOOLS, max_tokens=3
+    )
+    assert again.choices[0].finish_reason == "length"
+
+
+def test_streamed_tool_calls(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="caller", messages=HELLO, tools=TOOLS, stream=True)
+    deltas = [chunk.choices[0].delta for chunk in stream]
+    assert "".join(delta.content or "" for delta in deltas) == "Let me see."
+    (calls,) = [delta.tool_calls for delta in deltas if delta.tool_calls]
+    assert calls[0].function.name == "weather"
 
 
 def test_async_client(url: str) -> None:

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 import yanmo
 from yanmo.cli.main import run
 from yanmo.serving.app import create_app
-from yanmo.serving.catalog import load
+from yanmo.serving.opening import load
 
 transformers = pytest.importorskip("transformers")
 

@@ -15,6 +15,14 @@ Host = Annotated[str, Parameter(help="Address to listen on; other than loopback 
 KeyFile = Annotated[Path | None, Parameter(help="File with the key that requests must bring.")]
 RunsDir = Annotated[Path, Parameter(help="Folder of the training runs that the page shows.")]
 
+Memory = Annotated[
+    str | None,
+    Parameter(
+        help="What the models in memory may need together, such as 4G; the one that was asked longest "
+        "ago goes first. Most of what is free if not given."
+    ),
+]
+
 
 def serve(
     *models: Model,
@@ -23,9 +31,11 @@ def serve(
     api_key_file: KeyFile = None,
     runs_dir: RunsDir = Path("runs"),
     dtype: Dtype = "float32",
+    memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Serve models to OpenAI's clients, and to people as a web page, until Ctrl-C."""
+    from yanmo.config import parse_size_bytes
     from yanmo.serving import app
 
     app.serve(
@@ -35,5 +45,6 @@ def serve(
         api_key_file=api_key_file,
         runs_dir=runs_dir,
         dtype=torch_dtype(dtype),
+        memory_bytes=None if memory is None else parse_size_bytes(memory),
         on_ready=(lambda url: emit({"url": url}, url, as_json=True)) if json else None,
     )

@@ -113,6 +113,31 @@ class Engine:
         run = Run(self, prompt_ids, params or SamplingParams(), use_cache=use_cache, cancelled=cancelled)
         return (piece for _, piece in run.steps())
 
+    def stream_samples(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        num_samples: int,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[tuple[int, Piece]]:
+        """Continue a prompt several times at once, giving out text as it comes.
+
+        Arguments and errors as ``stream``; seeds as ``generate_samples``.
+
+        Yields:
+            The number of an answer with a piece of it.
+        """
+        run = Run(
+            self,
+            prompt_ids,
+            params or SamplingParams(),
+            use_cache=True,
+            num_rows=num_samples,
+            cancelled=cancelled,
+        )
+        return run.steps()
+
     def answer(
         self,
         params: SamplingParams,

@@ -113,6 +113,14 @@ class SentenceEncoder:
                     on_progress(num_done)
         return vectors
 
+    def num_tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[int]:
+        """Tokens of each text with its prompt and special tokens, before it is cut.
+
+        Raises:
+            InputError: there is no such prompt, or a text is no valid Unicode or has no token.
+        """
+        return [len(ids) for ids in self._reader.ids(texts, self._reader.lead(prompt), cut=False)]
+
     def similarity(self, a_BE: Vectors, b_BE: Vectors) -> Vectors:
         """How alike vectors are by the model's measure (cosine, where the files name none).
 
@@ -155,14 +163,15 @@ class SentenceReader:
         encoding = self._tokenizer.encode_with_specials(self._prepare(lead))
         return len(encoding.ids) - encoding.special_mask[-1]
 
-    def ids(self, texts: Sequence[str], lead: str) -> list[list[int]]:
-        """Token ids of texts, with what is put before each.
+    def ids(self, texts: Sequence[str], lead: str, *, cut: bool = True) -> list[list[int]]:
+        """Token ids of texts, with what is put before each; ``cut`` to ``max_seq_len``.
 
         Raises:
             InputError: a text is no valid Unicode or has no token.
         """
         prepared = [self._prepare(lead + text) for text in texts]
-        encodings = self._tokenizer.encode_batch_with_specials(prepared, max_seq_len=self._max_seq_len)
+        longest = self._max_seq_len if cut else None
+        encodings = self._tokenizer.encode_batch_with_specials(prepared, max_seq_len=longest)
         for text, encoding in zip(texts, encodings, strict=True):
             if not encoding.ids:
                 raise InputError(f"the text {text[:20]!r} has no token", remedy="leave it out")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from yanmo.generation.engine import Piece, TokenLogprob
 from yanmo.serving.catalog import TextTokenizer
+from yanmo.serving.tools import Call, ToolReader
 
 Kind = Literal["completion", "chat"]
 
@@ -24,13 +25,13 @@ _IMPOSSIBLE = -9999.0  # what the OpenAI API gives for a probability of zero; JS
 
 @dataclass(frozen=True, kw_only=True)
 class TokenEntry:
-    """A token drawn, in words."""
+    """A token in words; without a log-probability where nothing stood before it."""
 
     text: str
     raw: bytes
     offset: int
-    logprob: float
-    top: tuple[tuple[str, bytes, float], ...]
+    logprob: float | None
+    top: tuple[tuple[str, bytes, float], ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -43,24 +44,62 @@ class Choice:
     num_tokens: int = 0
     finish_reason: str | None = None
     entries: list[TokenEntry] = field(default_factory=list)
+    reader: ToolReader | None = None
+    calls: list[Call] = field(default_factory=list)
     _num_characters: int = 0
     _decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
     )
 
-    def add(self, piece: Piece) -> list[TokenEntry]:
-        """Take in what one step gave; returns its tokens in words, where they were asked for."""
-        self.text += piece.text
+    def add(self, piece: Piece) -> tuple[str, list[TokenEntry]]:
+        """Take in what one step gave.
+
+        Returns:
+            Text that may be shown now, and the step's tokens in words, where they were asked for.
+        """
+        text = piece.text
         self.num_tokens += len(piece.token_ids)
         self.finish_reason = piece.finish_reason
+        if self.reader is not None:
+            text = self.reader.push(text)
+            if piece.finish_reason is not None:
+                rest, self.calls = self.reader.finish()
+                text += rest
+                if self.calls and piece.finish_reason == "stop":
+                    self.finish_reason = "tool_calls"
+        self.text += text
         entries = [self._entry(logprob) for logprob in piece.logprobs]
         self.entries += entries
-        return entries
+        return text, entries
+
+    def echo(
+        self, text: str, token_ids: Sequence[int], logprobs: Sequence[TokenLogprob | None]
+    ) -> list[TokenEntry]:
+        """Begin with the prompt; returns its tokens in words, where they were asked for."""
+        self.text += text
+        if logprobs:
+            self.entries += [
+                self._entry(logprob) if logprob is not None else self._unscored(token_id)
+                for token_id, logprob in zip(token_ids, logprobs, strict=True)
+            ]
+        # The answer's characters are counted anew, whatever the prompt's tokens left unfinished.
+        self._decoder.reset()
+        self._num_characters = len(text)
+        return list(self.entries)
+
+    def _unscored(self, token_id: int) -> TokenEntry:
+        raw = self.tokenizer.token_bytes(token_id)
+        return TokenEntry(text=self._name(token_id), raw=raw, offset=self._advance(raw), logprob=None)
+
+    def _advance(self, raw: bytes) -> int:
+        """Where a token begins; what follows begins after it."""
+        offset = self._num_characters
+        self._num_characters += len(self._decoder.decode(raw))
+        return offset
 
     def _entry(self, logprob: TokenLogprob) -> TokenEntry:
         raw = self.tokenizer.token_bytes(logprob.token_id)
-        offset = self._num_characters
-        self._num_characters += len(self._decoder.decode(raw))
+        offset = self._advance(raw)
         top = [(self._name(token_id), self.tokenizer.token_bytes(token_id), p) for token_id, p in logprob.top]
         return TokenEntry(
             text=self._name(logprob.token_id),
@@ -117,6 +156,13 @@ class Envelope:
             return None
         return self._chunk(choice.index, self._text(text), entries, None)
 
+    def called(self, choice: Choice) -> dict[str, Any] | None:
+        """The chunk with the tools that an answer calls, or None where it calls none."""
+        if not choice.calls:
+            return None
+        calls = [{"index": place, **call.to_mapping()} for place, call in enumerate(choice.calls)]
+        return self._chunk(choice.index, {"delta": {"tool_calls": calls}}, None, None)
+
     def closing(self, choice: Choice) -> dict[str, Any]:
         """The chunk that names the finish reason."""
         text = {"delta": {}} if self._kind == "chat" else self._text("")
@@ -156,9 +202,11 @@ class Envelope:
 
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         if self._kind == "chat":
-            content: dict[str, Any] = {
-                "message": {"role": "assistant", "content": choice.text, "refusal": None}
-            }
+            message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+            if choice.calls:
+                message["content"] = choice.text or None
+                message["tool_calls"] = [call.to_mapping() for call in choice.calls]
+            content: dict[str, Any] = {"message": message}
         else:
             content = {"text": choice.text}
         logprobs = self._scores(choice.entries) if self._logprobs else None
@@ -182,7 +230,10 @@ class Envelope:
             return {
                 "tokens": [entry.text for entry in entries],
                 "token_logprobs": [entry.logprob for entry in entries],
-                "top_logprobs": [{text: logprob for text, _, logprob in entry.top} for entry in entries],
+                "top_logprobs": [
+                    None if entry.logprob is None else {text: logprob for text, _, logprob in entry.top}
+                    for entry in entries
+                ],
                 "text_offset": [entry.offset for entry in entries],
             }
         content = [
@@ -195,5 +246,5 @@ class Envelope:
         return {"content": content, "refusal": None}
 
 
-def _score(text: str, raw: bytes, logprob: float) -> dict[str, Any]:
+def _score(text: str, raw: bytes, logprob: float | None) -> dict[str, Any]:
     return {"token": text, "logprob": logprob, "bytes": list(raw)}

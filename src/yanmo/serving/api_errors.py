@@ -7,9 +7,12 @@ Body: ``{"error": {"message", "type", "param", "code"}}``
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
+
+from yanmo.config import format_size
 
 
 class ApiError(Exception):
@@ -52,6 +55,37 @@ def model_not_found(name: str) -> ApiError:
     """404: no model of that name is served."""
     message = f"The model '{name}' does not exist or is not served here. GET /v1/models lists those that are."
     return ApiError(message, status=404, param="model", code="model_not_found")
+
+
+def wrong_route(name: str, route: str, routes: Sequence[str]) -> ApiError:
+    """400: the model answers other questions."""
+    answers = ", ".join(f"/v1/{each}" for each in routes) or "none"
+    message = f"The model '{name}' does not answer /v1/{route}. It answers: {answers}."
+    return ApiError(message, param="model", code="model_not_supported")
+
+
+def model_too_large(name: str, num_bytes: int, budget_bytes: int) -> ApiError:
+    """503: the model alone passes the server's budget of memory; asking again does not help."""
+    message = (
+        f"The model '{name}' needs {format_size(num_bytes)} of memory; "
+        f"this server has {format_size(budget_bytes)} for its models."
+    )
+    headers = {"x-should-retry": "false"}
+    return ApiError(message, status=503, kind="server_error", code="model_too_large", headers=headers)
+
+
+def model_not_loaded(name: str) -> ApiError:
+    """503: the model's folder is damaged or gone, or its memory could not be had."""
+    message = f"The model '{name}' cannot be loaded. The server's log says why."
+    headers = {"x-should-retry": "false"}
+    return ApiError(message, status=503, kind="server_error", code="model_not_loaded", headers=headers)
+
+
+def models_in_use() -> ApiError:
+    """503: every model in memory is answering somebody, and another does not fit beside them."""
+    message = "The memory for models is in use. Try again in a moment."
+    headers = {"Retry-After": "2"}
+    return ApiError(message, status=503, kind="server_error", code="models_in_use", headers=headers)
 
 
 def wrong_key() -> ApiError:

@@ -1,37 +1,37 @@
 """The HTTP server: an API that OpenAI's clients speak, and the page.
 
-Routes: POST /v1/completions and /v1/chat/completions, GET /v1/models and /v1/models/{id}, and those of the
-page (``site``).
+Routes below /v1: models, completions, chat/completions, embeddings, similarity, and those of fine-tuned
+models (``tasks``); /metrics; /openapi.json, which says all of it; and those of the page (``site``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
 
 from yanmo.reporting.progress import say
-from yanmo.serving import api_errors, catalog, server
-from yanmo.serving.api_errors import ApiError
+from yanmo.serving import metrics, opening, server
+from yanmo.serving.bodies import read_body
 from yanmo.serving.catalog import Catalog
+from yanmo.serving.errand import Service
 from yanmo.serving.guard import Access, read_api_key
 from yanmo.serving.limits import Limits, Line
-from yanmo.serving.schema import ChatRequest, CompletionRequest, GenerationRequest, parse
+from yanmo.serving.metrics import Metrics
+from yanmo.serving.openapi import describe
+from yanmo.serving.schema import ApiRequest, ChatRequest, CompletionRequest, parse
 from yanmo.serving.site import create_site, fresh
 from yanmo.serving.streaming import answer
+from yanmo.serving.tasks import TASK_REQUESTS, answer_task
+from yanmo.serving.vectors import EmbeddingRequest, SimilarityRequest, compare, embed
 
-# How far a body that is too large is read after all, so that its sender sees the answer.
-_DISCARD_FACTOR = 16
-_DISCARD_S = 2.0
-
-_Body = TypeVar("_Body", bound=GenerationRequest)
+_Body = TypeVar("_Body", bound=ApiRequest)
+Answering = Awaitable[Response]
 
 
 def create_app(
@@ -51,11 +51,25 @@ def create_app(
     """
     limits = limits or Limits()
     line = Line(max_waiting=limits.max_waiting)
+    service = Service(catalog=models, line=line, limits=limits, metrics=Metrics())
+    service.metrics.watch(line, models)
 
-    app = create_site(access=access, runs=[runs_dir], on_stop=line.close)
+    app = create_site(access=access, runs=[runs_dir], on_stop=line.close, on_answer=service.metrics.answered)
     app.state.line = line
     _add_models(app, models)
-    _add_generation(app, models, line, limits)
+    bodies: dict[str, type[ApiRequest]] = {}
+
+    def add(route: str, kind: type[_Body], respond: Callable[[Request, Any, Service], Answering]) -> None:
+        bodies[f"/v1/{route}"] = kind
+        _add_post(app, route, kind, respond, service)
+
+    add("completions", CompletionRequest, answer)
+    add("chat/completions", ChatRequest, answer)
+    add("embeddings", EmbeddingRequest, embed)
+    add("similarity", SimilarityRequest, compare)
+    for kind in TASK_REQUESTS:
+        add(kind.route, kind, answer_task)
+    _add_descriptions(app, service.metrics, bodies)
     return app
 
 
@@ -68,9 +82,10 @@ def serve(
     runs_dir: Path = Path("runs"),
     limits: Limits | None = None,
     dtype: torch.dtype = torch.float32,
+    memory_bytes: int | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Load models and serve them until SIGINT or SIGTERM.
+    """Serve models until SIGINT or SIGTERM; the first is loaded at once, the others when they are asked.
 
     Args:
         models: model folders, runs, .gguf files or cached names.
@@ -80,17 +95,21 @@ def serve(
         runs_dir: folder of the training runs that the page shows.
         limits: what one request may cost; None for the defaults.
         dtype: type of the weights in memory.
+        memory_bytes: that models in memory may need together; None takes most of what is free.
         on_ready: told the URL when requests are taken; None prints it on stderr.
 
     Raises:
         InputError: a model cannot be loaded, the port is taken, or the host is refused.
         Interrupted: always at the end: the signal that stopped the server.
     """
+    limits = limits or Limits()
     access = Access(host=host, api_key=None if api_key_file is None else read_api_key(api_key_file))
     with contextlib.closing(server.listen(host, port)) as listener:
-        served = catalog.load([Path(path) for path in models], dtype=dtype)
+        served = opening.load([Path(path) for path in models], dtype=dtype, memory_bytes=memory_bytes)
+        served.open_first()
         app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
-        server.run(app, listener, server.url(host, listener), on_ready=on_ready or _say_ready)
+        where = server.url(host, listener)
+        server.run(app, listener, where, on_ready=on_ready or _say_ready, limits=limits)
 
 
 def _say_ready(url: str) -> None:
@@ -100,59 +119,41 @@ def _say_ready(url: str) -> None:
 def _add_models(app: FastAPI, models: Catalog) -> None:
     @app.get("/v1/models")
     async def list_models() -> Response:
+        """The models that are served."""
         return fresh({"object": "list", "data": [model.to_mapping() for model in models]})
 
     @app.get("/v1/models/{name:path}")
     async def show_model(name: str) -> Response:
+        """One model."""
         return fresh(models.find(name).to_mapping())
 
 
-def _add_generation(app: FastAPI, models: Catalog, line: Line, limits: Limits) -> None:
-    async def respond(request: Request, kind: type[_Body]) -> Response:
-        body = parse(kind, await _read_body(request, limits), limits)
-        return await answer(request, body, models.find(body.model), line, limits)
+def _add_post(
+    app: FastAPI,
+    route: str,
+    kind: type[_Body],
+    respond: Callable[[Request, Any, Service], Answering],
+    service: Service,
+) -> None:
+    async def post(request: Request) -> Response:
+        body = parse(kind, await read_body(request, service.limits), service.limits)
+        return await respond(request, body, service)
 
-    @app.post("/v1/completions")
-    async def complete(request: Request) -> Response:
-        return await respond(request, CompletionRequest)
-
-    @app.post("/v1/chat/completions")
-    async def chat(request: Request) -> Response:
-        return await respond(request, ChatRequest)
-
-
-async def _read_body(request: Request, limits: Limits) -> bytes:
-    """The body, kept no further than the limit.
-
-    Raises:
-        ApiError: 413 too large, 408 too slow, or the client left.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.max_body_s):
-            async for block in request.stream():
-                body += block
-                if len(body) > limits.max_body_bytes:
-                    break
-    except TimeoutError:
-        raise ApiError(
-            f"The request body took longer than {limits.max_body_s:g} s.", status=408, code="body_too_slow"
-        ) from None
-    except ClientDisconnect:
-        raise api_errors.client_left() from None
-    if len(body) > limits.max_body_bytes:
-        await _discard_rest(request, _DISCARD_FACTOR * limits.max_body_bytes)
-        raise api_errors.body_too_large(limits.max_body_bytes)
-    return bytes(body)
+    post.__name__ = route.replace("/", "_")
+    post.__doc__ = (kind.__doc__ or "").split("\n")[0]
+    # The body is read and checked here; ``describe`` tells the document what it is.
+    app.post(f"/v1/{route}")(post)
 
 
-async def _discard_rest(request: Request, most_bytes: int) -> None:
-    """Read on for a moment: a connection closed over unread bytes is reset, and takes the answer with it."""
-    num_bytes = 0
-    with contextlib.suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(_DISCARD_S):
-            more = True
-            while more and num_bytes < most_bytes:
-                message = await request.receive()
-                more = message.get("more_body", False)
-                num_bytes += len(message.get("body", b""))
+def _add_descriptions(app: FastAPI, counted: Metrics, bodies: Mapping[str, type[ApiRequest]]) -> None:
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        """Counters and times, as Prometheus reads them."""
+        return Response(
+            counted.text(), media_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+        )
+
+    @app.get("/openapi.json")
+    async def show_openapi() -> Response:
+        """This document."""
+        return fresh(describe(app, bodies))

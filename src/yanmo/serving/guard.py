@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import ipaddress
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +37,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# Request, status (0 where the client left before there was one), seconds.
+OnAnswer = Callable[[Scope, int, float], None]
 _OPEN_PATHS = frozenset({"/", "/health", "/favicon.ico"})
 _OPEN_FOLDER = "/static/"
 
@@ -101,14 +104,15 @@ def read_api_key(path: Path) -> str:
 class Guard:
     """ASGI middleware in front of every route."""
 
-    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+    def __init__(self, app: ASGIApp, *, access: Access, on_answer: OnAnswer | None = None) -> None:
         """Wrap an application.
 
         Args:
             app: what is guarded.
             access: whom to let in.
+            on_answer: told of every answer.
         """
-        self._app = app
+        self._app, self._on_answer = app, on_answer
         self._check_host = is_loopback(access.host)
         # Equal lengths whatever is sent, so that the comparison takes the same time.
         self._key_digest = None if access.api_key is None else _digest(access.api_key.encode())
@@ -140,7 +144,10 @@ class Guard:
             if status == 0:
                 await api_errors.failed().response()(scope, receive, send_guarded)
         finally:
-            _log(scope, status, time.monotonic() - started_s)
+            seconds = time.monotonic() - started_s
+            _log(scope, status, seconds)
+            if self._on_answer is not None:
+                self._on_answer(scope, status, seconds)
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         headers = Headers(scope=scope)

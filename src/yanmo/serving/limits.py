@@ -31,6 +31,11 @@ class Limits:
         max_body_s: seconds within which the body must have arrived.
         max_new_tokens: most tokens of one answer, and the default of a chat with a model that has no limit.
         max_choices: most answers (prompts times ``n``) of one request.
+        max_texts: most texts of one request that asks for vectors or for a fine-tuned model's answers.
+        max_head_s: seconds within which a request's head must have arrived; also how long a connection
+            may idle between two requests.
+        max_stall_s: seconds that a reader of an answer may take nothing of it.
+        max_connections: at once; past that, those whose head has not come are closed, oldest first.
     """
 
     max_body_bytes: int = 4 * 2**20
@@ -39,6 +44,10 @@ class Limits:
     max_body_s: float = 30.0
     max_new_tokens: int = 8192
     max_choices: int = 16
+    max_texts: int = 2048
+    max_head_s: float = 10.0
+    max_stall_s: float = 30.0
+    max_connections: int = 512
 
 
 class Job(Generic[Event]):
@@ -56,6 +65,7 @@ class Job(Generic[Event]):
         self._deadline_s = self._loop.time() + max_request_s
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         self._cancelled = threading.Event()
+        self._joined_s, self.waited_s = time.monotonic(), 0.0
 
     @property
     def cancelled(self) -> bool:
@@ -73,6 +83,7 @@ class Job(Generic[Event]):
 
     def run(self) -> None:
         """Do the work in the calling thread; what it raises goes to the reader."""
+        self.waited_s = time.monotonic() - self._joined_s
         try:
             for event in self._work(self._cancelled.is_set):
                 if self.cancelled:
@@ -121,6 +132,16 @@ class Line:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._job_s = 1.0
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs that wait."""
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        """Jobs that run: one or none."""
+        return int(self._running is not None)
 
     def join(self, job: Job[Any]) -> None:
         """Put a job in the line.

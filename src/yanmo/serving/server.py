@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +15,18 @@ import uvicorn
 from fastapi import FastAPI
 
 from yanmo.errors import InputError, Interrupted, YanmoError
+from yanmo.serving.connections import allow_connections, protocol_with
+from yanmo.serving.limits import Limits
 
 
-def run(app: FastAPI, listener: socket.socket, where: str, *, on_ready: Callable[[str], None]) -> None:
+def run(
+    app: FastAPI,
+    listener: socket.socket,
+    where: str,
+    *,
+    on_ready: Callable[[str], None],
+    limits: Limits | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
@@ -24,11 +34,14 @@ def run(app: FastAPI, listener: socket.socket, where: str, *, on_ready: Callable
         listener: from ``listen``.
         where: its URL.
         on_ready: told the URL when requests are taken.
+        limits: what one connection may cost; None for the defaults.
 
     Raises:
         Interrupted: always at the end: the signal that stopped the server.
     """
-    server = _Server(app, on_started=lambda: on_ready(where))
+    limits = limits or Limits()
+    allow_connections(limits)
+    server = _Server(app, on_started=lambda: on_ready(where), limits=limits)
     asyncio.run(server.serve(sockets=[listener]))
     if server.signal is None:
         raise YanmoError("the server stopped by itself")
@@ -36,14 +49,16 @@ def run(app: FastAPI, listener: socket.socket, where: str, *, on_ready: Callable
 
 
 @contextlib.contextmanager
-def in_background(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+def in_background(app: FastAPI, listener: socket.socket, *, limits: Limits | None = None) -> Iterator[None]:
     """Serve from a thread of its own inside the block, which begins when requests are taken.
+
+    Arguments as ``run``.
 
     Raises:
         YanmoError: the server did not start.
     """
     ready = threading.Event()
-    server = _Server(app, on_started=ready.set)
+    server = _Server(app, on_started=ready.set, limits=limits or Limits())
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
     thread.start()
     try:
@@ -58,18 +73,19 @@ def in_background(app: FastAPI, listener: socket.socket) -> Iterator[None]:
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, and stops at once but in good order."""
 
-    def __init__(self, app: FastAPI, *, on_started: Callable[[], None]) -> None:
+    def __init__(self, app: FastAPI, *, on_started: Callable[[], None], limits: Limits) -> None:
         # h11 rather than httptools: pure Python, strict about what a request is.
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=protocol_with(limits),
                 ws="none",
                 loop="asyncio",
                 access_log=False,
                 log_level="warning",
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=math.ceil(limits.max_head_s),
                 timeout_graceful_shutdown=5,
             )
         )

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from yanmo.serving import server
 from yanmo.serving.api_errors import ApiError
-from yanmo.serving.guard import Access, Guard
+from yanmo.serving.guard import Access, Guard, OnAnswer
 from yanmo.serving.page import file_response, read_page
 from yanmo.serving.training_runs import TrainingRuns
 
@@ -30,6 +30,7 @@ def create_site(
     access: Access | None = None,
     runs: Sequence[Path],
     on_stop: Callable[[], None] = lambda: None,
+    on_answer: OnAnswer | None = None,
 ) -> FastAPI:
     """Build an application with the page and the runs; whoever has models adds their routes.
 
@@ -37,6 +38,7 @@ def create_site(
         access: who may ask; None for this machine alone, without a key.
         runs: runs, and folders that hold runs; need not be there yet.
         on_stop: called first of all when the server stops.
+        on_answer: told of every answer, with its status and seconds.
     """
 
     @contextlib.asynccontextmanager
@@ -47,7 +49,7 @@ def create_site(
     # FastAPI's own documentation pages load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.on_stop = on_stop
-    app.add_middleware(Guard, access=access or Access())
+    app.add_middleware(Guard, access=access or Access(), on_answer=on_answer)
     _add_errors(app)
     _add_page(app)
     _add_runs(app, TrainingRuns(runs))
@@ -105,15 +107,15 @@ def _add_errors(app: FastAPI) -> None:
 def _add_page(app: FastAPI) -> None:
     page = read_page()
 
-    @app.api_route("/", methods=["GET", "HEAD"])
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index(request: Request) -> Response:
         return file_response(page, "index.html", request)
 
-    @app.get("/favicon.ico")
+    @app.get("/favicon.ico", include_in_schema=False)
     async def favicon(request: Request) -> Response:
         return file_response(page, "favicon.svg", request)
 
-    @app.get("/static/{name}")
+    @app.get("/static/{name}", include_in_schema=False)
     async def static(name: str, request: Request) -> Response:
         return file_response(page, name, request)
 

@@ -1,221 +1,200 @@
-"""From a checked request to its answer: prompts to token ids, one job in the line, events to JSON.
+"""From a checked request to its answer: one job in the line, its events to JSON or server-sent events.
 
-The work runs in the line's thread; here, in the event loop, its pieces are gathered or sent on as
-server-sent events. A client that leaves cancels its job, which ends within one step.
+The work runs in the line's thread; here, in the event loop, its pieces are gathered or sent on. A client
+that leaves cancels its job, which ends within one step.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from yanmo.errors import InputError
-from yanmo.generation.engine import Piece
-from yanmo.reporting.progress import say
-from yanmo.serving import api_errors
+from yanmo.generation.engine import Piece, TokenLogprob
 from yanmo.serving.answers import Choice, Envelope
 from yanmo.serving.api_errors import ApiError
-from yanmo.serving.catalog import ServedModel
-from yanmo.serving.limits import Cancelled, Job, Limits, Line
+from yanmo.serving.catalog import OpenModel, TextTokenizer
+from yanmo.serving.errand import Errand, Service
+from yanmo.serving.limits import Cancelled
+from yanmo.serving.metrics import Meter
+from yanmo.serving.prompts import Prompt, Prompts, prepare
 from yanmo.serving.schema import ChatRequest, CompletionRequest, GenerationRequest
-
-_DEFAULT_COMPLETION_TOKENS = 16  # of the OpenAI API
-
-Step = tuple[int, Piece]
+from yanmo.serving.tools import ToolReader, call_form
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompts:
-    """Token ids of a request's prompts, and how far each may be continued."""
+class Begun:
+    """The first event: what the model was given."""
 
-    ids: tuple[tuple[int, ...], ...]
-    max_tokens: int
-
-
-def prepare(body: GenerationRequest, model: ServedModel, limits: Limits) -> Prompts:
-    """Encode the prompts and settle the number of new tokens.
-
-    Raises:
-        ApiError: 400, a prompt is too long, cannot be encoded, or too many tokens are asked for.
-    """
-    if (body.max_new_tokens or 0) > limits.max_new_tokens:
-        raise ApiError(
-            f"max_tokens is too large: {body.max_new_tokens}. "
-            f"This server gives at most {limits.max_new_tokens} tokens an answer.",
-            param="max_tokens",
-            code="integer_above_max_value",
-        )
-    if isinstance(body, ChatRequest):
-        max_tokens = body.max_new_tokens or limits.max_new_tokens
-        try:
-            prompts = [model.tokenizer.encode_chat([message.plain() for message in body.messages])]
-        except InputError as error:
-            raise ApiError(str(error), param="messages", code="invalid_value") from None
-        _check_lengths(prompts, model, param="messages")
-    else:
-        assert isinstance(body, CompletionRequest)
-        max_tokens = body.max_new_tokens or _DEFAULT_COMPLETION_TOKENS
-        prompts = [_encode(prompt, model) for prompt in body.prompts]
-        if body.truncate_prompt_tokens is not None:
-            keep = _num_kept(body.truncate_prompt_tokens, model.max_seq_len, max_tokens)
-            prompts = [prompt[max(0, len(prompt) - keep) :] for prompt in prompts]
-        _check_lengths(prompts, model, param="prompt")
-    return Prompts(ids=tuple(tuple(prompt) for prompt in prompts), max_tokens=max_tokens)
+    prompts: Prompts
+    tokenizer: TextTokenizer
 
 
-async def answer(
-    request: Request, body: GenerationRequest, model: ServedModel, line: Line, limits: Limits
-) -> Response:
+@dataclass(frozen=True, kw_only=True)
+class Echoed:
+    """A prompt to repeat before its answer, with its log-probabilities where they were asked for."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob | None, ...]
+
+
+Step = tuple[int, Piece | Echoed]
+
+
+async def answer(request: Request, body: GenerationRequest, service: Service) -> Response:
     """Do what a request asks.
 
     Raises:
         ApiError: whatever keeps it from being done, as long as nothing was sent.
     """
-    prompts = await asyncio.to_thread(prepare, body, model, limits)
-    job: Job[Step] = Job(_Work(body, model, prompts), max_request_s=limits.max_request_s)
-    line.join(job)
-    envelope = Envelope(
-        "chat" if isinstance(body, ChatRequest) else "completion",
-        model=model.name,
-        logprobs=body.num_logprobs is not None,
-        num_prompt_tokens=sum(len(prompt) for prompt in prompts.ids),
-    )
-    choices = [
-        Choice(index=index, tokenizer=model.tokenizer) for index in range(len(prompts.ids) * body.num_answers)
-    ]
-    watcher = asyncio.create_task(_cancel_when_client_leaves(request, job))
+    is_chat = isinstance(body, ChatRequest)
+    card = service.catalog.find(body.model)
+    card.require("chat/completions" if is_chat else "completions")
+    meter = service.metrics.meter(card.name)
+    errand = Errand(request, service, _Work(body, service))
     try:
+        begun = await errand.next()
+        assert isinstance(begun, Begun)
+        service.metrics.read(card.name, begun.prompts.num_tokens)
+        answers = _Answers(body, begun, meter, name=card.name)
         # Nothing is sent before the first step, so that what goes wrong until then has its own status.
-        first = await _next_step(job)
+        step = await _next_step(errand)
         if body.stream:
-            events = _events(job, watcher, first, envelope, choices, include_usage=body.include_usage)
             return StreamingResponse(
-                events,
+                answers.events(errand, step),
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        step = first
         while step is not None:
-            choices[step[0]].add(step[1])
-            step = await _next_step(job)
+            answers.take(step)
+            step = await _next_step(errand)
     except BaseException:
-        _end(job, watcher)
+        errand.end()
         raise
-    _end(job, watcher)
-    return JSONResponse(envelope.whole(choices), headers={"Cache-Control": "no-store"})
+    errand.end()
+    return JSONResponse(answers.whole(), headers={"Cache-Control": "no-store"})
 
 
-async def _events(
-    job: Job[Step],
-    watcher: asyncio.Task[None],
-    step: Step | None,
-    envelope: Envelope,
-    choices: Sequence[Choice],
-    *,
-    include_usage: bool,
-) -> AsyncIterator[str]:
-    """The answer as server-sent events; an error ends them with an event of its own."""
-    last_index = -1
-    try:
-        while step is not None:
-            index, piece = step
-            choice = choices[index]
-            if index != last_index:
-                last_index = index
-                yield _event(envelope.opening(index), include_usage)
-            yield _event(envelope.part(choice, piece.text, choice.add(piece)), include_usage)
-            if choice.finish_reason is not None:
-                yield _event(envelope.closing(choice), include_usage)
-            step = await _next_step(job)
-        if include_usage:
-            yield _event(envelope.counts(choices), include_usage=False)
-        yield "data: [DONE]\n\n"
-    except ApiError as error:
-        yield _event(error.body(), include_usage=False)
-    finally:
-        _end(job, watcher)
+async def _next_step(errand: Errand[Begun | Step]) -> Step | None:
+    event = await errand.next()
+    assert not isinstance(event, Begun)
+    return event
 
 
-def _event(content: dict[str, Any] | None, include_usage: bool) -> str:
-    if content is None:
-        return ""
-    if include_usage:
-        content["usage"] = None
+class _Answers:
+    """The answers of one request as they grow."""
+
+    def __init__(self, body: GenerationRequest, begun: Begun, meter: Meter, *, name: str) -> None:
+        self._include_usage, self._meter = body.include_usage, meter
+        self._envelope = Envelope(
+            "chat" if isinstance(body, ChatRequest) else "completion",
+            model=name,
+            logprobs=body.num_logprobs is not None,
+            num_prompt_tokens=begun.prompts.num_tokens,
+        )
+        count = len(begun.prompts.each) * body.num_answers
+        self._choices = [Choice(index=index, tokenizer=begun.tokenizer) for index in range(count)]
+        tools = body.callable_tools if isinstance(body, ChatRequest) else []
+        if tools:
+            for choice in self._choices:
+                choice.reader = ToolReader([tool.function.name for tool in tools])
+        self._opened: set[int] = set()
+
+    def take(self, step: Step) -> list[dict[str, Any] | None]:
+        """Take in one step; the chunks that show it, None where nothing is to be shown."""
+        index, piece = step
+        choice = self._choices[index]
+        chunks: list[dict[str, Any] | None] = []
+        if index not in self._opened:
+            self._opened.add(index)
+            chunks.append(self._envelope.opening(index))
+        if isinstance(piece, Echoed):
+            entries = choice.echo(piece.text, piece.token_ids, piece.logprobs)
+            return [*chunks, self._envelope.part(choice, piece.text, entries)]
+        self._meter.step(len(piece.token_ids))
+        chunks.append(self._envelope.part(choice, *choice.add(piece)))
+        if choice.finish_reason is not None:
+            chunks.append(self._envelope.called(choice))
+            chunks.append(self._envelope.closing(choice))
+        return chunks
+
+    def whole(self) -> dict[str, Any]:
+        """All of it, for a request that does not stream."""
+        return self._envelope.whole(self._choices)
+
+    async def events(self, errand: Errand[Begun | Step], step: Step | None) -> AsyncIterator[str]:
+        """The answer as server-sent events; an error ends them with an event of its own."""
+        try:
+            while step is not None:
+                for chunk in self.take(step):
+                    if chunk is not None:
+                        yield _event({**chunk, "usage": None} if self._include_usage else chunk)
+                step = await _next_step(errand)
+            if self._include_usage:
+                yield _event(self._envelope.counts(self._choices))
+            yield "data: [DONE]\n\n"
+        except ApiError as error:
+            yield _event(error.body())
+        finally:
+            errand.end()
+
+
+def _event(content: dict[str, Any]) -> str:
     return f"data: {json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n"
-
-
-async def _next_step(job: Job[Step]) -> Step | None:
-    try:
-        return await job.next_event()
-    except (ApiError, asyncio.CancelledError):
-        raise
-    except InputError as error:
-        raise ApiError(str(error)) from None
-    except Exception as error:
-        say(api_errors.report(error))
-        raise api_errors.failed() from None
-
-
-def _end(job: Job[Step], watcher: asyncio.Task[None]) -> None:
-    job.cancel()
-    watcher.cancel()
-
-
-async def _cancel_when_client_leaves(request: Request, job: Job[Step]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        job.fail(api_errors.client_left())
 
 
 class _Work:
     """Continues each prompt as often as asked; runs in the line's thread."""
 
-    def __init__(self, body: GenerationRequest, model: ServedModel, prompts: Prompts) -> None:
-        self._body, self._model, self._prompts = body, model, prompts
+    def __init__(self, body: GenerationRequest, service: Service) -> None:
+        self._body, self._service = body, service
         self._seed = body.first_seed()
 
-    def __call__(self, cancelled: Cancelled) -> Iterator[Step]:
-        index = 0
-        for prompt in self._prompts.ids:
-            for number in range(self._body.num_answers):
-                params = self._body.sampling(
-                    max_tokens=self._prompts.max_tokens, answer=number, seed=self._seed
-                )
-                for piece in self._model.engine.stream(prompt, params, cancelled=cancelled):
-                    yield index, piece
-                index += 1
+    def __call__(self, cancelled: Cancelled) -> Iterator[Begun | Step]:
+        catalog, body = self._service.catalog, self._body
+        with catalog.opened(body.model) as opened:
+            prompts = prepare(body, catalog.find(body.model), opened, self._service.limits)
+            yield Begun(prompts=prompts, tokenizer=opened.tokenizer)
+            for place, prompt in enumerate(prompts.each):
+                first = place * body.num_answers
+                echoed = self._echoed(prompt, opened, cancelled)
+                if echoed is not None:
+                    yield from ((first + number, echoed) for number in range(body.num_answers))
+                for number, piece in self._pieces(prompt, prompts.max_tokens, opened, cancelled):
+                    yield first + number, piece
 
+    def _pieces(
+        self, prompt: Prompt, max_tokens: int, opened: OpenModel, cancelled: Cancelled
+    ) -> Iterator[tuple[int, Piece]]:
+        """What each of the answers to a prompt says, all at once."""
+        assert opened.engine is not None
+        body, form = self._body, None
+        if max_tokens == 0:
+            return ((number, Piece(text="", finish_reason="length")) for number in range(body.num_answers))
+        if isinstance(body, ChatRequest) and body.demanded_tools:
+            is_tagged = self._service.catalog.find(body.model).tools == "tagged"
+            form = call_form(body.demanded_tools, is_tagged=is_tagged)
+        params = body.sampling(max_tokens=max_tokens, seed=self._seed, form=form)
+        return opened.engine.stream_samples(
+            prompt.ids, params, num_samples=body.num_answers, cancelled=cancelled
+        )
 
-def _encode(prompt: str | list[int], model: ServedModel) -> list[int]:
-    if isinstance(prompt, str):
-        return model.engine.encode(prompt)
-    wrong = next((token for token in prompt if not 0 <= token < model.tokenizer.vocab_size), None)
-    if wrong is not None:
-        message = f"Invalid 'prompt': there is no token {wrong}; ids end at {model.tokenizer.vocab_size - 1}."
-        raise ApiError(message, param="prompt", code="invalid_value")
-    # An empty prompt begins a document; counted here as the token that the engine puts there.
-    return prompt or model.engine.encode("")
-
-
-def _num_kept(asked: int, max_seq_len: int | None, max_tokens: int) -> int:
-    """Tokens to keep of a prompt: those asked for, or (-1) what leaves room to answer, half at least."""
-    if asked >= 0:
-        return max(asked, 1)
-    if max_seq_len is None:
-        return sys.maxsize
-    return max(max_seq_len - max_tokens + 1, (max_seq_len + 1) // 2)
-
-
-def _check_lengths(prompts: Sequence[Sequence[int]], model: ServedModel, *, param: str) -> None:
-    longest = max(len(prompt) for prompt in prompts)
-    if model.max_seq_len is not None and longest > model.max_seq_len:
-        raise api_errors.context_exceeded(longest, model.max_seq_len, param=param)
+    def _echoed(self, prompt: Prompt, opened: OpenModel, cancelled: Cancelled) -> Echoed | None:
+        body = self._body
+        if not isinstance(body, CompletionRequest) or not body.echo:
+            return None
+        shown = prompt.ids[prompt.num_lead :]
+        text = prompt.text
+        if text is None:
+            text = opened.tokenizer.decode(shown, skip_special_tokens=False)
+        if body.logprobs is None:
+            return Echoed(text=text, token_ids=shown, logprobs=())
+        if opened.prompt_logprobs is None:
+            raise ApiError("This model does not say how likely a prompt is.", param="echo")
+        found = opened.prompt_logprobs(prompt.ids, body.logprobs, cancelled)
+        return Echoed(text=text, token_ids=shown, logprobs=tuple(found[prompt.num_lead :]))

@@ -20,10 +20,9 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from yanmo.errors import InputError
+from yanmo.tokenizers.template_sandbox import TemplateSandbox, run_bounded
 
 CHATML = (
     "{%- for message in messages %}"
@@ -52,14 +51,16 @@ def render(
     *,
     add_generation_prompt: bool,
     names: Mapping[str, str | None],
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """Run a chat template.
 
     Args:
         template: Jinja source.
-        messages: each with ``role`` and ``content``, both strings.
+        messages: each with ``role`` and ``content``, both strings, and what else the template reads.
         add_generation_prompt: end with the opening of the assistant's answer.
         names: ``eos_token`` and the like, as the template may ask for them.
+        tools: that the model may call, as JSON schemas of functions.
 
     Raises:
         InputError: a message is not of that form, or the template is wrong or refuses it.
@@ -67,14 +68,16 @@ def render(
     _check(messages)
     known = {name: text for name, text in names.items() if text is not None}
     try:
-        return _compile(template).render(
-            messages=[dict(message) for message in messages],
-            add_generation_prompt=add_generation_prompt,
+        context = {
             **known,
-        )
+            "messages": [dict(message) for message in messages],
+            "add_generation_prompt": add_generation_prompt,
+            "tools": None if tools is None else list(tools),
+        }
+        return run_bounded(_compile(template), context)
     except InputError:
         raise
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         reason = " ".join(str(error).split())
         remedy = "check the messages' roles and order"
         raise InputError(f"the chat template failed: {reason}", remedy=remedy) from None
@@ -87,6 +90,7 @@ def split(
     specials: Sequence[str],
     add_generation_prompt: bool,
     names: Mapping[str, str | None],
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[ChatPiece]:
     """Run a chat template and part its special tokens from the text between them.
 
@@ -99,26 +103,36 @@ def split(
         specials: the special tokens' strings.
         add_generation_prompt: end with the opening of the assistant's answer.
         names: ``eos_token`` and the like.
+        tools: that the model may call.
 
     Raises:
         InputError: as ``render``.
     """
     _check(messages)
     if not specials:
-        text = render(template, messages, add_generation_prompt=add_generation_prompt, names=names)
+        text = render(
+            template, messages, add_generation_prompt=add_generation_prompt, names=names, tools=tools
+        )
         return [ChatPiece(text=text, is_special=False)]
     # Longest first, so that a special string that begins another is not found inside it.
     pattern = re.compile("|".join(re.escape(text) for text in sorted(specials, key=len, reverse=True)))
-    stand_ins = dict(zip(specials, _unused_characters(template, messages), strict=False))
+    stand_ins = dict(zip(specials, _unused_characters(template, (messages, tools)), strict=False))
     originals = {stand_in: text for text, stand_in in stand_ins.items()}
-    guarded = [
-        {
-            key: pattern.sub(lambda found: stand_ins[found[0]], value) if isinstance(value, str) else value
-            for key, value in message.items()
-        }
-        for message in messages
-    ]
-    text = render(template, guarded, add_generation_prompt=add_generation_prompt, names=names)
+
+    def guarded(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(lambda found: stand_ins[found[0]], value)
+        if isinstance(value, Mapping):
+            return {guarded(key): guarded(each) for key, each in value.items()}
+        return [guarded(each) for each in value] if isinstance(value, list | tuple) else value
+
+    text = render(
+        template,
+        guarded(messages),
+        add_generation_prompt=add_generation_prompt,
+        names=names,
+        tools=guarded(tools),
+    )
     back = str.maketrans(originals)
     pieces, end = [], 0
     for found in pattern.finditer(text):
@@ -141,20 +155,25 @@ def _check(messages: Sequence[Mapping[str, Any]]) -> None:
                 raise InputError(f"{field!r} must be a string", where=f"messages[{index}]")
 
 
-def _unused_characters(template: str, messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _unused_characters(template: str, values: object) -> Iterator[str]:
     used = set(template)
-    for message in messages:
-        for value in message.values():
-            if isinstance(value, str):
-                used.update(value)
+
+    def use(value: object) -> None:
+        if isinstance(value, str):
+            used.update(value)
+        elif isinstance(value, Mapping):
+            use([*value, *value.values()])
+        elif isinstance(value, list | tuple):
+            for each in value:
+                use(each)
+
+    use(values)
     return (chr(code) for code in range(_FIRST_STAND_IN, _LAST_STAND_IN) if chr(code) not in used)
 
 
 @lru_cache(maxsize=16)
 def _compile(template: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
+    environment = TemplateSandbox()
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = _strftime_now

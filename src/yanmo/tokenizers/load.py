@@ -441,7 +441,11 @@ class Tokenizer:
         )
 
     def chat_pieces(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[chat_template.ChatPiece]:
         """As ``render_chat``, the template's special tokens apart from the text between them.
 
@@ -453,21 +457,27 @@ class Tokenizer:
             specials=tuple(self._special_ids),
             add_generation_prompt=add_generation_prompt,
             names=self._names,
+            tools=tools,
         )
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Token ids of a conversation; only the template, never a message, makes special tokens.
 
         Args:
-            messages: each with ``role`` and ``content``, both strings.
+            messages: each with ``role`` and ``content``, both strings, and what else the template reads.
             add_generation_prompt: end with the opening of the assistant's answer.
+            tools: that the model may call, as JSON schemas of functions.
 
         Raises:
             InputError: a message is not of that form, or the template refuses it.
         """
-        pieces_of_chat = self.chat_pieces(messages, add_generation_prompt=add_generation_prompt)
+        pieces_of_chat = self.chat_pieces(messages, add_generation_prompt=add_generation_prompt, tools=tools)
         text = "".join(piece.text for piece in pieces_of_chat)
         wanted = [self._special_ids[piece.text] for piece in pieces_of_chat if piece.is_special]
         ids = self.encoder.ids_finding_specials(text)

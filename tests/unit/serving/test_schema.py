@@ -45,9 +45,11 @@ def chat(**fields: Any) -> ChatRequest:
         ({"prompt": []}, "prompt", "invalid_value"),
         ({"prompt": ["a"] * 9, "n": 2}, "n", "integer_above_max_value"),
         ({"best_of": 3, "n": 2}, "best_of", "unsupported_parameter"),
-        ({"echo": True}, "echo", "unsupported_parameter"),
         ({"suffix": "x"}, "suffix", "unsupported_parameter"),
-        ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_parameter"),
+        ({"logit_bias": {"5": 101}}, "logit_bias", "decimal_above_max_value"),
+        ({"logit_bias": {"ink": 1}}, "logit_bias", "invalid_value"),
+        ({"typical_p": 0}, "typical_p", "decimal_below_min_value"),
+        ({"min_tokens": -1}, "min_tokens", "integer_below_min_value"),
         ({"temprature": 1}, None, "unknown_parameter"),
         ({"stream_options": {"include_usage": True}}, "stream_options", None),
         ({"model": None}, "model", "invalid_value"),
@@ -75,7 +77,8 @@ def test_bad_completion_is_refused_with_its_field(fields: dict[str, Any], param:
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"tools": [{"type": "function"}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "response_format"),
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
     ],
 )
@@ -117,19 +120,37 @@ def test_harmless_parameters_are_ignored() -> None:
 def test_settings_reach_the_sampler() -> None:
     body = completion(
         temperature=0.5, top_p=0, top_k=-1, min_p=0.1, repetition_penalty=1.1, presence_penalty=-1,
-        frequency_penalty=2, stop=["a", "b"], seed=2**63 - 1, logprobs=3,
+        frequency_penalty=2, stop=["a", "b"], seed=2**63 - 1, logprobs=3, typical_p=0.9,
+        logit_bias={"7": -100, "8": 1.5}, no_repeat_ngram_size=3, min_tokens=2, stop_token_ids=[5],
     )  # fmt: skip
-    params = body.sampling(max_tokens=9, answer=1, seed=body.first_seed())
+    params = body.sampling(max_tokens=9, seed=body.first_seed())
     assert (params.max_tokens, params.temperature, params.min_p, params.num_logprobs) == (9, 0.5, 0.1, 3)
     assert 0 < params.top_p < 1e-6
     assert params.top_k == 0
     assert (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) == (1.1, -1, 2)
     assert params.stop == ("a", "b")
-    assert params.seed == 2**63
+    assert params.seed == 2**63 - 1
+    assert (params.typical_p, params.no_repeat_ngram, params.min_tokens) == (0.9, 3, 2)
+    assert params.logit_bias == {7: -100, 8: 1.5}
+    assert params.stop_token_ids == (5,)
+
+
+def test_forms_of_answers() -> None:
+    schema = {"type": "object", "properties": {"墨": {"type": "string"}}}
+    named = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    for body, kind, text in [
+        (chat(response_format=named), "json-schema", json.dumps(schema, ensure_ascii=False)),
+        (chat(response_format={"type": "json_object"}), "json-schema", '{"type": "object"}'),
+        (completion(guided_regex="[0-9]+"), "regex", "[0-9]+"),
+        (chat(guided_grammar='start: "a"'), "grammar", 'start: "a"'),
+    ]:
+        form = body.sampling(max_tokens=9, seed=0).form
+        assert (form.kind, form.text) == (kind, text)
+    assert chat(response_format={"type": "text"}).form is None
 
 
 def test_openai_defaults_where_nothing_is_said() -> None:
-    params = completion(stop="x").sampling(max_tokens=16, answer=0, seed=0)
+    params = completion(stop="x").sampling(max_tokens=16, seed=0)
     assert (params.temperature, params.top_p, params.top_k, params.stop) == (1.0, 1.0, 0, ("x",))
     assert params.num_logprobs is None
     assert chat(logprobs=True).num_logprobs == 0

@@ -1,0 +1,126 @@
+"""One request's work: a job in the line, read in the event loop, cancelled when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from fastapi import Request
+
+from yanmo.errors import InputError
+from yanmo.reporting.progress import say
+from yanmo.serving import api_errors
+from yanmo.serving.api_errors import ApiError
+from yanmo.serving.catalog import Catalog
+from yanmo.serving.limits import Cancelled, Job, Limits, Line
+from yanmo.serving.metrics import Metrics
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What every route works with."""
+
+    catalog: Catalog
+    line: Line
+    limits: Limits
+    metrics: Metrics
+
+
+class Errand(Generic[Event]):
+    """A job that runs while its client waits; a context manager that ends it."""
+
+    def __init__(
+        self, request: Request, service: Service, work: Callable[[Cancelled], Iterator[Event]]
+    ) -> None:
+        """Join the line.
+
+        Args:
+            request: whose client waits; its body has been read.
+            service: with the line.
+            work: as ``Job`` takes it.
+
+        Raises:
+            ApiError: the line is full (429) or closed (503).
+        """
+        self._job: Job[Event] = Job(work, max_request_s=service.limits.max_request_s)
+        self._metrics, self._has_begun = service.metrics, False
+        service.line.join(self._job)
+        self._watcher = asyncio.create_task(_cancel_when_client_leaves(request, self._job))
+
+    async def next(self) -> Event | None:
+        """The next event, or None after the last.
+
+        Raises:
+            ApiError: whatever the work met, our own bugs as 500.
+        """
+        try:
+            event = await self._job.next_event()
+        except (ApiError, asyncio.CancelledError):
+            raise
+        except InputError as error:
+            raise ApiError(str(error)) from None
+        except Exception as error:
+            say(api_errors.report(error))
+            raise api_errors.failed() from None
+        if not self._has_begun:
+            self._has_begun = True
+            self._metrics.waited(self._job.waited_s)
+        return event
+
+    def end(self) -> None:
+        """Cancel what is left; may be called more than once."""
+        self._job.cancel()
+        self._watcher.cancel()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.end()
+
+
+async def run_once(request: Request, service: Service, work: Callable[[OnProgress], Result]) -> Result:
+    """Work that gives one result.
+
+    Args:
+        request: whose client waits.
+        service: with the line.
+        work: handed a function that it calls now and then, which ends it when the client has left.
+
+    Raises:
+        ApiError: as ``Errand``.
+    """
+
+    def yielding(cancelled: Cancelled) -> Iterator[Result]:
+        def check(_: int) -> None:
+            if cancelled():
+                raise api_errors.client_left()
+
+        yield work(check)
+
+    with Errand(request, service, yielding) as errand:
+        result = await errand.next()
+    assert result is not None
+    return result
+
+
+async def _cancel_when_client_leaves(request: Request, job: Job[Event]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        job.fail(api_errors.client_left())
