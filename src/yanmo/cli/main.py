@@ -46,6 +46,7 @@ VERBS = {
     "embed": ("yanmo.cli.embed:embed", "Vectors of texts, close where their meanings are."),
     "chat": ("yanmo.cli.chat:chat", "Talk to a model in the terminal."),
     "convert": ("yanmo.cli.convert:convert", "A model as a Hugging Face folder, a GGUF or an ONNX file."),
+    "quantize": ("yanmo.cli.quantize:quantize", "Weights of 8 or 4 bits, and what that costs."),
     "inspect": ("yanmo.cli.inspect:inspect", "What a model is: sizes, memory, tokenizer, hashes."),
     "serve": ("yanmo.cli.serve:serve", "An OpenAI-compatible API and a web page."),
     "runs": ("yanmo.cli.runs:runs", "List and compare runs."),

@@ -133,6 +133,10 @@ class CheckpointWeights:
         # A file leaves out what is the same memory as another tensor, and a copy is wanted.
         return tensor.clone() if name in weight.copies else tensor
 
+    def ours(self, name: str) -> str:
+        """Our name of the weight that a tensor is, or is a part of."""
+        return self._places[name][0].ours
+
     def release(self) -> None:
         """Nothing is held."""
 

@@ -20,6 +20,7 @@ from yanmo.artifact import disk_error, write_json
 from yanmo.errors import InputError
 from yanmo.models.files import pickled, safetensors_files
 from yanmo.models.files.foreign_files import DAMAGED, inside, read_json
+from yanmo.models.files.quantized import QuantizedWeights, is_quantized
 from yanmo.models.files.weights import WeightSource
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.folder import TEMPLATES_FOLDER
@@ -125,7 +126,8 @@ class HfFolder:
                 where=self.path,
                 remedy=f"convert it once: yanmo convert {self.path} DEST --to hf",
             )
-        return safetensors_files.SafetensorsFiles(self.path)
+        stored = safetensors_files.SafetensorsFiles(self.path)
+        return QuantizedWeights(stored) if is_quantized(self.config) else stored
 
     def side_files(self) -> list[str]:
         """What a conversion carries along unchanged, as names relative to the folder.

@@ -1,0 +1,174 @@
+"""Weights of a Transformer as codes of 8 or 4 bits, and what that costs: perplexity before and after.
+
+Vectors (norms, biases) and tables of positions stay as they are. The embedding and the matrix of the logits
+are kept at 8 bits in a model of 4: they are looked up or decide the answer, and errors there cost the most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from yanmo import artifact
+from yanmo.errors import InputError
+from yanmo.evaluation.evaluate import score
+from yanmo.models import lstm
+from yanmo.models.checkpoint import Checkpoint, sha256_of_model
+from yanmo.models.convert import convert, merged_config, stored_dtype
+from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.files.quantized import SCALE, is_quantized, quantization_config
+from yanmo.models.files.safetensors_files import write_safetensors
+from yanmo.models.folder import CheckpointWeights, load_transformer
+from yanmo.models.ngram import model as ngram
+from yanmo.models.registry import load
+from yanmo.models.transformer import Transformer
+from yanmo.nn.quantization import GROUP_SIZE, can_quantize, quantize
+
+BITS = {"int8": 8, "int4": 4}
+_GGUF_DTYPES = {"int8": "q8_0", "int4": "q4_0"}
+_KEPT_AS_THEY_ARE = (".input.", "position_bias", ".router.")
+_AT_LEAST_8_BITS = ("embedding.", "heads.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How well a model predicts a text; perplexity is per token."""
+
+    perplexity: float
+    bits_per_byte: float
+    num_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """What was made.
+
+    Attributes:
+        model: the folder.
+        num_bytes_before: of the weights, in the type that they were stored in.
+        num_bytes: of the weights now.
+        quality_before: of the model on the given text; None without one.
+        quality_after: of what was made.
+        gguf: the GGUF file beside it, or None.
+    """
+
+    model: Path
+    num_bytes_before: int
+    num_bytes: int
+    quality_before: Quality | None = None
+    quality_after: Quality | None = None
+    gguf: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {
+            "model": str(self.model),
+            "gguf": None if self.gguf is None else str(self.gguf),
+        }
+
+
+def quantize_model(
+    source: Path | str,
+    destination: Path,
+    *,
+    to: str,
+    text: str | None = None,
+    gguf: bool = False,
+    force: bool = False,
+) -> Quantization:
+    """Write a quantised folder, which loads as any other model.
+
+    Args:
+        source: a Transformer: a folder, a run, a .gguf file, or a cached name.
+        destination: the folder to write.
+        to: ``int8`` or ``int4``.
+        text: what both are judged by.
+        gguf: whether a GGUF file (q8_0 or q4_0) of the same model is written beside the folder.
+        force: replace what is there.
+
+    Raises:
+        InputError: it is not a Transformer, is quantised already, has no matrix that can be, or the place
+            is taken.
+    """
+    checkpoint = Checkpoint.open(source)
+    details = {"quantized_from": checkpoint.name, "sha256": sha256_of_model(checkpoint.path), "to": to}
+    _refuse_what_cannot_be(checkpoint, destination, to)
+    is_done = artifact.claim(destination, kind="model", details=details, force=force)
+    model = load_transformer(checkpoint.config, checkpoint.source(), where=checkpoint.config_path)
+    weights = CheckpointWeights(
+        model, checkpoint.model_type, dtype=stored_dtype(checkpoint), path=checkpoint.path
+    )
+    if not is_done:
+        with artifact.new_folder(destination, kind="model", details=details) as folder:
+            write_safetensors(folder, _coded(weights, model, checkpoint, BITS[to]))
+            said = merged_config(checkpoint, model) | {"quantization_config": quantization_config(BITS[to])}
+            artifact.write_json(folder / CONFIG_FILE, said)
+            checkpoint.copy_side_files(folder)
+    num_bytes_before = sum(info.num_bytes for info in weights.tensors.values())
+    del model, weights
+    beside = destination.with_name(f"{destination.name}.gguf") if gguf else None
+    if beside is not None:
+        convert(source, beside, to="gguf", dtype=_GGUF_DTYPES[to], force=force)
+    return Quantization(
+        model=destination,
+        num_bytes_before=num_bytes_before,
+        num_bytes=sum(file.stat().st_size for file in destination.glob("*.safetensors")),
+        quality_before=None if text is None else quality(source, text),
+        quality_after=None if text is None else quality(destination, text),
+        gguf=beside,
+    )
+
+
+def quality(model: Path | str, text: str) -> Quality:
+    """Perplexity of a model on a text, of windows that overlap by half."""
+    scored = score(load(model), text)
+    num_tokens = max(1, int(scored["num_tokens"]))
+    return Quality(
+        perplexity=math.exp(float(scored["loss_nats"]) / num_tokens),
+        bits_per_byte=float(scored["bits_per_byte"]),
+        num_tokens=num_tokens,
+    )
+
+
+def _refuse_what_cannot_be(checkpoint: Checkpoint, destination: Path, to: str) -> None:
+    if to not in BITS:
+        raise InputError(f"there is no {to!r}", remedy=f"one of {', '.join(BITS)}")
+    if checkpoint.model_type in (ngram.MODEL_TYPE, lstm.MODEL_TYPE):
+        raise InputError(
+            f"only Transformers are quantised, not a {checkpoint.model_type}", where=checkpoint.path
+        )
+    if is_quantized(checkpoint.config):
+        raise InputError(
+            "is quantised already", where=checkpoint.path, remedy="give the model that it was made from"
+        )
+    if destination.exists() and destination.resolve() == checkpoint.path.resolve():
+        raise InputError("is the source itself", where=destination, remedy="choose another place")
+
+
+def _coded(
+    weights: CheckpointWeights, model: Transformer, checkpoint: Checkpoint, bits: int
+) -> Iterator[tuple[str, Tensor]]:
+    """What is written, one matrix at a time."""
+    num_coded = 0
+    for name in weights.tensors:
+        ours, tensor = weights.ours(name), weights.read(name)
+        if not can_quantize(tuple(tensor.shape)) or any(part in ours for part in _KEPT_AS_THEY_ARE):
+            yield name, tensor
+            continue
+        try:
+            matrix = quantize(tensor, max(bits, 8) if ours.startswith(_AT_LEAST_8_BITS) else bits)
+        except InputError as error:
+            raise InputError(f"weight {name}: {error}", where=checkpoint.path) from None
+        num_coded += 1
+        yield name, matrix.codes
+        yield name + SCALE, matrix.scales_RG
+    if not num_coded:
+        raise InputError(
+            f"no matrix has rows of whole groups of {GROUP_SIZE} numbers (d_model is {model.config.d_model})",
+            where=checkpoint.path,
+        )
