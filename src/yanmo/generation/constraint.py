@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # One way to lay JSON out: where any number of spaces may stand, a model can go on writing them.
 _LAYOUT: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MOST_TEXT = 300
+# Longer descriptions take seconds to read, or minutes.
+_MOST_DESCRIPTION = 100_000
 
 
 class FormKind(StrEnum):
@@ -54,11 +56,16 @@ class OutputForm:
     text: str
 
     def __post_init__(self) -> None:
-        """Refuse a schema that is not JSON.
+        """Refuse a schema that is not JSON, and what is too long.
 
         Raises:
-            InputError: with its line and column.
+            InputError: saying what is wrong, with the line and column of a schema.
         """
+        if len(self.text) > _MOST_DESCRIPTION:
+            raise InputError(
+                f"a form described in {len(self.text):,} characters is too long",
+                remedy=f"{_MOST_DESCRIPTION:,} are the most",
+            )
         if self.kind is FormKind.JSON_SCHEMA:
             try:
                 schema = json.loads(self.text)
@@ -89,7 +96,7 @@ class Constraint:
         """Which tokens may come next, bool (V,); the tensor is the caller's.
 
         Raises:
-            InputError: the form is too complex.
+            InputError: no answer can have the form, or it is too complex.
         """
         return self._mask()[: self._vocab_size].clone()
 
@@ -113,7 +120,8 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise InputError(f"the answer's form cannot be kept to: {_shortened(self._matcher.get_error())}")
+            why = _shortened(self._matcher.get_error())
+            raise InputError(f"no answer can have the form that was asked for: {why}")
 
 
 class Constrainer:
@@ -179,5 +187,6 @@ def _unclear(form: OutputForm, why: str) -> InputError:
 
 
 def _shortened(text: str) -> str:
-    line = " ".join(text.split())
+    # Behind that mark stands the parser's own state.
+    line = " ".join(text.partition("<state>")[0].split())
     return line if len(line) <= _MOST_TEXT else line[:_MOST_TEXT] + "..."

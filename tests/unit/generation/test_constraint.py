@@ -53,6 +53,13 @@ def regex(text: str) -> OutputForm:
     return OutputForm(kind=FormKind.REGEX, text=text)
 
 
+def nested(depth: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(depth):
+        value = {"not": value}
+    return value
+
+
 def check_schema(text: str) -> None:
     value = json.loads(text)
     assert list(value) == ["城市", "name", "age", "tags"]
@@ -133,6 +140,11 @@ def test_what_cannot_be_a_form_is_one_clear_line(engine: Engine) -> None:
         (lambda: schema([1]), "not a JSON object"),
         (lambda: schema({"type": "foo"}), "the json schema cannot be used: Invalid type: foo"),
         (lambda: schema({"$ref": "http://a/b"}), "does not fetch|not fetch"),
+        (lambda: schema({"$ref": "#"}), "no answer can have the form that was asked for: NoExtensionBias$"),
+        (lambda: regex("a" * 100_001), "described in 100,001 characters is too long"),
+        (lambda: regex("(" * 20_000 + "a" + ")" * 20_000), "the regex cannot be used"),
+        (lambda: OutputForm(kind=FormKind.JSON_SCHEMA, text="[" * 50_000), "the schema is not JSON"),
+        (lambda: schema({"const": 0} | nested(300)), "recursion limit"),
         (lambda: regex("("), "the regex cannot be used"),
         (lambda: OutputForm(kind=FormKind.GRAMMAR, text="start: nothing"), "the grammar cannot be used"),
     ):
