@@ -44,7 +44,9 @@ class Drawing:
     no_repeat_ngram: Annotated[int, Parameter(help="No so many tokens in a row twice; 0 is off.")] = 0
     logit_bias: Annotated[
         tuple[str, ...],
-        Parameter(help="ID=NUMBER, added to a token's score; -inf never takes it. May be given again."),
+        Parameter(
+            help="ID=NUMBER, added to a token's score; -inf never takes it. May be given again.", negative=""
+        ),
     ] = ()
     seed: Annotated[int | None, Parameter(help="Seed of the sampling; without it each run differs.")] = None
 
