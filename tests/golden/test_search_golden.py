@@ -120,3 +120,40 @@ def test_prompts_of_unequal_length_are_answered_as_each_alone(tmp_path: Path) ->
         )[0, len(one.first_ids) :].tolist()
         assert list(answers[0].token_ids) == _cut(wanted, params.end_ids)
         assert answers[0].token_ids
+
+
+@pytest.mark.parametrize("num_beams", [2, 5])
+def test_beams_of_a_decoder_equal_transformers(tmp_path: Path, num_beams: int) -> None:
+    tokenizer = fit_bpe(TEXTS, 300)
+    config = qwen3.decoder(vocab_size=tokenizer.vocab_size, num_kv_heads=2, **SIZES)
+    loaded = _save(tmp_path / "model", config, tokenizer, "qwen3")
+    reference = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    generator = torch.Generator().manual_seed(num_beams)
+    prompts = torch.randint(0, tokenizer.num_text_ids, (25, 6), generator=generator)
+    # Some of what random weights say ends an answer.
+    end_ids = frozenset({tokenizer.eos_id, *range(0, tokenizer.num_text_ids, 9)})
+    found = answer_many(
+        loaded.model,
+        [Asked(first_ids=prompt, max_tokens=8) for prompt in prompts.tolist()],
+        SearchParams(
+            num_beams=num_beams, num_best=num_beams, end_ids=end_ids, vocab_size=tokenizer.vocab_size
+        ),
+    )
+    wanted = reference.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        do_sample=False,
+        num_beams=num_beams,
+        num_return_sequences=num_beams,
+        max_new_tokens=8,
+        eos_token_id=sorted(end_ids),
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    answers = [answer for best in found for answer in best]
+    assert [list(answer.token_ids) for answer in answers] == [
+        _cut(row[6:].tolist(), end_ids) for row in wanted.sequences
+    ]
+    scores = torch.tensor([answer.score for answer in answers])
+    torch.testing.assert_close(scores, wanted.sequences_scores, atol=1e-4, rtol=0)
+    assert {answer.has_ended for answer in answers} == {True, False}
