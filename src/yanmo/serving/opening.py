@@ -115,11 +115,12 @@ def _task_of(config: Mapping[str, Any], ours: TransformerConfig) -> str | None:
 
 
 def _routes(checkpoint: Checkpoint, ours: TransformerConfig, task: str | None) -> tuple[str, ...]:
-    if task in VECTOR_TASKS or (checkpoint.path / MODULES_FILE).exists():
-        return _VECTOR_ROUTES
     own = (ROUTE_OF_TASK[task],) if task in ROUTE_OF_TASK else ()
     if own and any(head.kind in _TASK_OF_HEAD for head in ours.heads):
+        # What began as a sentence model still has its side files.
         return own
+    if task in VECTOR_TASKS or (checkpoint.path / MODULES_FILE).exists():
+        return _VECTOR_ROUTES
     # A class name that is not known says nothing of its heads.
     exact = any_architecture(checkpoint.config) is checkpoint.config
     continues = exact and any(head.kind in _LANGUAGE_HEADS for head in ours.heads)

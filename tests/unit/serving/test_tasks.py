@@ -110,6 +110,8 @@ def test_heads_answer_as_yanmo_predict(
 ) -> None:
     config = BERT | {"architectures": [architecture]} | (LABELS if route != "answer" else {})
     folder = make_encoder(tmp_path / "fake", config=config)
+    # As where a sentence model was fine-tuned.
+    (folder / "modules.json").write_text("[]")
     asked = TestClient(create_app(load([folder])), base_url="http://localhost")
     (card,) = asked.get("/v1/models").json()["data"]
     assert (card["task"], card["routes"]) == (task, [route])
