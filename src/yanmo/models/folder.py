@@ -23,9 +23,11 @@ from yanmo.errors import InputError
 from yanmo.models.families import FAMILIES, Family, any_architecture, family_of
 from yanmo.models.families.mapping import Resolver, Weight
 from yanmo.models.files.foreign_files import DAMAGED
+from yanmo.models.files.quantized import QuantizedWeights
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.files.weights import TensorInfo, WeightSource, equal, fill, require_memory
 from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.nn.quantization import QuantizedMatrix
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
 
@@ -82,6 +84,22 @@ def load_transformer(
             fill(target, tensor.view(target.shape), source)
     _say_unused(family, known, source)
     return model.eval()
+
+
+def codes_of(model: Transformer, model_type: str, source: QuantizedWeights) -> dict[str, QuantizedMatrix]:
+    """Matrices of a quantised folder as codes, by our names; left out are those with parts of other bits."""
+    family = FAMILIES[model_type]
+    resolver = Resolver(source.tensors, family.PREFIX)
+    found = {}
+    for weight in family.weights(model.config):
+        parts = [source.matrix(name) for name in resolver.find(weight) or ()]
+        coded = [part for part in parts if part is not None]
+        if coded and len(coded) == len(parts) and len({part.bits for part in coded}) == 1:
+            found[weight.ours] = QuantizedMatrix(
+                codes=torch.cat([part.codes for part in coded]),
+                scales_RG=torch.cat([part.scales_RG for part in coded]),
+            )
+    return found
 
 
 class CheckpointWeights:

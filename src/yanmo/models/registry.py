@@ -15,9 +15,11 @@ from yanmo.models import lstm
 from yanmo.models.base import LanguageModel
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import family_of, named_architecture
-from yanmo.models.folder import load_transformer
+from yanmo.models.files.quantized import QuantizedWeights
+from yanmo.models.folder import codes_of, load_transformer
 from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
 from yanmo.models.ngram import model as ngram
+from yanmo.models.quick_decoding import quick_decoder
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -63,7 +65,10 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
         case _:
             config = checkpoint.config
             family_of(config, where=checkpoint.config_path)
-            model = load_transformer(config, checkpoint.source(), where=checkpoint.config_path, dtype=dtype)
+            source = checkpoint.source()
+            model = load_transformer(config, source, where=checkpoint.config_path, dtype=dtype)
+            if isinstance(source, QuantizedWeights):
+                model.quick = quick_decoder(model, codes_of(model, checkpoint.model_type, source))
             architecture = named_architecture(config)
             num_parameters = model.config.num_parameters
             has_source = model.config.shape == "encoder-decoder"

@@ -138,6 +138,11 @@ class Stack(nn.Module):
         )
         return self.through(x_BTD, context, start=start, caches=caches)
 
+    @property
+    def rotary(self) -> RotaryEmbedding | None:
+        """Tables of the layers that have no others, where positions are rotary."""
+        return self._rotary
+
     def tabulate(self, length: int) -> None:
         """Make tables by position for texts of up to ``length`` tokens now, not when one first needs them."""
         for rotary in (self._rotary, self._local_rotary):

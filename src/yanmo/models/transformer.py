@@ -8,8 +8,10 @@ Shapes: B rows, T tokens, N tokens of a packed row, D = d_model, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,8 @@ from yanmo.nn.position import SinusoidalPositions
 
 _TABLE_STD = 0.02
 _ZERO_AT_FIRST = ("out.weight", "down.weight", "down_XDF", ".output.weight", "position_bias.weight")
+# More rows at once are quicker as matrix products.
+_QUICK_ROWS = 8
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 
 
@@ -94,6 +98,13 @@ def _num_parameters(config: TransformerConfig) -> int:
         return sum(weight.numel() for weight in Transformer(config, draw=False).parameters())
 
 
+class QuickStep(Protocol):
+    """A quicker way to decode one token a row."""
+
+    def step(self, vectors_BD: Tensor, caches: Sequence[LayerCache]) -> tuple[Tensor, Tensor]:
+        """What the head multiplies (B, D) and the logits (B, V); keys and values are added to the caches."""
+
+
 class Transformer(nn.Module):
     """Tokens in, hidden states or logits out, never a loss."""
 
@@ -110,6 +121,8 @@ class Transformer(nn.Module):
         self.encoder = _stack(config, config.encoder)
         self.decoder = _stack(config, config.decoder)
         self.heads = nn.ModuleDict({head.kind.value: Head(config.d_model, head) for head in config.heads})
+        # Decodes single tokens where whoever loaded the model knows a quicker way than this forward.
+        self.quick: QuickStep | None = None
         if draw:
             self.initialise()
 
@@ -249,7 +262,14 @@ class Transformer(nn.Module):
         return logits
 
     def _require_fit(self, start: int, tokens_BT: Tensor, segments: Segments | None) -> None:
-        longest = start + tokens_BT.shape[1] if segments is None else max(segments.lengths)
+        self.require_fit(start + tokens_BT.shape[1] if segments is None else max(segments.lengths))
+
+    def require_fit(self, longest: int) -> None:
+        """Refuse a text of more tokens than ``max_seq_len``.
+
+        Raises:
+            InputError: it is longer.
+        """
         if longest > self.config.max_seq_len:
             raise InputError(
                 f"{longest} tokens do not fit the model's context of {self.config.max_seq_len}",
@@ -306,6 +326,12 @@ class TransformerSession:
     def extend(self, tokens_BT: Tensor) -> Tensor:
         """Take in T more tokens a row; scores of the next one, float32 (B, V)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
+        quick = self._model.quick
+        if quick is not None and tokens_BT.shape[1] == 1 and self._batch_size <= _QUICK_ROWS:
+            self._model.require_fit(self.num_tokens + 1)
+            features_BD, logits_BV = quick.step(self._model.embedding(tokens_BT)[:, 0], self._caches)
+            self._last_B1D = features_BD[:, None]
+            return logits_BV
         self._last_B1D = self._head.features(self._take_in(tokens_BT)[:, -1:])
         return self._head.project(self._last_B1D[:, 0], self._model.embedding.weight).float()
 

@@ -37,6 +37,19 @@ class LayerCache:
         self.num_tokens = end
         return self._keys_BKSE[:, :, :end], self._values_BKSE[:, :, :end]
 
+    def make_room(self, rows: int, heads: int, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Count one more token a row as held, whose key and value the caller writes.
+
+        Returns:
+            The buffers of keys and of values, each (B, K, capacity, E); its place is the last counted.
+        """
+        end = self.num_tokens + 1
+        if self._keys_BKSE is None or self._values_BKSE is None or end > self._keys_BKSE.shape[2]:
+            self._grow(end, torch.empty(rows, heads, 1, head_dim, dtype=dtype))
+        assert self._keys_BKSE is not None and self._values_BKSE is not None
+        self.num_tokens = end
+        return self._keys_BKSE, self._values_BKSE
+
     def rollback(self, num_tokens: int) -> None:
         """Forget all but the first ``num_tokens``."""
         assert num_tokens <= self.num_tokens

@@ -1,4 +1,4 @@
-"""Compiling ``kernels.c`` for this very machine, once.
+"""Compiling the kernels for this very machine, once.
 
 The library lies in the user's cache folder under a hash of everything that it depends on. Its last 32 bytes
 are the sha256 of those before: loading a damaged library would end the process.
@@ -22,6 +22,7 @@ from yanmo import artifact
 from yanmo.errors import YanmoError
 
 _SOURCE = Path(__file__).with_name("kernels.c")
+_DECODING_SOURCE = Path(__file__).with_name("decoding.c")
 # No mathematics function sets errno and nothing traps: without these two, loops with square roots and
 # choices are not vectorised. Results stay those of IEEE arithmetic.
 _FLAGS = (
@@ -108,7 +109,7 @@ def _key(compiler: tuple[str, ...], threads: Path) -> str:
     version = program.stat()
     features = re.search(r"^(?:flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     parts = (
-        _SOURCE.read_text(encoding="utf-8"),
+        *(source.read_text(encoding="utf-8") for source in (_SOURCE, _DECODING_SOURCE)),
         " ".join((*_FLAGS, *_LINK_FLAGS, *compiler)),
         f"{program} {version.st_size} {version.st_mtime_ns}",
         features[0] if features else "",
@@ -135,7 +136,8 @@ def _compile(compiler: tuple[str, ...], threads: Path, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with artifact.new_file(path) as temporary:
-            command = [*compiler, *_FLAGS, str(_SOURCE), "-o", str(temporary), str(threads), *_LINK_FLAGS]
+            sources = (str(_SOURCE), str(_DECODING_SOURCE))
+            command = [*compiler, *_FLAGS, *sources, "-o", str(temporary), str(threads), *_LINK_FLAGS]
             done = subprocess.run(
                 command,
                 capture_output=True,

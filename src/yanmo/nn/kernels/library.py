@@ -31,6 +31,7 @@ _SIGNATURES = {
     "softmax_backward": "ppccccf",
     "cross_entropy": "pppcc",
 }
+_DECODE_STEP = "pppppp" + "ccc" + "pppp"
 _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "c": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 _SUFFIXES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -74,6 +75,16 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     """Call a kernel with contiguous tensors, on as many threads as torch's own operators use."""
     plain = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
     _functions[name, dtype](*plain, torch.get_num_threads())
+
+
+def has_decoding() -> bool:
+    """Whether ``decode_step`` can be called."""
+    return _loaded().is_on
+
+
+def decode_step(*arguments: int) -> None:
+    """A token for each row through a whole decoder; addresses and counts as ``decoding.c`` takes them."""
+    _functions["decode_step", torch.float32](*arguments, torch.get_num_threads())
 
 
 def first_derivative(backward: Callable[..., Result]) -> Callable[..., Result]:
@@ -132,6 +143,9 @@ def _take(path: Path) -> str | None:
                 function.argtypes = [_TYPES[kind] for kind in f"{signature}i"]
                 function.restype = None
                 _functions[name, dtype] = function
+        step = library["decode_step"]
+        step.argtypes, step.restype = [_TYPES[kind] for kind in f"{_DECODE_STEP}i"], None
+        _functions["decode_step", torch.float32] = step
     except (OSError, AttributeError) as error:
         return f"they cannot be loaded: {error}"
     wrong = check.what_is_wrong()

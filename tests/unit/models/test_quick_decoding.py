@@ -1,0 +1,69 @@
+"""Decoding by one call of C: the same answers as torch's operators, to what coded vectors allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from answers_made import decoder
+
+from yanmo.compression.quantization import quantize_model
+from yanmo.models.registry import load
+from yanmo.models.transformer import Transformer
+from yanmo.nn.kernels import library
+
+needs_kernels = pytest.mark.skipif(not library.has_decoding(), reason="no kernels here")
+
+
+def quantised(folder: Path, to: str) -> Transformer:
+    source = decoder(folder).path
+    quantize_model(source, folder / to, to=to)
+    model = load(folder / to).model
+    assert isinstance(model, Transformer)
+    return model
+
+
+def steps(model: Transformer, tokens_BT: torch.Tensor, prefill: int) -> torch.Tensor:
+    session = model.start(len(tokens_BT))
+    given = [session.extend(tokens_BT[:, :prefill])] if prefill else []
+    given += [session.extend(token_B1) for token_B1 in tokens_BT[:, prefill:].split(1, dim=1)]
+    return torch.stack(given, dim=1)
+
+
+@needs_kernels
+@pytest.mark.parametrize("to", ["int8", "int4"])
+@pytest.mark.parametrize(("rows", "prefill"), [(1, 5), (3, 0), (8, 5)])
+def test_logits_are_those_of_operators(to: str, rows: int, prefill: int, tmp_path: Path) -> None:
+    model = quantised(tmp_path, to)
+    assert model.quick is not None
+    generator = torch.Generator().manual_seed(rows)
+    tokens_BT = torch.randint(0, model.vocab_size, (rows, 80), generator=generator)
+    quick = steps(model, tokens_BT, prefill)
+    model.quick = None
+    expected = steps(model, tokens_BT, prefill)
+    assert (quick - expected).abs().max() > 0, "the quick way was not taken"
+    # Vectors of 8 bits are off by up to 1/254 of a group's largest number.
+    assert (quick - expected).abs().mean() < 0.02 * expected.std()
+    assert (quick - expected).abs().max() < 0.2 * expected.std()
+
+
+@needs_kernels
+def test_a_token_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
+    model = quantised(tmp_path, "int4")
+    session = model.start(1)
+    session.extend(torch.tensor([[3, 4, 5]]))
+    first = session.extend(torch.tensor([[6]]))
+    session.rollback(3)
+    session.extend(torch.tensor([[9]]))
+    session.rollback(3)
+    assert torch.equal(session.extend(torch.tensor([[6]])), first)
+    session.select(torch.tensor([0, 0]))
+    rows = session.extend(torch.tensor([[7], [7]]))
+    assert torch.equal(rows[0], rows[1])
+
+
+def test_weights_in_bfloat16_are_left_to_operators(tmp_path: Path) -> None:
+    quantize_model(decoder(tmp_path).path, tmp_path / "small", to="int8")
+    model = load(tmp_path / "small", dtype=torch.bfloat16).model
+    assert isinstance(model, Transformer) and model.quick is None
