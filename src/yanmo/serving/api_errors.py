@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 
 from yanmo.config import format_size
 
+_MAX_CHARACTERS = 500
+
 
 class ApiError(Exception):
     """A request that is answered with an error object."""
@@ -38,6 +40,8 @@ class ApiError(Exception):
             code: for programs, such as ``model_not_found``.
             headers: added to the answer.
         """
+        # What was asked is often repeated in it, and may be megabytes.
+        message = message if len(message) <= _MAX_CHARACTERS else message[:_MAX_CHARACTERS] + "…"
         super().__init__(message)
         self.message, self.status, self.kind = message, status, kind
         self.param, self.code, self.headers = param, code, headers or {}
