@@ -37,6 +37,8 @@ ONLY_BY_NAME = (
     "finetuning_methods",
     "finetuning_speed",
     "translation",
+    "quantization",
+    "decoding",
 )
 
 
