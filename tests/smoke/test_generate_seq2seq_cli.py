@@ -207,7 +207,7 @@ def test_an_encoder_says_that_it_continues_nothing(
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=size, **sizes)).save_pretrained(folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n"))
-    for verb in (["generate", "--prompt", "x"], ["score", "--text", "hello world"], ["chat"], ["serve"]):
+    for verb in (["generate", "--prompt", "x"], ["score", "--text", "hello world"], ["chat"]):
         arguments = [verb[0], str(folder), *verb[1:]]
         refuse(capsys, arguments, "this encoder does not continue texts", "give a language model")
 
