@@ -70,9 +70,10 @@ def field_text(value: Any, *, depth: int = 0) -> str | None:
         return value
     if depth > _MAX_DEPTH:
         return None
-    if isinstance(value, Mapping):
+    # By JSON's and the tables' own kinds: asking for abstract ones takes longer than all else here.
+    if isinstance(value, dict):
         return _object_text(value, depth + 1)
-    if isinstance(value, Sequence):
+    if isinstance(value, list | tuple):
         parts = [field_text(item, depth=depth + 1) for item in value]
         return "\n".join(part for part in parts if part) if any(parts) else None
     return None

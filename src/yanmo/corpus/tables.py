@@ -35,8 +35,8 @@ MAX_COLUMNS = 4096
 _MAX_LINES_A_ROW = 100_000
 _MAX_SAMPLE_CHARS = 4 << 20
 _FETCH_ROWS = 64
-# Millions of rows of a letter each would be as many documents.
-_STRETCH_ROWS, _LEAST_CHARS = 20_000, 1.5
+# Millions of rows of a letter each, or of the same words, would be as many documents.
+_STRETCH_ROWS, _LEAST_CHARS, _MOST_SAME_ROWS = 20_000, 1.5, 100_000
 _T = TypeVar("_T")
 _OTHER_NAMES = "id label title name url date author source category target src tgt en zh 标签 标题 类别"
 _HEADER_NAMES = frozenset([*TEXT_NAMES, *_OTHER_NAMES.split()])
@@ -148,14 +148,20 @@ def documents(
     rows: Iterable[Row], fields: Sequence[str], encoding: Encoding = UTF_8
 ) -> Iterator[Document | Rejected]:
     """The documents of rows whose text is in ``fields``; no more of them where these are no text."""
-    num_chars = 0
+    num_chars, num_same = 0, 0
+    last: dict[str, Any] = {}
     for number, row in enumerate(rows, 1):
         if isinstance(row.values, Rejected):
             yield row.values
         else:
+            num_same, last = num_same + 1 if row.values == last else 0, row.values
             for item in record_document(row.values, fields, row.source, encoding):
                 num_chars += len(item.text) if isinstance(item, Document) else 0
                 yield item
+        if num_same == _MOST_SAME_ROWS:
+            detail = f"{_MOST_SAME_ROWS} rows in a row that say the same; the rest is not read"
+            yield Rejected(source=row.source, reason=Reason.TEXTLESS, detail=detail)
+            return
         if number % _STRETCH_ROWS == 0:
             if num_chars < _LEAST_CHARS * _STRETCH_ROWS:
                 detail = f"{_STRETCH_ROWS} rows in a row of hardly a character; the rest is not read"
@@ -260,13 +266,16 @@ def _separated_rows(blob: Blob, delimiters: str, encoding: Encoding) -> Iterator
         names, skip = find_header([row for row, _, _ in first])
         if not any(len(row) == len(names) for row, _, _ in first[skip:]):
             raise RefusedError(Reason.NO_TEXT, "no row below the header")
-        prefix, line = f"{blob.label}#row=", 1 + num_blank
+        prefix, line, num_empty = f"{blob.label}#row=", 1 + num_blank, 0
         for number, (row, raw, num_lines) in enumerate(chain(first, rows), 1 + num_blank):
             if number > skip + num_blank and raw.strip():
                 if len(row) != len(names):
                     yield Row(prefix, number, _ragged(row, raw, f"{prefix}{number}", len(names)), line)
                 else:
                     yield Row(prefix, number, dict(zip(names, row, strict=True)), line)
+            num_empty = 0 if raw.strip() else num_empty + 1
+            if num_empty > _MAX_LINES_A_ROW:
+                raise RefusedError(Reason.TEXTLESS, f"more than {_MAX_LINES_A_ROW} empty lines in a row")
             line += num_lines
 
 

@@ -45,6 +45,7 @@ _SPOOL_BYTES, _BUFFER_BYTES = 16 << 20, 1 << 16
 # A zip file's table of members is read whole; half a million of them take 300 MB.
 _MAX_DIRECTORY_BYTES = 32 << 20
 _MAX_TAR_HEADER_BYTES = 1 << 20
+_MOST_EMPTY_READS = 64
 _LONG_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -220,7 +221,7 @@ def _tar_members(blob: Blob) -> Iterator[Blob | Rejected]:
     """Members in the order of the archive; one that was stored badly ends the reading."""
     with (
         blob.open() as stream,
-        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
+        tarfile.open(fileobj=cast(BinaryIO, _Ended(stream)), mode="r|", tarinfo=_Header) as archive,
     ):
         num_members = 0
         for member in archive:
@@ -247,6 +248,21 @@ def _tar_members(blob: Blob) -> Iterator[Blob | Rejected]:
                 yield from _member_blob(label, suffix, opener, None)
         if num_members == 0:
             raise RefusedError(Reason.EMPTY, "tar: no members")
+
+
+class _Ended:
+    """A stream that says when it has ended: the library goes on asking for all that a header claims."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._num_empty = stream, 0
+
+    def read(self, size: int) -> bytes:
+        """As of a file; an error where the end was met often."""
+        data = self._stream.read(size)
+        self._num_empty = 0 if data else self._num_empty + 1
+        if self._num_empty > _MOST_EMPTY_READS:
+            raise tarfile.ReadError("ends before what it claims to hold")
+        return data
 
 
 def _copy_opener(copy: BinaryIO) -> Opener:

@@ -66,7 +66,8 @@ def _open_bz2(stream: BinaryIO) -> BinaryIO:
 
 
 def _open_xz(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, lzma.LZMAFile(stream))
+    # The older format has no mark by which to know it: zeros would be searched to their end.
+    return cast(BinaryIO, lzma.LZMAFile(stream, format=lzma.FORMAT_XZ))
 
 
 def _open_zstd(stream: BinaryIO) -> BinaryIO:

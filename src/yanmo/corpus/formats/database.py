@@ -15,6 +15,8 @@ from yanmo.corpus.tables import MAX_COLUMNS, MAX_TEXT_CHARS, documents_of, numbe
 
 _MAX_TABLES = 1000
 _FETCH_ROWS = 64
+# The library says what is wrong in a damaged file's own words, which may not be Unicode.
+_DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 # A damaged page may lead round in circles; a row takes far less than this.
 _MAX_SECONDS_A_ROW = 1.0
 _STEPS_BETWEEN_LOOKS = 10_000
@@ -25,7 +27,7 @@ def read_sqlite(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[
     with blob.on_disk("tables.sqlite") as path, contextlib.closing(_open(path)) as connection:
         try:
             names = _tables(connection)
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             raise RefusedError(Reason.DAMAGED, f"sqlite: {error}") from None
         if not names:
             raise RefusedError(Reason.TEXTLESS, "no tables")
@@ -36,7 +38,7 @@ def read_sqlite(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[
                 yield from documents_of(rows, prefix, text_column, note)
             except RefusedError as refused:
                 yield Rejected(source=prefix, reason=refused.reason, detail=refused.detail)
-            except sqlite3.Error as error:
+            except _DAMAGE as error:
                 yield Rejected(source=prefix, reason=Reason.DAMAGED, detail=f"sqlite: {error}")
 
 

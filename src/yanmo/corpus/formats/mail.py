@@ -20,8 +20,11 @@ from yanmo.corpus.files import Blob
 from yanmo.corpus.markup import html_text
 
 _MAX_MESSAGE_BYTES, _MAX_LINE_BYTES = 48 << 20, 4 << 20
+# Headers are one thing after another to their parser; real ones have a few KB.
+_MAX_HEADERS_BYTES = 256 << 10
 _MAX_PARTS, _MAX_HEADER_CHARS = 1000, 1000
 _META = {"title": "Subject", "author": "From", "to": "To"}
+_HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _BEGIN = re.compile(rb"From \S.* \d{4}\s*$|From .*\d\d:\d\d")
 _LARGER = {
     "gb2312": "gb18030",
@@ -87,6 +90,8 @@ def _lines(blob: Blob) -> Iterator[bytes]:
 
 
 def _message_documents(data: bytes, source: str, note: Note) -> Iterator[Document | Rejected]:
+    if len(data) > _MAX_HEADERS_BYTES and not _HEADERS_END.search(data, 0, _MAX_HEADERS_BYTES):
+        raise RefusedError(Reason.TOO_LARGE, f"headers of more than {_MAX_HEADERS_BYTES >> 10} KB")
     try:
         message = email.message_from_bytes(data)
         parts = _leaves(message)
