@@ -140,7 +140,9 @@ def check_distribution(answers: list[tuple[int, ...]], chances: dict[tuple[int, 
     if rest > 1e-6 * len(answers):
         observed.append(len(answers) - sum(observed))
         expected.append(rest)
-    assert chisquare(observed, expected).pvalue > 1e-3
+    # Chances that are sums of single precision do not add up to one exactly.
+    scale = sum(observed) / sum(expected)
+    assert chisquare(observed, [scale * count for count in expected]).pvalue > 1e-3
 
 
 def test_a_draft_leaves_the_distribution_as_it_is(tokenizer: Tokenizer) -> None:
