@@ -5,7 +5,7 @@ What a text holds never becomes a special token by itself, whatever its characte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -31,6 +31,11 @@ _PIECE_CHARS = 500_000
 _CANNOT_ENCODE = "the tokenizer cannot encode this text"
 
 Side = Literal["left", "right"]
+
+
+def side_of(settings: Mapping[str, Any] | None) -> Side:
+    """The side that the library's settings of padding or truncation name; right where there are none."""
+    return "left" if settings is not None and settings["direction"] == "left" else "right"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from yanmo.tokenizers import chat_template, special
 from yanmo.tokenizers.backend import flat, library_errors, open_backend, part_of
 from yanmo.tokenizers.byte_level import StreamDecoder
 from yanmo.tokenizers.decoding import Decoder, clean_up
-from yanmo.tokenizers.encoding import Encoding, Framer, Side, TextEncoder, enclose
+from yanmo.tokenizers.encoding import Encoding, Framer, TextEncoder, enclose, side_of
 from yanmo.tokenizers.folder import (
     CONFIG_FILE,
     TEMPLATE_FILE,
@@ -96,8 +96,8 @@ class Tokenizer:
         self._names: dict[str, str | None] = dict.fromkeys(special.ROLES) | dict(names)
         self._json = tokenizer_json
         self._source = source
-        self.padding_side = _side_of(backend.padding)
-        self.truncation_side = _side_of(backend.truncation)
+        self.padding_side = side_of(backend.padding)
+        self.truncation_side = side_of(backend.truncation)
         if source is not None:
             backend = self._lay_over(backend, source)
         backend.no_padding()
@@ -481,8 +481,8 @@ class Tokenizer:
         text = "".join(piece.text for piece in pieces_of_chat)
         wanted = [self._special_ids[piece.text] for piece in pieces_of_chat if piece.is_special]
         ids = self.encoder.ids_finding_specials(text)
-        found = [token_id for token_id in ids if token_id in self._special_by_id]
-        if _without(found, self.unk_id) == _without(wanted, self.unk_id):
+        found = [token_id for token_id in ids if token_id in self._special_by_id and token_id != self.unk_id]
+        if found == [token_id for token_id in wanted if token_id != self.unk_id]:
             return ids
         # A message holds, or becomes when normalised, the string of a special token.
         ids = []
@@ -500,11 +500,3 @@ class Tokenizer:
         text = self._names[role]
         token_id = None if text is None else self._backend.token_to_id(text)
         return None if token_id is None else int(token_id)
-
-
-def _side_of(settings: Mapping[str, Any] | None) -> Side:
-    return "left" if settings is not None and settings["direction"] == "left" else "right"
-
-
-def _without(ids: Sequence[int], left_out: int | None) -> list[int]:
-    return [token_id for token_id in ids if token_id != left_out]
