@@ -41,9 +41,9 @@ _SMALL_TABLE = 16_384
 # What a table learns faster than the blocks, or its rows hardly move: each is seen in a few texts only.
 _TABLE_RATE = 10.0
 # And what is hidden of the texts meanwhile, so that they are not known by their rarest words.
-_HIDDEN_SHARE, _HIDDEN_DROPOUT, _HIDDEN_IN = 0.5, 0.2, ("text-classification", "pair-classification")
+_HIDDEN_SHARE, _HIDDEN_IN = 0.3, ("text-classification", "pair-classification")
 # A small encoder that has read little has little to forget.
-_FRESH_RATE = 5e-4
+_FRESH_RATE = 2e-4
 _FROM_PAIRS = ("translation", "summarization")
 _USUAL_MAX_SEQ_LEN, _USUAL_FOR_TEXTS = 256, 512
 # Answers are written token by token, and more validations of them tell little more.
@@ -132,8 +132,7 @@ def _for_small_table(
     has_mask = checkpoint.tokenizer.mask_id is not None
     if is_held or not has_mask or settings.task not in _HIDDEN_IN or settings.hide_words is not None:
         return recipe
-    dropout = _HIDDEN_DROPOUT if settings.dropout is None else settings.dropout
-    return dataclasses.replace(recipe, hide_words=_HIDDEN_SHARE, dropout=dropout)
+    return dataclasses.replace(recipe, hide_words=_HIDDEN_SHARE)
 
 
 def _from_fresh_encoder(run: RunFolder, splits: Splits, settings: FinetuneSettings) -> Beginning:

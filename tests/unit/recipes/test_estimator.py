@@ -92,7 +92,7 @@ def test_it_learns_numbers_and_keeps_its_run(encoder: Path, tmp_path: Path) -> N
 
 def test_a_grid_of_rates_in_a_pipeline(encoder: Path) -> None:
     lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
-    pipeline = Pipeline([("lower", lower), ("learn", classifier(encoder, epochs=5.0))])
+    pipeline = Pipeline([("lower", lower), ("learn", classifier(encoder, epochs=12.0))])
     grid = GridSearchCV(pipeline, {"learn__learning_rate": [1e-7, 3e-3]}, cv=2, error_score="raise")
     grid.fit([text.upper() for text in TEXTS], ANIMALS)
     assert grid.best_params_ == {"learn__learning_rate": 3e-3} and grid.best_score_ > 0.9

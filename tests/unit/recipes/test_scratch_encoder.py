@@ -42,7 +42,7 @@ def test_a_task_is_learned_without_a_model(
         return make_encoder(*arguments, **{**named, "budget_s": None, "wishes": SMALL})
 
     monkeypatch.setattr(beginning, "make_encoder", briefly)
-    settings = FinetuneSettings(task="text-classification", model=Path("scratch"), epochs=4.0, max_seq_len=48)
+    settings = FinetuneSettings(task="text-classification", model=Path("scratch"), epochs=8.0, max_seq_len=48)
     result = finetune(reviews, tmp_path / "run", settings=settings)
     assert result["metrics"]["accuracy"]["value"] > 0.8
     (found,) = TaskModel.load(tmp_path / "run").predict([("the whole was awful and dull",)])
