@@ -185,7 +185,7 @@ def _serve(connection: Connection) -> None:
 def _read_once(path: Path) -> tuple[Counter[str], int, str, float, float, int]:
     from yanmo.corpus.document import Rejected
     from yanmo.corpus.files import find_files
-    from yanmo.corpus.reader import read_file
+    from yanmo.corpus.reader import UNFORESEEN, read_file
 
     refused, num_documents, fatal = Counter[str](), 0, ""
     before = _reset_peak()
@@ -195,6 +195,8 @@ def _read_once(path: Path) -> tuple[Counter[str], int, str, float, float, int]:
             for item in read_file(file, text_column=None, note=_say_nothing):
                 if isinstance(item, Rejected):
                     refused[item.reason.value] += 1
+                    # It costs the file alone, and is a mistake of ours all the same.
+                    fatal = item.detail if item.detail.startswith(UNFORESEEN) else fatal
                 else:
                     num_documents += 1
                     # A text that cannot be written is no text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,9 +20,9 @@ import pytest
 import zstandard
 from corpus_made import prose
 
-from yanmo.corpus import files
+from yanmo.corpus import files, reader
 from yanmo.corpus.build import build_corpus
-from yanmo.corpus.document import Document, Rejected
+from yanmo.corpus.document import Document, Note, Rejected, make_document
 from yanmo.corpus.quality.judge import QualitySettings
 from yanmo.corpus.reader import read_documents, read_file
 from yanmo.corpus.settings import CorpusSettings
@@ -189,6 +191,40 @@ def test_a_file_that_vanishes_or_fails_while_it_is_read(
 
     monkeypatch.setattr(files._MeteredFile, "__init__", failing)
     assert refused(tmp_path) == {"a.txt": "unreadable"}
+
+
+@pytest.mark.parametrize("error", [KeyError("shape"), MemoryError(), RecursionError("deep")])
+def test_what_a_reader_did_not_foresee_costs_its_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def stumbling(blob: files.Blob, *, text_column: str | None, note: Note) -> Iterator[Document]:
+        yield make_document("read before\n", blob.label)
+        raise error
+
+    monkeypatch.setitem(reader.READERS, ".md", stumbling)
+    source = good_source(tmp_path / "in")
+    (source / "a.md").write_text("# x")
+    with zipfile.ZipFile(source / "b.zip", "w") as archive:
+        archive.writestr("one.md", "# x")
+        archive.writestr("two.txt", "read after\n")
+    items = list(read_documents(source))
+    texts = {item.source: item.text for item in items if isinstance(item, Document)}
+    assert texts["good.txt"] == PROSE
+    assert texts["a.md"] == texts["b.zip/one.md"] == "read before\n"
+    assert texts["b.zip/two.txt"] == "read after\n"
+    details = {item.source: item.detail for item in items if isinstance(item, Rejected)}
+    assert details == dict.fromkeys(("a.md", "b.zip/one.md"), f"unforeseen {type(error).__name__}: {error}")
+    assert build_corpus(source, tmp_path / "out", num_workers=0).num_documents
+
+
+def test_a_full_disk_is_not_a_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(blob: files.Blob, *, text_column: str | None, note: Note) -> Iterator[Document]:
+        yield make_document("read before\n", blob.label)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(reader.READERS, ".txt", full)
+    with pytest.raises(OSError, match="No space left"):
+        list(read_documents(good_source(tmp_path / "in")))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ binary if not.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +33,12 @@ from yanmo.corpus.formats.web_page import read_html
 from yanmo.corpus.formats.xlsx import read_xlsx
 from yanmo.corpus.records import read_json, read_jsonl, read_jsonl_slice
 from yanmo.corpus.tables import read_csv, read_parquet, read_tsv
+from yanmo.errors import YanmoError
 
 SLICE_BYTES = 32 << 20
+UNFORESEEN = "unforeseen"
+# No room, or too many open files: the next file would fare no better.
+_FAULTS_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 
 class Reader(Protocol):
@@ -115,23 +120,64 @@ def read_file(
 ) -> Iterator[Document | Rejected]:
     """Read one file that ``find_files`` found, or a slice of one that ``split_large`` made.
 
-    ``meter`` is told the bytes as they are read.
+    What a reader did not foresee costs the file, or the rest of it, and not the build.
+
+    Args:
+        file: the file.
+        text_column: as ``read_documents``.
+        note: as ``read_documents``.
+        meter: told the bytes as they are read.
+
+    Raises:
+        YanmoError: the whole build cannot go on.
+        OSError: this machine has no room or no open files left.
     """
     if isinstance(file, Rejected):
         yield file
         return
-    for blob in open_file(file, meter=meter):
-        if isinstance(blob, Rejected):
-            yield blob
-            continue
-        try:
-            kind = kind_of(blob, note=note if file.slice is None or file.slice.begin == 0 else _say_nothing)
-            if file.slice is not None:
-                yield from _read_slice(blob, file.slice, kind, text_column, note)
-            else:
-                yield from READERS.get(kind, read_plain)(blob, text_column=text_column, note=note)
-        except RefusedError as refused:
-            yield Rejected(source=blob.label, reason=refused.reason, detail=refused.detail)
+    label = file.label
+    try:
+        for blob in open_file(file, meter=meter):
+            label = blob.source if isinstance(blob, Rejected) else blob.label
+            if isinstance(blob, Rejected):
+                yield blob
+                continue
+            try:
+                yield from _read_blob(blob, file.slice, text_column, note)
+            except YanmoError:
+                raise
+            except Exception as error:
+                yield _unforeseen(blob.label, error)
+    except YanmoError:
+        raise
+    except Exception as error:
+        yield _unforeseen(label, error)
+
+
+def _read_blob(
+    blob: Blob, part: Slice | None, text_column: str | None, note: Note
+) -> Iterator[Document | Rejected]:
+    try:
+        kind = kind_of(blob, note=note if part is None or part.begin == 0 else _say_nothing)
+        if part is not None:
+            yield from _read_slice(blob, part, kind, text_column, note)
+        else:
+            yield from READERS.get(kind, read_plain)(blob, text_column=text_column, note=note)
+    except RefusedError as refused:
+        yield Rejected(source=blob.label, reason=refused.reason, detail=refused.detail)
+
+
+def _unforeseen(label: str, error: Exception) -> Rejected:
+    """A file that its reader stumbles over in a way that nobody thought of.
+
+    Raises:
+        OSError: it is not the file's fault.
+    """
+    if isinstance(error, OSError) and error.errno in _FAULTS_OF_THE_MACHINE:
+        raise error
+    return Rejected(
+        source=label, reason=Reason.DAMAGED, detail=f"{UNFORESEEN} {type(error).__name__}: {error}"
+    )
 
 
 def split_large(file: SourceFile, slice_bytes: int = SLICE_BYTES) -> list[SourceFile]:
@@ -159,7 +205,9 @@ def split_large(file: SourceFile, slice_bytes: int = SLICE_BYTES) -> list[Source
         elif READERS[kind] is not read_jsonl:
             return [file]
         encoding = detect(blob, note=_say_nothing)
-    except RefusedError:
+    except YanmoError:
+        raise
+    except Exception:
         # Said again, with its reason, when the file is read.
         return [file]
     if not encoding.is_ascii_compatible:
