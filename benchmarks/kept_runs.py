@@ -3,8 +3,8 @@
 The same command finds its finished run, so a benchmark that was stopped goes on, and the figures of several
 tables come from the same runs. Three texts: ``shakespeare`` (the last tenth is judged), ``novels`` (three
 Chinese novels to learn from, Dream of the Red Chamber to be judged on), ``python`` (its reference
-and docstrings). A fourth, ``prose``, is for encoders alone: passages of English novels (LAMBADA) and articles
-(WikiText-2), in small letters.
+and docstrings). A fourth, ``prose``, is for encoders alone: passages of English novels (LAMBADA), articles
+(WikiText-2), and the sentences that SST-2 is learned from, without their labels; in small letters.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks.machine import YANMO, data_folder
 from yanmo.recipes.demo import write_python_reference
 
 TEXTS = ("shakespeare", "novels", "python")
+_SENTENCES_A_FILE = 64
 _LEARNED, _JUDGED = ("sanguo", "shuihu", "xiyouji"), "hongloumeng"
 
 
@@ -83,16 +84,21 @@ def _write_novels(folder: Path) -> None:
 
 
 def _write_prose(folder: Path) -> None:
-    for name in (
-        "lambada/dev.tokenised.txt.gz",
-        "lambada/test.tokenised.txt.gz",
-        "wikitext2/valid.tokens.txt.gz",
-        "wikitext2/test.tokens.txt.gz",
-    ):
-        text = gzip.decompress((data_folder(Path(name).parts[0]) / Path(name).name).read_bytes()).decode()
-        (folder / name.replace("/", "-").replace("test", "more").removesuffix(".gz")).write_text(
-            text.lower(), encoding="utf-8"
-        )
+    sources = {
+        "novels-1": "lambada/dev.tokenised.txt.gz",
+        "novels-2": "lambada/test.tokenised.txt.gz",
+        "articles-1": "wikitext2/valid.tokens.txt.gz",
+        "articles-2": "wikitext2/test.tokens.txt.gz",
+    }
+    # Under their own names two of them would be held out.
+    for name, source_name in sources.items():
+        data = (data_folder(Path(source_name).parts[0]) / Path(source_name).name).read_bytes()
+        (folder / f"{name}.txt").write_text(gzip.decompress(data).decode().lower(), encoding="utf-8")
+    with gzip.open(data_folder("sst2") / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        sentences = [json.loads(line)["text"] for line in lines]
+    for start in range(0, len(sentences), _SENTENCES_A_FILE):
+        part = sentences[start : start + _SENTENCES_A_FILE]
+        (folder / f"reviews-{start:05}.txt").write_text("\n".join(part) + "\n", encoding="utf-8")
 
 
 _WRITERS = {
