@@ -24,8 +24,9 @@ from yanmo.nn.attention import Attention, QkNorm
 from yanmo.nn.block import Block, Residual
 from yanmo.nn.feed_forward import Activation, GatedFeedForward
 from yanmo.nn.kernels import library
-from yanmo.nn.kv_cache import LayerCache
+from yanmo.nn.kv_cache import Places
 from yanmo.nn.norm import NormKind, RMSNorm
+from yanmo.nn.packing import Segments
 from yanmo.nn.position import PositionKind
 from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix
 
@@ -183,38 +184,38 @@ class QuickDecoder:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def step(self, vectors_BD: Tensor, caches: Sequence[LayerCache]) -> tuple[Tensor, Tensor]:
+    def step(self, vectors_BD: Tensor, places: Places) -> tuple[Tensor, Tensor]:
         """Take in one token a row.
 
         Args:
             vectors_BD: of the tokens, float32, at most ``MOST_ROWS``; not changed.
-            caches: one a layer, to which keys and values are added.
+            places: where their keys and values, in float32, are written behind those before.
 
         Returns:
             What the head multiplies (B, D), and the logits (B, V).
         """
         batch, width = vectors_BD.shape
         assert batch <= MOST_ROWS
-        position = caches[0].num_tokens
-        sizes = (batch, self._decoder.groups, self._decoder.size)
-        buffers = [buffer for cache in caches for buffer in cache.make_room(*sizes, vectors_BD.dtype)]
-        capacity = buffers[0].shape[2]
+        longest = max(places.positions) + 1
         rotary = self._stack.rotary
         assert rotary is not None
-        cosines, sines = rotary.range(position, 1, torch.float32)
+        one_each = Segments([1] * batch, before=places.positions)
+        cosines, sines = (table.contiguous() for table in rotary.packed(one_each, torch.float32))
         hidden_BD = vectors_BD.clone(memory_format=torch.contiguous_format)
         logits_BV = torch.empty(batch, self._vocab_size)
-        numbers = width + self._qkv_width + self._mixed_width + 2 * self._d_ff + self._num_heads * capacity
-        longest = batch * max(width, self._mixed_width, self._d_ff)
-        room, codes = torch.empty(batch * numbers), torch.empty(longest, dtype=torch.int8)
-        scales = torch.empty(longest // GROUP_SIZE)
-        sums = torch.empty(longest // GROUP_SIZE, dtype=torch.int32)
-        pointers = (ctypes.c_void_p * len(buffers))(*(buffer.data_ptr() for buffer in buffers))
+        numbers = width + self._qkv_width + self._mixed_width + 2 * self._d_ff + self._num_heads * longest
+        longest_vector = batch * max(width, self._mixed_width, self._d_ff)
+        room, codes = torch.empty(batch * numbers), torch.empty(longest_vector, dtype=torch.int8)
+        scales = torch.empty(longest_vector // GROUP_SIZE)
+        sums = torch.empty(longest_vector // GROUP_SIZE, dtype=torch.int32)
+        addresses = (ctypes.c_void_p * len(places.addresses))(*places.addresses)
+        positions = (ctypes.c_int64 * batch)(*places.positions)
+        capacities = (ctypes.c_int64 * batch)(*places.capacities)
         library.decode_step(
             ctypes.addressof(self._decoder),
             *(x.data_ptr() for x in (hidden_BD, logits_BV, cosines, sines)),
-            ctypes.addressof(pointers),
-            *(batch, position, capacity),
+            *(ctypes.addressof(x) for x in (addresses, positions, capacities)),
+            *(batch, longest),
             *(x.data_ptr() for x in (room, codes, scales, sums)),
         )
         return hidden_BD, logits_BV

@@ -8,7 +8,6 @@ Shapes: B rows, T tokens, N tokens of a packed row, D = d_model, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -24,14 +23,14 @@ from yanmo.nn.context import Memory
 from yanmo.nn.cross_entropy import token_costs, token_losses
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.embedding import Embedding
-from yanmo.nn.kv_cache import LayerCache
+from yanmo.nn.kv_cache import LayerCache, Places, make_places
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import SinusoidalPositions
 
 _TABLE_STD = 0.02
 _ZERO_AT_FIRST = ("out.weight", "down.weight", "down_XDF", ".output.weight", "position_bias.weight")
 # More rows at once are quicker as matrix products.
-_QUICK_ROWS = 8
+QUICK_ROWS = 8
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 
 
@@ -101,8 +100,8 @@ def _num_parameters(config: TransformerConfig) -> int:
 class QuickStep(Protocol):
     """A quicker way to decode one token a row."""
 
-    def step(self, vectors_BD: Tensor, caches: Sequence[LayerCache]) -> tuple[Tensor, Tensor]:
-        """What the head multiplies (B, D) and the logits (B, V); keys and values are added to the caches."""
+    def step(self, vectors_BD: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+        """What the head multiplies (B, D) and the logits (B, V); keys and values are written to ``places``."""
 
 
 class Transformer(nn.Module):
@@ -327,9 +326,13 @@ class TransformerSession:
         """Take in T more tokens a row; scores of the next one, float32 (B, V)."""
         assert tokens_BT.shape[0] == self._batch_size and tokens_BT.shape[1] > 0
         quick = self._model.quick
-        if quick is not None and tokens_BT.shape[1] == 1 and self._batch_size <= _QUICK_ROWS:
+        if quick is not None and tokens_BT.shape[1] == 1 and self._batch_size <= QUICK_ROWS:
             self._model.require_fit(self.num_tokens + 1)
-            features_BD, logits_BV = quick.step(self._model.embedding(tokens_BT)[:, 0], self._caches)
+            vectors_BD = self._model.embedding(tokens_BT)[:, 0]
+            attention = self._model.last_stack.config.block.attention
+            heads = (attention.num_kv_heads, attention.head_dim)
+            places = make_places(self._caches, self._batch_size, *heads, vectors_BD.dtype)
+            features_BD, logits_BV = quick.step(vectors_BD, places)
             self._last_B1D = features_BD[:, None]
             return logits_BV
         self._last_B1D = self._head.features(self._take_in(tokens_BT)[:, -1:])

@@ -6,8 +6,22 @@ it can be grown without touching the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Places(NamedTuple):
+    """Where the next token of each row has its keys and values; rows may be of unequal length."""
+
+    addresses: list[int]
+    """Layer by layer, of each row's keys (K, capacity, E) and then of each row's values."""
+    positions: list[int]
+    """Tokens that each row holds before it."""
+    capacities: list[int]
+    """Tokens that each row has room for."""
 
 
 class LayerCache:
@@ -73,3 +87,17 @@ class LayerCache:
             if old is not None:
                 grown[:, :, : self.num_tokens] = old[:, :, : self.num_tokens]
             setattr(self, name, grown)
+
+
+def make_places(
+    caches: Sequence[LayerCache], rows: int, heads: int, head_dim: int, dtype: torch.dtype
+) -> Places:
+    """Count one more token a row as held in every layer's cache, whose keys and values the caller writes."""
+    addresses: list[int] = []
+    capacity, position = 0, caches[0].num_tokens
+    for cache in caches:
+        for buffer in cache.make_room(rows, heads, head_dim, dtype):
+            capacity, first = buffer.shape[2], buffer.data_ptr()
+            row_bytes = buffer.stride(0) * buffer.element_size()
+            addresses += [first + row * row_bytes for row in range(rows)]
+    return Places(addresses, [position] * rows, [capacity] * rows)

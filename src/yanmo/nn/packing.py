@@ -41,8 +41,12 @@ class Run:
 class Segments:
     """Which stretch of a packed row is which text."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        """``lengths``: tokens of each text, in the order they are packed.
+    def __init__(self, lengths: Sequence[int], *, before: Sequence[int] = ()) -> None:
+        """Say which texts there are.
+
+        Args:
+            lengths: tokens of each text, in the order they are packed.
+            before: tokens of each text that were read before these and are held in a cache; none if empty.
 
         Raises:
             InputError: there is no text, or one without a token.
@@ -50,6 +54,14 @@ class Segments:
         if not lengths or min(lengths) < 1:
             raise InputError("a packed batch needs texts of at least one token each")
         self.lengths = tuple(int(length) for length in lengths)
+        self._before = tuple(before)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens of each text so far, those read before included."""
+        if not self._before:
+            return self.lengths
+        return tuple(before + length for before, length in zip(self._before, self.lengths, strict=True))
 
     @property
     def num_tokens(self) -> int:
@@ -69,7 +81,8 @@ class Segments:
     @cached_property
     def positions_N(self) -> Tensor:
         """Position of each token in its text, from 0, int64."""
-        return torch.arange(self.num_tokens) - self.starts_B.repeat_interleave(self.lengths_B)
+        firsts_B = self.starts_B - torch.tensor(self._before) if self._before else self.starts_B
+        return torch.arange(self.num_tokens) - firsts_B.repeat_interleave(self.lengths_B)
 
     @cached_property
     def texts_N(self) -> Tensor:

@@ -81,12 +81,13 @@ class RotaryEmbedding:
 
     def packed(self, segments: Segments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The same for packed texts, each of shape (N, 1, E); each text has the table of its own length."""
-        variants = {self._config.scaling.variant(length) for length in set(segments.lengths)}
+        variants = {self._config.scaling.variant(end) for end in set(segments.ends)}
         if len(variants) == 1:
-            cos_SE, sin_SE = self._up_to(max(segments.lengths))
+            cos_SE, sin_SE = self._up_to(max(segments.ends))
             rows = segments.positions_N
             return cos_SE[rows, None].to(dtype), sin_SE[rows, None].to(dtype)
-        tables = [self.range(0, length, dtype) for length in segments.lengths]
+        ends = zip(segments.ends, segments.lengths, strict=True)
+        tables = [self.range(end - length, length, dtype) for end, length in ends]
         return torch.cat([cos for cos, _ in tables]), torch.cat([sin for _, sin in tables])
 
     def _up_to(self, end: int) -> tuple[Tensor, Tensor]:

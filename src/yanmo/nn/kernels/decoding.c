@@ -207,12 +207,13 @@ static void attend(const float *query, const float *keys, const float *values, f
     for (count i = 0; i < size; i++) out[i] /= sum;
 }
 
-/* x (B, D) holds the tokens' vectors, and in the end what the head multiplies; room is floats for all between:
-   B * (D + (H + 2K) E + H E + 2 F + F) + H * B * capacity. caches has the keys and the values of each layer, each
-   (B, K, capacity, E). */
+/* x (B, D) holds the tokens' vectors, and in the end what the head multiplies; cosines and sines (B, E) turn them.
+   Each row is as long as it is: caches has, layer by layer, the keys of each row and then the values of each row, each
+   (K, capacities[b], E), of which positions[b] tokens are held; longest is the most tokens of a row, these
+   included. room is floats for all between: B * (D + (H + 2K) E + H E + 2 F) + H * B * longest. */
 void decode_step(const Decoder *decoder, float *x, float *logits, const float *cosines, const float *sines,
-                 float *const *caches, count batch, count position, count capacity, float *room,
-                 int8_t *codes, float *scales, int32_t *sums, int threads) {
+                 float *const *caches, const count *positions, const count *capacities, count batch,
+                 count longest, float *room, int8_t *codes, float *scales, int32_t *sums, int threads) {
     count width = decoder->width, heads = decoder->heads, groups = decoder->groups, size = decoder->size;
     count qkv_width = (heads + 2 * groups) * size, ff = decoder->layer[0].down.columns;
     float *normed = room, *qkv = normed + batch * width, *mixed = qkv + batch * qkv_width;
@@ -222,25 +223,27 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
     {
         for (count number = 0; number < decoder->layers; number++) {
             const Layer *layer = decoder->layer + number;
-            float *keys = caches[2 * number], *values = caches[2 * number + 1];
+            float *const *keys = caches + 2 * number * batch, *const *values = keys + batch;
             norm_all(x, layer->attention_norm, normed, batch, width, decoder->eps);
             code_all(normed, batch * width, &coded);
             product(&layer->qkv, &coded, qkv, batch, 0);
 #pragma omp for schedule(static)
             for (count one = 0; one < batch * groups; one++) {
-                float *key = qkv + one / groups * qkv_width + (heads + one % groups) * size;
-                turn(key, layer->key_norm, cosines, sines, size, decoder->eps);
-                memcpy(keys + (one * capacity + position) * size, key, sizeof(float) * size);
-                memcpy(values + (one * capacity + position) * size, key + groups * size, sizeof(float) * size);
+                count b = one / groups, group = one % groups;
+                count at = (group * capacities[b] + positions[b]) * size;
+                float *key = qkv + b * qkv_width + (heads + group) * size;
+                turn(key, layer->key_norm, cosines + b * size, sines + b * size, size, decoder->eps);
+                memcpy(keys[b] + at, key, sizeof(float) * size);
+                memcpy(values[b] + at, key + groups * size, sizeof(float) * size);
             }
 #pragma omp for schedule(static)
             for (count one = 0; one < batch * heads; one++) {
-                count b = one / heads, head = one % heads, from = b * groups + head / (heads / groups);
+                count b = one / heads, head = one % heads;
+                count from = head / (heads / groups) * capacities[b] * size;
                 float *query = qkv + b * qkv_width + head * size;
-                turn(query, layer->query_norm, cosines, sines, size, decoder->eps);
-                attend(query, keys + from * capacity * size, values + from * capacity * size,
-                       shares + one * capacity, mixed + one * size, position + 1, size,
-                       (float)decoder->scale);
+                turn(query, layer->query_norm, cosines + b * size, sines + b * size, size, decoder->eps);
+                attend(query, keys[b] + from, values[b] + from, shares + one * longest, mixed + one * size,
+                       positions[b] + 1, size, (float)decoder->scale);
             }
             code_all(mixed, batch * heads * size, &coded);
             product(&layer->out, &coded, x, batch, 1);

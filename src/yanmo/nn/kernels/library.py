@@ -31,7 +31,7 @@ _SIGNATURES = {
     "softmax_backward": "ppccccf",
     "cross_entropy": "pppcc",
 }
-_DECODE_STEP = "pppppp" + "ccc" + "pppp"
+_DECODE_STEP = "pppppppp" + "cc" + "pppp"
 _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "c": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 _SUFFIXES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
