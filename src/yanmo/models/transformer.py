@@ -101,7 +101,7 @@ class QuickStep(Protocol):
     """A quicker way to decode one token a row."""
 
     def step(self, vectors_BD: Tensor, places: Places) -> tuple[Tensor, Tensor]:
-        """What the head multiplies (B, D) and the logits (B, V); keys and values are written to ``places``."""
+        """What the head multiplies (B, D), logits (B, V); keys and values are written to ``places``."""
 
 
 class Transformer(nn.Module):
