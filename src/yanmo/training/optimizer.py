@@ -237,28 +237,30 @@ class Optimizer:
         return next(iter(self._parameters.values())).dtype
 
     def _step_adam(self, all_gradients: Mapping[str, Tensor], factor: float) -> None:
+        """One pass over the memory for all that moves alike."""
         config = self.config
-        names = [name for name in self._first if not self._waits(name)]
-        if not names:
-            return
-        gradients = [all_gradients[name] for name in names]
-        first = [self._first[name] for name in names]
-        second = [self._second[name] for name in names]
-        masters = [self._masters[name] for name in names]
-        torch._foreach_lerp_(first, gradients, 1 - config.adam_beta1)
-        torch._foreach_mul_(second, config.adam_beta2)
-        torch._foreach_addcmul_(second, gradients, gradients, 1 - config.adam_beta2)
-        counts = [self._num_updates - self._num_waited.get(name, 0) for name in names]
-        corrections1 = [1 - config.adam_beta1**count for count in counts]
-        corrections2 = [1 - config.adam_beta2**count for count in counts]
-        denominators = torch._foreach_sqrt(second)
-        torch._foreach_div_(denominators, [math.sqrt(correction) for correction in corrections2])
-        torch._foreach_add_(denominators, config.adam_eps)
-        rates = [config.adam_learning_rate * factor * self._adam_rates[name] for name in names]
-        if config.adam_weight_decay:
-            torch._foreach_mul_(masters, [1 - rate * config.adam_weight_decay for rate in rates])
-        steps = [-rate / correction for rate, correction in zip(rates, corrections1, strict=True)]
-        torch._foreach_addcdiv_(masters, first, denominators, steps)
+        alike: dict[tuple[float, int], list[str]] = {}
+        for name, rate in self._adam_rates.items():
+            if not self._waits(name):
+                count = self._num_updates - self._num_waited.get(name, 0)
+                alike.setdefault((rate, count), []).append(name)
+        for (rate, count), names in alike.items():
+            masters = [self._masters[name] for name in names]
+            torch._fused_adamw_(
+                masters,
+                [all_gradients[name] for name in names],
+                [self._first[name] for name in names],
+                [self._second[name] for name in names],
+                [],
+                [torch.tensor(float(count), device=masters[0].device)] * len(names),
+                lr=config.adam_learning_rate * factor * rate,
+                beta1=config.adam_beta1,
+                beta2=config.adam_beta2,
+                weight_decay=config.adam_weight_decay,
+                eps=config.adam_eps,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 def orthogonalise(
