@@ -7,6 +7,7 @@ What it is made of: ``prompt`` says what stands before an answer, ``run`` drives
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from yanmo.generation.speculation import Drafter, LookUp, ModelDrafter, Speculat
 from yanmo.models.base import LanguageModel
 from yanmo.models.generation_settings import GenerationSettings
 from yanmo.models.registry import LoadedModel, check_vocabularies, load
+from yanmo.models.rows import TransformerRows
 from yanmo.models.transformer import Transformer
 from yanmo.tokenizers.load import Tokenizer
 
@@ -78,6 +80,12 @@ class Engine:
             reversible(session)
             if speculation.draft is not None:
                 check_draft(tokenizer, speculation.draft)
+
+    @functools.cached_property
+    def rows(self) -> TransformerRows:
+        """Continues texts of several requests together; only where ``batching.why_not`` says nothing."""
+        assert isinstance(self.model, Transformer)
+        return TransformerRows(self.model)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt or source text, with all that the model wants around it.

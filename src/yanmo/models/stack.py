@@ -6,12 +6,14 @@ Shapes: B rows, T tokens, D = d_model, W width of the embedding, N tokens of a p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from yanmo.errors import InputError
+from yanmo.nn.attention import Cache
 from yanmo.nn.block import Block, BlockConfig, ParallelBlock, Residual
 from yanmo.nn.context import Context, Memory
 from yanmo.nn.embedding import InputConfig, StackInput
@@ -116,7 +118,7 @@ class Stack(nn.Module):
         *,
         segments: Segments | None = None,
         types_BT: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
+        caches: Sequence[Cache] | None = None,
         memory: Memory | None = None,
     ) -> Tensor:
         """Go through all layers.
@@ -125,13 +127,13 @@ class Stack(nn.Module):
             vectors_BTW: of the tokens; one row where texts are packed.
             segments: the texts of a packed row.
             types_BT: type of each token; None is type 0.
-            caches: one a layer, holding the tokens before these.
+            caches: one a layer, holding the tokens before these; of each text where texts are packed.
             memory: what cross-attention looks at.
 
         Returns:
             hidden_BTD.
         """
-        start = caches[0].num_tokens if caches else 0
+        start = num_held(caches)
         x_BTD = self.input(vectors_BTW, start=start, segments=segments, types_BT=types_BT)
         context = Context(
             causal=self.config.causal, segments=segments, memory=memory, position_bias=self.position_bias
@@ -150,7 +152,7 @@ class Stack(nn.Module):
                 rotary.range(0, length, torch.float32)
 
     def through(
-        self, x_BTD: Tensor, context: Context, *, start: int = 0, caches: list[LayerCache] | None = None
+        self, x_BTD: Tensor, context: Context, *, start: int = 0, caches: Sequence[Cache] | None = None
     ) -> Tensor:
         """Go through all layers in a context that the caller made, to which rotary tables are added.
 
@@ -171,6 +173,11 @@ class Stack(nn.Module):
             x_BTD = self.blocks[group](x_BTD, context, caches[layer] if caches else None)
         hidden_BTD: Tensor = self.norm(x_BTD)
         return hidden_BTD
+
+
+def num_held(caches: Sequence[Cache] | None) -> int:
+    """Tokens before these in rows of equal length; segments know those of packed texts."""
+    return caches[0].num_tokens if caches and isinstance(caches[0], LayerCache) else 0
 
 
 def _tables(

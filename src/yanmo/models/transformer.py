@@ -8,6 +8,7 @@ Shapes: B rows, T tokens, N tokens of a packed row, D = d_model, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from yanmo.errors import InputError
 from yanmo.models.base import TokenCosts
 from yanmo.models.heads import Head, HeadConfig, HeadKind
-from yanmo.models.stack import Stack, StackConfig
+from yanmo.models.stack import Stack, StackConfig, num_held
+from yanmo.nn.attention import Cache
 from yanmo.nn.context import Memory
 from yanmo.nn.cross_entropy import token_costs, token_losses
 from yanmo.nn.dropout import RowDropout
@@ -216,7 +218,7 @@ class Transformer(nn.Module):
         *,
         segments: Segments | None = None,
         types_BT: Tensor | None = None,
-        caches: list[LayerCache] | None = None,
+        caches: Sequence[Cache] | None = None,
         memory: Memory | None = None,
     ) -> Tensor:
         """Final hidden states of the last stack.
@@ -225,7 +227,7 @@ class Transformer(nn.Module):
             tokens_BT: token ids, int64; one row where texts are packed.
             segments: the texts of a packed row.
             types_BT: type of each token; None is type 0.
-            caches: one a layer, holding the tokens before these.
+            caches: one a layer, holding the tokens before these; of each text where texts are packed.
             memory: the encoder's output, where there are both stacks.
 
         Returns:
@@ -236,7 +238,7 @@ class Transformer(nn.Module):
         """
         if memory is None and self.config.shape == "encoder-decoder":
             raise InputError("an encoder-decoder needs a source text", remedy="yanmo generate takes one")
-        self._require_fit(caches[0].num_tokens if caches else 0, tokens_BT, segments)
+        self._require_fit(num_held(caches), tokens_BT, segments)
         hidden_BTD: Tensor = self.last_stack(
             self.embedding(tokens_BT), segments=segments, types_BT=types_BT, caches=caches, memory=memory
         )
@@ -261,7 +263,7 @@ class Transformer(nn.Module):
         return logits
 
     def _require_fit(self, start: int, tokens_BT: Tensor, segments: Segments | None) -> None:
-        self.require_fit(start + tokens_BT.shape[1] if segments is None else max(segments.lengths))
+        self.require_fit(start + tokens_BT.shape[1] if segments is None else max(segments.ends))
 
     def require_fit(self, longest: int) -> None:
         """Refuse a text of more tokens than ``max_seq_len``.

@@ -10,7 +10,7 @@ large product is faster on a CPU than three small ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +26,7 @@ from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.linear import FusedLinear
 from yanmo.nn.norm import NormConfig, build_norm
 from yanmo.nn.packing import Run, Segments, paired_runs
+from yanmo.nn.row_cache import RowsLayer
 from yanmo.nn.split_heads import Heads, split_heads, turned
 
 # Up to this length, products with torch's softmax beat the CPU flash kernel in bf16, forward and backward; in
@@ -35,6 +36,9 @@ _PRODUCTS_MAX_LENGTH = 512
 # this length the shares that they keep for the backward pass would need too much memory.
 _FUSED_MAX_LENGTH = 1024
 _FUSED_FLOAT32_MIN_LENGTH = 256
+
+
+Cache = LayerCache | RowsLayer
 
 
 class QkNorm(StrEnum):
@@ -146,30 +150,45 @@ class Attention(_Heads):
         self._window, self._local = window, local
         self._heads = self._normed_whole if config.qk_norm is QkNorm.FULL else self._split_heads
 
-    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
         """Attend to the tokens of the same text that each may see.
 
         Args:
             x_BTD: input; one row where texts are packed.
             context: of this forward pass.
-            cache: keys and values of earlier tokens, to which these are added.
+            cache: keys and values of earlier tokens, to which these are added; of each text where texts
+                are packed.
 
         Returns:
             out_BTD.
         """
         rotary = context.local_rotary if self._local else context.rotary
         segments = context.segments
-        if segments is not None and context.causal and rotary is None and context.is_ragged:
+        if segments is not None and cache is None and context.causal and rotary is None and context.is_ragged:
             # No token sees what stands behind its text.
             return self.out(segments.joined(self._attend_rows(segments.spread(self.qkv(x_BTD)), context)))
         q_BHTE, k_BKSE, v_BKSE = self._heads(self.qkv(x_BTD), rotary)
-        if context.segments is not None:
-            assert cache is None, "packed texts have no cache"
-            return self.out(self._attend_packed(q_BHTE, k_BKSE, v_BKSE, context, context.segments))
+        if segments is not None and cache is not None:
+            assert isinstance(cache, RowsLayer)
+            return self.out(self._attend_held(q_BHTE, cache.append(k_BKSE, v_BKSE, segments), context))
+        if segments is not None:
+            return self.out(self._attend_packed(q_BHTE, k_BKSE, v_BKSE, context, segments))
         if cache is not None:
+            assert isinstance(cache, LayerCache)
             k_BKSE, v_BKSE = cache.append(k_BKSE, v_BKSE)
         bias = context.bias(q_BHTE.shape[2], k_BKSE.shape[2], self._window, q_BHTE.dtype)
         return self.out(self._attend(q_BHTE, k_BKSE, v_BKSE, causal=context.causal, bias=bias))
+
+    def _attend_held(
+        self, q_1HNE: Tensor, held: Sequence[tuple[slice, Tensor, Tensor]], context: Context
+    ) -> Tensor:
+        """Packed texts that go on: each attends to all that is held of it."""
+        parts = []
+        for new, k_1KSE, v_1KSE in held:
+            q_1HTE = q_1HNE[:, :, new]
+            bias = context.bias(q_1HTE.shape[2], k_1KSE.shape[2], self._window, q_1HTE.dtype)
+            parts.append(self._attend(q_1HTE, k_1KSE, v_1KSE, causal=context.causal, bias=bias))
+        return torch.cat(parts, dim=1)
 
     def _attend_rows(self, qkv_BTF: Tensor, context: Context) -> Tensor:
         q_BHTE, k_BKTE, v_BKTE = self._heads(qkv_BTF, None)
@@ -208,9 +227,10 @@ class CrossAttention(_Heads):
         self.key_value = FusedLinear(d_model, (config.key_width, config.key_width), bias=config.qkv_bias)
         self._build_ends(d_model, norm)
 
-    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
         """Attend to ``context.memory``; ``cache`` keeps its keys and values. Same shape out as in."""
         memory = context.memory
+        assert not isinstance(cache, RowsLayer), "texts that look at others do not go on together"
         assert memory is not None, "cross-attention needs an encoder's output"
         split = (-1, self.config.head_dim)
         if memory.segments is not None and context.segments is not None and context.is_ragged:

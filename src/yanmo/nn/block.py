@@ -13,11 +13,10 @@ from enum import StrEnum
 
 from torch import Tensor, nn
 
-from yanmo.nn.attention import Attention, AttentionConfig, CrossAttention
+from yanmo.nn.attention import Attention, AttentionConfig, Cache, CrossAttention
 from yanmo.nn.context import Context
 from yanmo.nn.dropout import RowDropout
 from yanmo.nn.feed_forward import FeedForwardConfig, build_feed_forward
-from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.norm import NormConfig, build_norm
 
 
@@ -84,7 +83,7 @@ class Block(nn.Module):
         self.dropout = RowDropout()
         self._join = _JOINS[config.residual]
 
-    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
         """Same shape out as in; ``dropout`` is on what is added to the stream, while training."""
 
         def attention(x: Tensor) -> Tensor:
@@ -107,7 +106,7 @@ class Block(nn.Module):
 class ParallelBlock(Block):
     """Attention and feed-forward look at the same input."""
 
-    def forward(self, x_BTD: Tensor, context: Context, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
         """Same shape out as in."""
         attended = self.attention(self.attention_norm(x_BTD), context, cache)
         fed = self.feed_forward(self.feed_forward_norm(x_BTD))

@@ -1,0 +1,116 @@
+"""A decoder that continues texts of unequal length together, one step for all of them.
+
+The new tokens of all texts are one packed row: every product is computed once for all, and only attention
+goes text by text. So there is no padding, and a text's answer is what it would be alone, but for the
+rounding of larger products. Texts join and leave between steps.
+
+Shapes: B texts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from yanmo.models.transformer import QUICK_ROWS, Transformer, TransformerConfig
+from yanmo.nn.packing import Segments
+from yanmo.nn.position import PositionKind
+from yanmo.nn.rope_scaling import RopeScalingKind
+from yanmo.nn.row_cache import RowCache, RowsLayer, row_places
+
+_CHANGING = (RopeScalingKind.DYNAMIC, RopeScalingKind.LONGROPE)
+
+
+def why_alone(config: TransformerConfig) -> str | None:
+    """Why texts cannot be continued together with this model; None where they can."""
+    if config.encoder is not None or config.decoder is None:
+        return "it has an encoder"
+    position = config.decoder.position
+    if position.kind is PositionKind.ROTARY:
+        ropes = (position.rope, position.local_rope or position.rope)
+        if any(rope.scaling.kind in _CHANGING for rope in ropes):
+            return "its positions turn otherwise in longer texts"
+    return None
+
+
+class TransformerRows:
+    """Takes in tokens of texts whose keys and values the caller keeps, a ``RowCache`` each."""
+
+    def __init__(self, model: Transformer) -> None:
+        """``model`` must be one of which ``why_alone`` says nothing."""
+        reason = why_alone(model.config)
+        assert reason is None, reason
+        self._model, self._head = model, model.language_head
+        self._stack = model.last_stack
+
+    def start(self) -> RowCache:
+        """An empty text, without room for a token."""
+        attention = self._stack.config.block.attention
+        dtype = self._model.embedding.weight.dtype
+        return RowCache(len(self._stack.order), attention.num_kv_heads, attention.head_dim, dtype)
+
+    @torch.inference_mode()
+    def take_in(self, row: RowCache, token_ids: Sequence[int], *, is_end: bool) -> Tensor | None:
+        """Take in a part of a prompt.
+
+        Args:
+            row: with room for it.
+            token_ids: the next tokens, at least one.
+            is_end: whether the scores of the token that comes next are wanted.
+
+        Returns:
+            Those scores, float32 (1, V), or None.
+
+        Raises:
+            InputError: the model's ``max_seq_len`` would be passed.
+        """
+        if self._model.quick is not None and len(token_ids) == 1 and is_end and not row.num_tokens:
+            # A prompt of one token is decoded as every session does it.
+            return self.step([row], token_ids)
+        hidden_1ND = self._hidden([row], token_ids, [len(token_ids)])
+        if not is_end:
+            return None
+        return self._scores(hidden_1ND[:, -1])
+
+    @torch.inference_mode()
+    def step(self, rows: Sequence[RowCache], token_ids: Sequence[int]) -> Tensor:
+        """Take in one more token of each text.
+
+        Args:
+            rows: each with room for it.
+            token_ids: one for each.
+
+        Returns:
+            Scores of the tokens that come next, float32 (B, V).
+
+        Raises:
+            InputError: the model's ``max_seq_len`` would be passed.
+        """
+        quick = self._model.quick
+        if quick is None:
+            return self._scores(self._hidden(rows, token_ids, [1] * len(rows))[0])
+        self._model.require_fit(max(row.num_tokens for row in rows) + 1)
+        vectors_BD = self._model.embedding(torch.tensor(token_ids))
+        num_parts = -(-len(rows) // QUICK_ROWS)
+        scores, start = [], 0
+        for part_BD in vectors_BD.tensor_split(num_parts):
+            part = rows[start : start + len(part_BD)]
+            scores.append(quick.step(part_BD, row_places(part))[1])
+            start += len(part_BD)
+        for row in rows:
+            row.num_tokens += 1
+        return scores[0] if num_parts == 1 else torch.cat(scores)
+
+    def _hidden(self, rows: Sequence[RowCache], token_ids: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        segments = Segments(lengths, before=[row.num_tokens for row in rows])
+        caches = [RowsLayer(rows, layer) for layer in range(len(self._stack.order))]
+        hidden_1ND = self._model.hidden(torch.tensor([token_ids]), segments=segments, caches=caches)
+        for row, length in zip(rows, lengths, strict=True):
+            row.num_tokens += length
+        return hidden_1ND
+
+    def _scores(self, hidden_BD: Tensor) -> Tensor:
+        features_BD = self._head.features(hidden_BD)
+        return self._head.project(features_BD, self._model.embedding.weight).float()
