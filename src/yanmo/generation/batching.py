@@ -196,6 +196,11 @@ class Batch:
         """Let go of what is kept of a model that leaves the memory; may be called from any thread."""
         self._arrived.append(partial(self.memory.forget, engine.rows))
 
+    def clear(self, error: Exception) -> None:
+        """End all answers with an error."""
+        for stream in (*self._going, *self._filling, *self._waiting):
+            self._fail(stream, error)
+
     def step(self) -> None:
         """One token of each answer that goes on, then a chunk of the prompts that are taken in."""
         while self._arrived:

@@ -15,13 +15,15 @@ import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from yanmo.generation.batching import Batch, BatchLimits
 from yanmo.reporting.progress import say
 from yanmo.serving import metrics, opening, server
+from yanmo.serving.batches import Batches
 from yanmo.serving.bodies import read_body
 from yanmo.serving.catalog import Catalog
 from yanmo.serving.errand import Service
 from yanmo.serving.guard import Access, read_api_key
-from yanmo.serving.limits import Limits, Line
+from yanmo.serving.limits import Limits, Line, Turns
 from yanmo.serving.metrics import Metrics
 from yanmo.serving.openapi import describe
 from yanmo.serving.schema import ApiRequest, ChatRequest, CompletionRequest, parse
@@ -50,12 +52,21 @@ def create_app(
         runs_dir: folder of the training runs that the page shows; need not be there.
     """
     limits = limits or Limits()
-    line = Line(max_waiting=limits.max_waiting)
-    service = Service(catalog=models, line=line, limits=limits, metrics=Metrics())
-    service.metrics.watch(line, models)
+    turns = Turns()
+    line = Line(max_waiting=limits.max_waiting, turns=turns)
+    batch = Batch(memory_bytes=models.key_value_bytes, limits=BatchLimits(most_answers=limits.max_streams))
+    batches = Batches(batch, max_waiting=limits.max_waiting, turns=turns)
+    models.while_waiting = turns.left
+    models.on_evicted = batches.forget_model
+    service = Service(catalog=models, line=line, batches=batches, limits=limits, metrics=Metrics())
+    service.metrics.watch(line, batches, models)
 
-    app = create_site(access=access, runs=[runs_dir], on_stop=line.close, on_answer=service.metrics.answered)
-    app.state.line = line
+    def stop() -> None:
+        line.close()
+        batches.close()
+
+    app = create_site(access=access, runs=[runs_dir], on_stop=stop, on_answer=service.metrics.answered)
+    app.state.line, app.state.batches = line, batches
     _add_models(app, models)
     bodies: dict[str, type[ApiRequest]] = {}
 
@@ -95,7 +106,8 @@ def serve(
         runs_dir: folder of the training runs that the page shows.
         limits: what one request may cost; None for the defaults.
         dtype: type of the weights in memory.
-        memory_bytes: that models in memory may need together; None takes most of what is free.
+        memory_bytes: that models in memory, and the keys and values of their answers, may need together;
+            None takes most of what is free.
         on_ready: told the URL when requests are taken; None prints it on stderr.
 
     Raises:
@@ -106,6 +118,9 @@ def serve(
     access = Access(host=host, api_key=None if api_key_file is None else read_api_key(api_key_file))
     with contextlib.closing(server.listen(host, port)) as listener:
         served = opening.load([Path(path) for path in models], dtype=dtype, memory_bytes=memory_bytes)
+        for card in served:
+            if card.alone and "completions" in card.routes:
+                say(f"yanmo: {card.name} answers one request at a time: {card.alone}")
         served.open_first()
         app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
         where = server.url(host, listener)

@@ -12,6 +12,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,11 +22,14 @@ from numpy.typing import NDArray
 from yanmo.config import format_size
 from yanmo.errors import InputError
 from yanmo.finetuning.skill import Prediction
-from yanmo.generation.engine import Piece, TokenLogprob
+from yanmo.generation.engine import Engine, Piece, TokenLogprob
 from yanmo.generation.sampling import SamplingParams
 from yanmo.reporting.progress import say
 from yanmo.runtime import give_back_memory
 from yanmo.serving import api_errors
+
+# Where nothing is said.
+_KEY_VALUE_BYTES = 2**30
 
 OnProgress = Callable[[int], None]
 ToolForm = Literal["tagged", "json"]
@@ -117,6 +121,7 @@ class Card:
         architecture: for people.
         num_parameters: for people; 0 where only the weights say it.
         num_bytes: memory that it needs, as far as is known.
+        alone: why its answers share no steps with others (``generation.batching``); "" where they do.
         created: seconds since 1970.
     """
 
@@ -129,6 +134,7 @@ class Card:
     architecture: str = ""
     num_parameters: int = 0
     num_bytes: int = 0
+    alone: str = "its engine takes one prompt at a time"
     created: int = field(default_factory=lambda: int(time.time()))
 
     def require(self, route: str) -> None:
@@ -164,6 +170,7 @@ class OpenModel:
     Attributes:
         tokenizer: of the model.
         engine: continues prompts.
+        shared: the same, where its answers share steps with others.
         prompt_logprobs: how likely each token of a prompt was, and so many others at its place; None where
             nothing stands before it. Raises InputError where nobody predicts a prompt.
         vectors: makes the sentence encoder.
@@ -175,6 +182,7 @@ class OpenModel:
 
     tokenizer: TextTokenizer
     engine: TextEngine | None = None
+    shared: Engine | None = None
     prompt_logprobs: PromptLogprobs | None = None
     vectors: Callable[[], TextVectors] | None = None
     task: TextTask | None = None
@@ -205,18 +213,28 @@ class _Place:
 class Catalog:
     """Models by name, in the order given, within a budget of memory."""
 
-    def __init__(self, models: Sequence[ServedModel], *, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        *,
+        memory_bytes: int | None = None,
+        key_value_bytes: int = _KEY_VALUE_BYTES,
+    ) -> None:
         """Take the models; none is opened.
 
         Args:
             models: what is served.
             memory_bytes: that the models in memory may need together; None is no bound.
+            key_value_bytes: that the keys and values of their answers may need, beside that.
 
         Raises:
             InputError: there is none, or two share a name.
         """
         self._places = {model.card.name: _Place(model=model, card=model.card) for model in models}
-        self.memory_bytes = memory_bytes
+        self.memory_bytes, self.key_value_bytes = memory_bytes, key_value_bytes
+        # Whoever computes meanwhile is let past, and what else holds on to a model is told when it goes.
+        self.while_waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self.on_evicted: Callable[[OpenModel], None] = _do_nothing
         self.num_opened = self.num_evicted = 0
         self._lock = threading.RLock()
         self._clock = itertools.count(1)
@@ -268,7 +286,7 @@ class Catalog:
         """
         self.find(name)
         place = self._places[name]
-        with self._lock:
+        with self.while_waiting(), self._lock:
             if place.opened is None:
                 self._open(place)
             opened = place.opened
@@ -278,7 +296,7 @@ class Catalog:
         try:
             yield opened
         finally:
-            with self._lock:
+            with self.while_waiting(), self._lock:
                 place.num_users -= 1
 
     def bytes_in_memory(self) -> dict[str, int]:
@@ -322,9 +340,15 @@ class Catalog:
             if not idle:
                 raise api_errors.models_in_use()
             oldest = min(idle, key=lambda place: place.last_use)
+            assert oldest.opened is not None
+            self.on_evicted(oldest.opened)
             oldest.opened = None
             self.num_evicted += 1
             give_back_memory()
 
     def _may_ever_fit(self, card: Card) -> bool:
         return self.memory_bytes is None or card.num_bytes <= self.memory_bytes
+
+
+def _do_nothing(_: OpenModel) -> None:
+    """Nobody else holds on to a model."""

@@ -1,4 +1,4 @@
-"""One request's work: a job in the line, read in the event loop, cancelled when the client leaves."""
+"""One request's work: done by another thread, read in the event loop, cancelled when the client leaves."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from yanmo.errors import InputError
 from yanmo.reporting.progress import say
 from yanmo.serving import api_errors
 from yanmo.serving.api_errors import ApiError
+from yanmo.serving.batches import Batches
 from yanmo.serving.catalog import Catalog
-from yanmo.serving.limits import Cancelled, Job, Limits, Line
+from yanmo.serving.limits import Cancelled, Job, Limits, Line, Reply
 from yanmo.serving.metrics import Metrics
 
 Event = TypeVar("Event")
@@ -30,16 +31,30 @@ class Service:
 
     catalog: Catalog
     line: Line
+    batches: Batches
     limits: Limits
     metrics: Metrics
 
 
 class Errand(Generic[Event]):
-    """A job that runs while its client waits; a context manager that ends it."""
+    """Work that is done while its client waits; a context manager that ends it."""
 
-    def __init__(
-        self, request: Request, service: Service, work: Callable[[Cancelled], Iterator[Event]]
-    ) -> None:
+    def __init__(self, request: Request, service: Service, reply: Reply[Event]) -> None:
+        """Watch over a reply that somebody makes.
+
+        Args:
+            request: whose client waits; its body has been read.
+            service: with the metrics.
+            reply: what it waits for.
+        """
+        self._reply = reply
+        self._metrics, self._has_begun = service.metrics, False
+        self._watcher = asyncio.create_task(_cancel_when_client_leaves(request, reply))
+
+    @classmethod
+    def in_line(
+        cls, request: Request, service: Service, work: Callable[[Cancelled], Iterator[Event]]
+    ) -> Self:
         """Join the line.
 
         Args:
@@ -50,10 +65,9 @@ class Errand(Generic[Event]):
         Raises:
             ApiError: the line is full (429) or closed (503).
         """
-        self._job: Job[Event] = Job(work, max_request_s=service.limits.max_request_s)
-        self._metrics, self._has_begun = service.metrics, False
-        service.line.join(self._job)
-        self._watcher = asyncio.create_task(_cancel_when_client_leaves(request, self._job))
+        job: Job[Event] = Job(work, max_request_s=service.limits.max_request_s)
+        service.line.join(job)
+        return cls(request, service, job)
 
     async def next(self) -> Event | None:
         """The next event, or None after the last.
@@ -62,7 +76,7 @@ class Errand(Generic[Event]):
             ApiError: whatever the work met, our own bugs as 500.
         """
         try:
-            event = await self._job.next_event()
+            event = await self._reply.next_event()
         except (ApiError, asyncio.CancelledError):
             raise
         except InputError as error:
@@ -72,12 +86,12 @@ class Errand(Generic[Event]):
             raise api_errors.failed() from None
         if not self._has_begun:
             self._has_begun = True
-            self._metrics.waited(self._job.waited_s)
+            self._metrics.waited(self._reply.waited_s)
         return event
 
     def end(self) -> None:
         """Cancel what is left; may be called more than once."""
-        self._job.cancel()
+        self._reply.cancel()
         self._watcher.cancel()
 
     def __enter__(self) -> Self:
@@ -113,14 +127,14 @@ async def run_once(request: Request, service: Service, work: Callable[[OnProgres
 
         yield work(check)
 
-    with Errand(request, service, yielding) as errand:
+    with Errand.in_line(request, service, yielding) as errand:
         result = await errand.next()
     assert result is not None
     return result
 
 
-async def _cancel_when_client_leaves(request: Request, job: Job[Event]) -> None:
+async def _cancel_when_client_leaves(request: Request, reply: Reply[Event]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        job.fail(api_errors.client_left())
+        reply.fail(api_errors.client_left())

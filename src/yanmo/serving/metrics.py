@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import Scope
 
 if TYPE_CHECKING:
+    from yanmo.serving.batches import Batches
     from yanmo.serving.catalog import Catalog
     from yanmo.serving.limits import Line
 
@@ -67,8 +68,26 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, line: Line, catalog: Catalog) -> None:
-        """Report the line and the models in memory as they are whenever somebody reads."""
+    def watch(self, line: Line, batches: Batches, catalog: Catalog) -> None:
+        """Report the line, the batch and the models in memory as they are whenever somebody reads."""
+        batch = batches.batch
+        counts, memory = batch.counts, batch.memory
+        self._gauge("yanmo_batch_waiting", "Requests that wait.", lambda: batches.num_waiting)
+        self._gauge("yanmo_batch_rows", "Answers that go on together.", lambda: batch.num_running)
+        self._gauge("yanmo_batch_steps", "Steps, of one model each.", lambda: counts.steps)
+        self._gauge(
+            "yanmo_batch_given_back",
+            "Times an answer gave its keys and values back, to take them in again.",
+            lambda: counts.given_back,
+        )
+        self._gauge(
+            "yanmo_prefix_hits", "Answers whose prompt began as another text.", lambda: counts.prefix_hits
+        )
+        self._gauge(
+            "yanmo_prefix_tokens", "Tokens that were not read again for it.", lambda: counts.prefix_tokens
+        )
+        self._gauge("yanmo_key_value_bytes", "Memory of keys and values.", lambda: memory.used_bytes)
+        self._gauge("yanmo_key_value_budget_bytes", "Most that they may take.", lambda: memory.budget_bytes)
         self._gauge("yanmo_line_waiting", "Requests that wait.", lambda: line.num_waiting)
         self._gauge("yanmo_line_running", "Requests that run.", lambda: line.num_running)
         self._gauge("yanmo_models_in_memory", "Models in memory.", lambda: len(catalog.bytes_in_memory()))

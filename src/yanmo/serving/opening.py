@@ -22,6 +22,7 @@ from yanmo.models import registry
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import any_architecture, family_of, named_architecture
 from yanmo.models.heads import HeadKind
+from yanmo.models.rows import why_alone
 from yanmo.models.sentence import SentenceEncoder
 from yanmo.models.sentence_settings import MODULES_FILE, read_sentence_settings
 from yanmo.models.transformer import Transformer, TransformerConfig
@@ -45,8 +46,10 @@ _TASK_OF_HEAD = {
 }
 _WRITTEN_ROUTES, _VECTOR_ROUTES = ("completions", "chat/completions"), ("embeddings", "similarity")
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
-# Of the memory that is free, what models may take where nothing is said; the rest is for what they compute.
+# Of the memory that is free, what may be taken where nothing is said; the rest is for what models compute.
 _MEMORY_SHARE = 0.7
+# Of that, most and least for keys and values.
+_MOST_KEY_VALUE_SHARE, _LEAST_KEY_VALUE_SHARE = 1 / 4, 1 / 16
 
 
 def load(
@@ -57,13 +60,28 @@ def load(
     Args:
         paths: model folders, runs, .gguf files or cached names.
         dtype: type of the weights in memory.
-        memory_bytes: that models in memory may need together; None takes most of what is free.
+        memory_bytes: that models in memory, and the keys and values of their answers, may need together;
+            None takes most of what is free.
 
     Raises:
         InputError: one is missing or of a kind that is not known, or two have the same name.
     """
     budget = int(available_memory_bytes() * _MEMORY_SHARE) if memory_bytes is None else memory_bytes
-    return Catalog([describe(path, dtype=dtype) for path in paths], memory_bytes=budget)
+    models = [describe(path, dtype=dtype) for path in paths]
+    for_answers = key_value_bytes(budget, [model.card for model in models])
+    return Catalog(models, memory_bytes=budget - for_answers, key_value_bytes=for_answers)
+
+
+def key_value_bytes(memory_bytes: int, cards: Sequence[Card]) -> int:
+    """What of the memory is for keys and values: a quarter, less where the largest model needs more of it.
+
+    A sixteenth is always theirs, and nothing where no model's answers share steps.
+    """
+    if all(card.alone for card in cards):
+        return 0
+    most, least = (int(memory_bytes * share) for share in (_MOST_KEY_VALUE_SHARE, _LEAST_KEY_VALUE_SHARE))
+    largest = max((card.num_bytes for card in cards if card.num_bytes <= memory_bytes), default=0)
+    return max(least, min(most, memory_bytes - largest))
 
 
 def describe(path: Path, *, dtype: torch.dtype = torch.float32) -> ServedModel:
@@ -76,10 +94,12 @@ def describe(path: Path, *, dtype: torch.dtype = torch.float32) -> ServedModel:
     if checkpoint.model_type.startswith("yanmo-"):
         routes: tuple[str, ...] = _WRITTEN_ROUTES
         task, known = None, {"num_bytes": _weight_bytes(checkpoint.path), "num_parameters": 0}
+        alone = "its state is not kept token by token"
     else:
         ours = _config_of(checkpoint)
         task = _task_of(checkpoint.config, ours)
         routes = _routes(checkpoint, ours, task)
+        alone = why_alone(ours) or ""
         known = {
             "num_parameters": ours.num_parameters,
             "num_bytes": ours.num_parameters * dtype.itemsize,
@@ -94,6 +114,7 @@ def describe(path: Path, *, dtype: torch.dtype = torch.float32) -> ServedModel:
         tools=("tagged" if wraps_calls(template) else "json") if "tools" in template else None,
         max_seq_len=None if checkpoint.model_type.startswith("yanmo-") else ours.max_seq_len,
         architecture=named_architecture(checkpoint.config),
+        alone=alone,
         created=int(checkpoint.path.stat().st_mtime),
         **known,
     )
@@ -162,6 +183,7 @@ def _open_language_model(path: Path, card: Card, dtype: torch.dtype) -> OpenMode
     return OpenModel(
         tokenizer=loaded.tokenizer,
         engine=engine,
+        shared=None if card.alone else engine,
         prompt_logprobs=functools.partial(prompt_logprobs, engine),
         vectors=vectors,
         task=task,

@@ -1,11 +1,12 @@
-"""From a checked request to its answer: one job in the line, its events to JSON or server-sent events.
+"""From a checked request to its answer: work in another thread, its events to JSON or server-sent events.
 
-The work runs in the line's thread; here, in the event loop, its pieces are gathered or sent on. A client
-that leaves cancels its job, which ends within one step.
+Answers of a model that can share steps go to the batch, others to the line; here, in the event loop, their
+pieces are gathered or sent on. A client that leaves cancels its work, which ends within one step.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from yanmo.generation.engine import Piece, TokenLogprob
+from yanmo.generation.sampling import SamplingParams
 from yanmo.serving.answers import Choice, Envelope
 from yanmo.serving.api_errors import ApiError
-from yanmo.serving.catalog import OpenModel, TextTokenizer
+from yanmo.serving.batches import Order
+from yanmo.serving.catalog import Card, OpenModel, TextTokenizer
 from yanmo.serving.errand import Errand, Service
-from yanmo.serving.limits import Cancelled
+from yanmo.serving.limits import Cancelled, Reply
 from yanmo.serving.metrics import Meter
 from yanmo.serving.prompts import Prompt, Prompts, prepare
 from yanmo.serving.schema import ChatRequest, CompletionRequest, GenerationRequest
@@ -56,7 +59,7 @@ async def answer(request: Request, body: GenerationRequest, service: Service) ->
     card = service.catalog.find(body.model)
     card.require("chat/completions" if is_chat else "completions")
     meter = service.metrics.meter(card.name)
-    errand = Errand(request, service, _Work(body, service))
+    errand = _errand(request, body, service, card)
     try:
         begun = await errand.next()
         assert isinstance(begun, Begun)
@@ -78,6 +81,16 @@ async def answer(request: Request, body: GenerationRequest, service: Service) ->
         raise
     errand.end()
     return JSONResponse(answers.whole(), headers={"Cache-Control": "no-store"})
+
+
+def _errand(request: Request, body: GenerationRequest, service: Service, card: Card) -> Errand[Begun | Step]:
+    is_scored = isinstance(body, CompletionRequest) and body.echo and body.logprobs is not None
+    work = _Work(body, service)
+    if card.alone or is_scored or body.max_new_tokens == 0:
+        return Errand.in_line(request, service, work)
+    reply: Reply[Begun | Step] = Reply(max_request_s=service.limits.max_request_s)
+    service.batches.join(reply, work.order)
+    return Errand(request, service, reply)
 
 
 async def _next_step(errand: Errand[Begun | Step]) -> Step | None:
@@ -149,7 +162,7 @@ def _event(content: dict[str, Any]) -> str:
 
 
 class _Work:
-    """Continues each prompt as often as asked; runs in the line's thread."""
+    """Continues each prompt as often as asked: in the line's thread, or as an order to the batch."""
 
     def __init__(self, body: GenerationRequest, service: Service) -> None:
         self._body, self._service = body, service
@@ -168,21 +181,52 @@ class _Work:
                 for number, piece in self._pieces(prompt, prompts.max_tokens, opened, cancelled):
                     yield first + number, piece
 
+    def order(self) -> Order:
+        """What the batch is to do; the model stays in memory until it is released."""
+        body, batch = self._body, self._service.batches.batch
+        with contextlib.ExitStack() as held:
+            opened = held.enter_context(self._service.catalog.opened(body.model))
+            engine = opened.shared
+            assert engine is not None, "the card promises it"
+            card = self._service.catalog.find(body.model)
+            prompts = prepare(body, card, opened, self._service.limits)
+            max_tokens = prompts.max_tokens
+            if body.max_new_tokens is None:
+                longest = max(len(prompt.ids) for prompt in prompts.each)
+                max_tokens = max(1, min(max_tokens, batch.most_tokens(engine) - longest))
+            events: list[Begun | Step] = [Begun(prompts=prompts, tokenizer=opened.tokenizer)]
+            for place, prompt in enumerate(prompts.each):
+                echoed = self._echoed(prompt, opened, lambda: False)
+                if echoed is not None:
+                    first = place * body.num_answers
+                    events += [(first + number, echoed) for number in range(body.num_answers)]
+            return Order(
+                engine=engine,
+                prompts=[prompt.ids for prompt in prompts.each],
+                params=self._params(max_tokens),
+                num_samples=body.num_answers,
+                first_events=events,
+                release=held.pop_all().close,
+            )
+
     def _pieces(
         self, prompt: Prompt, max_tokens: int, opened: OpenModel, cancelled: Cancelled
     ) -> Iterator[tuple[int, Piece]]:
         """What each of the answers to a prompt says, all at once."""
         assert opened.engine is not None
-        body, form = self._body, None
+        body = self._body
         if max_tokens == 0:
             return ((number, Piece(text="", finish_reason="length")) for number in range(body.num_answers))
+        return opened.engine.stream_samples(
+            prompt.ids, self._params(max_tokens), num_samples=body.num_answers, cancelled=cancelled
+        )
+
+    def _params(self, max_tokens: int) -> SamplingParams:
+        body, form = self._body, None
         if isinstance(body, ChatRequest) and body.demanded_tools:
             is_tagged = self._service.catalog.find(body.model).tools == "tagged"
             form = call_form(body.demanded_tools, is_tagged=is_tagged)
-        params = body.sampling(max_tokens=max_tokens, seed=self._seed, form=form)
-        return opened.engine.stream_samples(
-            prompt.ids, params, num_samples=body.num_answers, cancelled=cancelled
-        )
+        return body.sampling(max_tokens=max_tokens, seed=self._seed, form=form)
 
     def _echoed(self, prompt: Prompt, opened: OpenModel, cancelled: Cancelled) -> Echoed | None:
         body = self._body
