@@ -7,9 +7,10 @@ found and compared in shape, and only then is memory taken and each weight copie
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -21,12 +22,14 @@ from torch import Tensor
 from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.models.families import FAMILIES, Family, any_architecture, family_of
-from yanmo.models.families.mapping import Resolver, Weight
+from yanmo.models.families.mapping import InterleavedHeads, Layout, Resolver, Same, Weight
 from yanmo.models.files.foreign_files import DAMAGED
 from yanmo.models.files.quantized import QuantizedWeights
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.files.weights import TensorInfo, WeightSource, equal, fill, require_memory
 from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.nn.coded_weight import hold_as_codes, make_room
+from yanmo.nn.kernels import library
 from yanmo.nn.quantization import QuantizedMatrix
 from yanmo.reporting.progress import say_once
 from yanmo.tokenizers.load import Tokenizer
@@ -34,6 +37,8 @@ from yanmo.tokenizers.load import Tokenizer
 _MAX_NAMED = 4
 # Where the weights of heads have their places in a model.
 _HEADS = "heads."
+# Layouts that move whole rows alone, which codes of rows follow.
+_BY_ROWS = (Same, InterleavedHeads)
 
 
 def load_transformer(
@@ -43,6 +48,7 @@ def load_transformer(
     where: Path,
     dtype: torch.dtype = torch.float32,
     bare: bool = False,
+    in_codes: bool = False,
 ) -> Transformer:
     """Build the model that a config.json asks for, with the weights of a source.
 
@@ -52,6 +58,8 @@ def load_transformer(
         where: file that the config came from, for messages.
         dtype: type of the weights in memory.
         bare: leave the heads out, whichever the file names and whether or not their weights are there.
+        in_codes: hold what a quantised folder has as codes as nothing else, to be read and not written; the
+            rest is float32, whatever ``dtype`` says. Without kernels they are numbers all the same.
 
     Raises:
         InputError: the family is unknown, the weights are missing, damaged or do not fit, or memory is short.
@@ -69,12 +77,16 @@ def load_transformer(
     ours = dataclasses.replace(ours, heads=kept)
     kinds = [None, *(head.kind for head in kept)]
     found = [(weight, names) for weight, names in known if _head_of(weight) in kinds]
-    model = _lay_out(ours, where).to(dtype)
+    coded = _coded(found, source) if in_codes else {}
+    model = _lay_out(ours, where).to(torch.float32 if coded else dtype)
     _check_shapes(model, found, source)
-    num_bytes = sum(weight.nbytes for weight in model.parameters())
-    require_memory(num_bytes, what=f"the model in {str(dtype).removeprefix('torch.')}", where=source.path)
-    model.to_empty(device="cpu")
+    _require_memory(model, coded, found, source)
+    make_room(model, coded)
     for weight, names in found:
+        if weight.ours in coded:
+            hold_as_codes(model, weight.ours, coded[weight.ours]())
+            source.release()
+            continue
         if not names:
             assert weight.default is not None
             model.get_parameter(weight.ours).data.fill_(weight.default)
@@ -84,22 +96,6 @@ def load_transformer(
             fill(target, tensor.view(target.shape), source)
     _say_unused(family, known, source)
     return model.eval()
-
-
-def codes_of(model: Transformer, model_type: str, source: QuantizedWeights) -> dict[str, QuantizedMatrix]:
-    """Matrices of a quantised folder as codes, by our names; left out are those with parts of other bits."""
-    family = FAMILIES[model_type]
-    resolver = Resolver(source.tensors, family.PREFIX)
-    found = {}
-    for weight in family.weights(model.config):
-        parts = [source.matrix(name) for name in resolver.find(weight) or ()]
-        coded = [part for part in parts if part is not None]
-        if coded and len(coded) == len(parts) and len({part.bits for part in coded}) == 1:
-            found[weight.ours] = QuantizedMatrix(
-                codes=torch.cat([part.codes for part in coded]),
-                scales_RG=torch.cat([part.scales_RG for part in coded]),
-            )
-    return found
 
 
 class CheckpointWeights:
@@ -280,6 +276,46 @@ def _tied_as_the_file_is(
         say_once(f"{source.path}: {output[0]} is not the embedding, whatever config.json says; kept apart")
         heads.append(alone)
     return dataclasses.replace(config, heads=tuple(heads))
+
+
+def _coded(found: Found, source: WeightSource) -> dict[str, Callable[[], QuantizedMatrix]]:
+    """How to read the matrices that can be held as codes, by our names."""
+    if not isinstance(source, QuantizedWeights) or not library.has_codes():
+        return {}
+    coded: dict[str, Callable[[], QuantizedMatrix]] = {}
+    for weight, names in found:
+        layouts = [weight.layout_of(part) for part in range(len(names))]
+        bits = {source.bits(name) for name in names}
+        # Experts are several matrices in one tensor of three dimensions.
+        if not weight.ours.endswith(".weight") or len(bits) != 1 or None in bits:
+            continue
+        if all(isinstance(layout, _BY_ROWS) for layout in layouts):
+            coded[weight.ours] = functools.partial(_joined, source, names, layouts)
+    return coded
+
+
+def _joined(source: QuantizedWeights, names: Sequence[str], layouts: Sequence[Layout]) -> QuantizedMatrix:
+    parts = [source.matrix(name) for name in names]
+    ours = [
+        (layout.ours(part.codes), layout.ours(part.scales_RG))
+        for part, layout in zip(parts, layouts, strict=True)
+        if part is not None
+    ]
+    return QuantizedMatrix(
+        codes=torch.cat([one for one, _ in ours]), scales_RG=torch.cat([two for _, two in ours])
+    )
+
+
+def _require_memory(model: Transformer, coded: Container[str], found: Found, source: WeightSource) -> None:
+    numbers = {name: weight for name, weight in model.named_parameters() if name not in coded}
+    num_bytes = sum(weight.nbytes for weight in numbers.values())
+    dtype = next(model.parameters()).dtype
+    if isinstance(source, QuantizedWeights):
+        num_bytes += sum(
+            source.stored_bytes(name) for weight, names in found if weight.ours in coded for name in names
+        )
+    what = "the model in codes" if coded else f"the model in {str(dtype).removeprefix('torch.')}"
+    require_memory(num_bytes, what=what, where=source.path)
 
 
 def _lay_out(config: TransformerConfig, where: Path) -> Transformer:

@@ -25,6 +25,7 @@ from yanmo.errors import InputError
 from yanmo.models.heads import Head, HeadKind, Select
 from yanmo.models.registry import LoadedModel
 from yanmo.models.transformer import Transformer
+from yanmo.nn.coded_weight import hold_as_numbers
 from yanmo.nn.context import Context, hidden
 from yanmo.nn.packing import pack
 
@@ -190,6 +191,7 @@ def _require_encoder(model: object) -> Transformer:
     num_bytes = sum(weight.nbytes for weight in model.parameters())
     if num_bytes > _MAX_BYTES:
         raise InputError(f"the model has {format_size(num_bytes)}, an ONNX file holds 2 GB at most")
+    hold_as_numbers(model)
     return model
 
 

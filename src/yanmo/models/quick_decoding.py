@@ -1,9 +1,7 @@
 """A token for each row through a whole quantised decoder in one call of C.
 
 For decoders of Llama's shape (RMSNorm before each branch, rotary positions, grouped heads, SwiGLU, no biases)
-whose matrices all have codes; ``quick_decoder`` gives None for others, which torch's operators then decode.
-Vectors are coded in 8 bits a group before each product, which torch's operators do not do: the answers of
-both differ by about a hundredth of a logit's spread.
+whose matrices all are codes; ``quick_decoder`` gives None for others, which torch's operators then decode.
 
 Shapes: B rows, R rows of a matrix in tiles of 16 lanes, C columns, G groups of 32 columns, V vocabulary,
 D d_model.
@@ -13,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -22,36 +20,22 @@ from yanmo.models.stack import Stack
 from yanmo.models.transformer import Transformer
 from yanmo.nn.attention import Attention, QkNorm
 from yanmo.nn.block import Block, Residual
+from yanmo.nn.coded_weight import CodedWeight, Matrix
 from yanmo.nn.feed_forward import Activation, GatedFeedForward
 from yanmo.nn.kernels import library
 from yanmo.nn.kv_cache import Places
 from yanmo.nn.norm import NormKind, RMSNorm
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import PositionKind
-from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix
+from yanmo.nn.quantization import GROUP_SIZE
 
 MOST_ROWS = 8
-_LANES = 16
-
-Codes = Mapping[str, QuantizedMatrix]
-
-
-class _Matrix(ctypes.Structure):
-    _fields_ = [
-        ("codes", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
-        ("bits", ctypes.c_int64),
-        ("rows", ctypes.c_int64),
-        ("columns", ctypes.c_int64),
-    ]
-
-
 _NORMS = ("attention_norm", "query_norm", "key_norm", "feed_forward_norm")
 _MATRICES = ("qkv", "out", "gate_up", "down")
 
 
 class _Layer(ctypes.Structure):
-    _fields_ = [*((name, ctypes.c_void_p) for name in _NORMS), *((name, _Matrix) for name in _MATRICES)]
+    _fields_ = [*((name, ctypes.c_void_p) for name in _NORMS), *((name, Matrix) for name in _MATRICES)]
 
 
 class _Decoder(ctypes.Structure):
@@ -61,29 +45,17 @@ class _Decoder(ctypes.Structure):
         ("scale", ctypes.c_double),
         ("layer", ctypes.POINTER(_Layer)),
         ("norm", ctypes.c_void_p),
-        ("head", _Matrix),
+        ("head", Matrix),
     ]
 
 
-def quick_decoder(model: Transformer, codes: Codes) -> QuickDecoder | None:
+def quick_decoder(model: Transformer) -> QuickDecoder | None:
     """The quick way to decode, or None where it does not suit.
 
     Args:
-        model: in float32.
-        codes: of its matrices, by our names.
+        model: whose weights are not going to be changed.
     """
-    if not _suits(model) or not library.has_decoding():
-        return None
-    stack = model.last_stack
-    names = [f"decoder.blocks.{layer}.{part}.weight" for layer in stack.order for part in _PLACES.values()]
-    tied = model.language_head.output is None
-    names.append("embedding.weight" if tied else f"heads.{model.config.heads[0].kind.value}.output.weight")
-    if any(name not in codes for name in names):
-        return None
-    # Whoever changed the weights after they were read would be answered from the old ones.
-    if any(not torch.equal(model.get_parameter(name), codes[name].dequantized()) for name in names):
-        return None
-    return QuickDecoder(model, [codes[name] for name in names])
+    return QuickDecoder(model) if _suits(model) and library.has_codes() else None
 
 
 _PLACES = {
@@ -129,30 +101,38 @@ def _suits(model: Transformer) -> bool:
         and position.local_rope is None
         and not position.rope.scaling.can_outdate
     )
-    is_float32 = all(weight.dtype == torch.float32 for weight in model.parameters())
-    return has_plain_attention and has_plain_blocks and has_plain_ends and turns_whole_heads and is_float32
+    if not (has_plain_attention and has_plain_blocks and has_plain_ends and turns_whole_heads):
+        return False
+    return all(isinstance(weight, CodedWeight) for weight in _weights(model))
+
+
+def _weights(model: Transformer) -> list[Tensor]:
+    """Four matrices a layer, in the order of ``_PLACES``, and that of the logits."""
+    blocks = [model.last_stack.blocks[group] for group in model.last_stack.order]
+    places = [f"{part}.weight" for part in _PLACES.values()]
+    return [*(block.get_parameter(place) for block in blocks for place in places), model.output_weight_VD]
 
 
 class QuickDecoder:
     """A decoder whose matrices lie as the kernel reads them."""
 
-    def __init__(self, model: Transformer, codes: Sequence[QuantizedMatrix]) -> None:
-        """Lay the matrices out.
+    def __init__(self, model: Transformer) -> None:
+        """Note where the matrices lie.
 
         Args:
-            model: whose norms are taken, and whose embedding.
-            codes: four a layer, in the order of ``_PLACES``, and that of the logits.
+            model: which suits.
         """
         self._kept: list[Tensor] = []
         stack, attention = model.last_stack, model.last_stack.config.block.attention
         self._stack: Stack = stack
+        weights = _weights(model)
         layers = (_Layer * len(stack.blocks))()
         for number, block in enumerate(stack.blocks):
             assert isinstance(block, Block)
-            self._fill(layers[number], block, codes[4 * number : 4 * number + 4])
+            self._fill(layers[number], block, weights[4 * number : 4 * number + 4])
         scale = 1 / math.sqrt(attention.head_dim) if attention.scale is None else attention.scale
         sizes = (model.config.d_model, attention.num_heads, attention.num_kv_heads, attention.head_dim)
-        final_norm, head = self._norm(stack.norm), self._matrix(codes[-1])
+        final_norm, head = self._norm(stack.norm), self._matrix(weights[-1])
         eps = stack.config.block.norm.eps
         self._decoder = _Decoder(*sizes, len(layers), eps, scale, layers, final_norm, head)
         self._vocab_size = model.vocab_size
@@ -161,7 +141,7 @@ class QuickDecoder:
         self._d_ff = stack.config.block.feed_forward.d_ff
         self._num_heads = attention.num_heads
 
-    def _fill(self, layer: _Layer, block: Block, codes: Sequence[QuantizedMatrix]) -> None:
+    def _fill(self, layer: _Layer, block: Block, weights: Sequence[Tensor]) -> None:
         attention = block.attention
         assert isinstance(attention, Attention) and isinstance(block.feed_forward, GatedFeedForward)
         layer.attention_norm = self._norm(block.attention_norm)
@@ -169,16 +149,17 @@ class QuickDecoder:
         if attention.config.qk_norm is QkNorm.HEAD:
             layer.query_norm = self._norm(attention.query_norm)
             layer.key_norm = self._norm(attention.key_norm)
-        for name, matrix in zip(_PLACES, codes, strict=True):
+        for name, matrix in zip(_PLACES, weights, strict=True):
             setattr(layer, name, self._matrix(matrix))
 
     def _norm(self, norm: object) -> int:
         assert isinstance(norm, RMSNorm)
         return self._hold(norm.weight.detach().contiguous())
 
-    def _matrix(self, matrix: QuantizedMatrix) -> _Matrix:
-        codes, scales = tiled(matrix)
-        return _Matrix(self._hold(codes), self._hold(scales), matrix.bits, *matrix.shape)
+    def _matrix(self, weight: Tensor) -> Matrix:
+        assert isinstance(weight, CodedWeight)
+        self._hold(weight)
+        return weight.matrix
 
     def _hold(self, tensor: Tensor) -> int:
         self._kept.append(tensor)
@@ -219,18 +200,3 @@ class QuickDecoder:
             *(x.data_ptr() for x in (room, codes, scales, sums)),
         )
         return hidden_BD, logits_BV
-
-
-def tiled(matrix: QuantizedMatrix) -> tuple[Tensor, Tensor]:
-    """Codes and scales as the kernel reads them: see ``decoding.c``."""
-    rows, columns = matrix.shape
-    missing = -rows % _LANES
-    values_RC = torch.nn.functional.pad(matrix.values_RGN().flatten(1), (0, 0, 0, missing))
-    scales_RG = torch.nn.functional.pad(matrix.scales_RG, (0, 0, 0, missing))
-    # Four neighbouring columns of each lane's row, then the next four.
-    tiles = values_RC.view(-1, _LANES, columns // 4, 4).transpose(1, 2)
-    scales = scales_RG.view(-1, _LANES, columns // GROUP_SIZE).transpose(1, 2).contiguous()
-    if matrix.bits == 8:
-        return (tiles.to(torch.int16) + 128).to(torch.uint8).contiguous(), scales
-    low, high = (tiles + 8).to(torch.uint8).unflatten(1, (-1, 2)).unbind(2)
-    return (low | high << 4).contiguous(), scales

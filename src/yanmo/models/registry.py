@@ -15,8 +15,7 @@ from yanmo.models import lstm
 from yanmo.models.base import LanguageModel
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import family_of, named_architecture
-from yanmo.models.files.quantized import QuantizedWeights
-from yanmo.models.folder import codes_of, load_transformer
+from yanmo.models.folder import load_transformer
 from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
 from yanmo.models.ngram import model as ngram
 from yanmo.models.quick_decoding import quick_decoder
@@ -41,12 +40,13 @@ class LoadedModel:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
 
 
-def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+def load(path: Path | str, *, dtype: torch.dtype = torch.float32, in_codes: bool = True) -> LoadedModel:
     """Load a model.
 
     Args:
         path: a model folder, a run, a .gguf file, or a name in the local Hugging Face cache.
-        dtype: type of a network's weights in memory.
+        dtype: type of a network's weights in memory, but for codes.
+        in_codes: whether a quantised folder's matrices are held as codes, which can be read and not changed.
 
     Raises:
         InputError: the model is missing, damaged, of a family that is not known, or too big for the memory.
@@ -66,9 +66,10 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32) -> LoadedModel
             config = checkpoint.config
             family_of(config, where=checkpoint.config_path)
             source = checkpoint.source()
-            model = load_transformer(config, source, where=checkpoint.config_path, dtype=dtype)
-            if isinstance(source, QuantizedWeights):
-                model.quick = quick_decoder(model, codes_of(model, checkpoint.model_type, source))
+            model = load_transformer(
+                config, source, where=checkpoint.config_path, dtype=dtype, in_codes=in_codes
+            )
+            model.quick = quick_decoder(model)
             architecture = named_architecture(config)
             num_parameters = model.config.num_parameters
             has_source = model.config.shape == "encoder-decoder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from yanmo.cli.main import run
 from yanmo.compression.quantization import quantize_model
 from yanmo.errors import InputError
-from yanmo.models.registry import load
+from yanmo.models.registry import LoadedModel, load
 from yanmo.models.transformer import Transformer
+from yanmo.nn.coded_weight import CodedWeight, hold_as_numbers
+from yanmo.nn.kernels import library
 
 TEXT = "\n".join(TEXTS)
 
@@ -32,6 +35,24 @@ def test_a_decoder_keeps_its_quality(to: str, most: float, tmp_path: Path) -> No
     assert tensors["model.layers.0.mlp.down_proj.weight"].dtype == dtype
     assert tensors["model.layers.0.input_layernorm.weight"].dtype == torch.float32
     assert tensors["model.embed_tokens.weight"].dtype == torch.int8
+
+
+@pytest.mark.skipif(not library.has_codes(), reason="no kernels here")
+@pytest.mark.parametrize("make", [decoder, encoder_decoder])
+def test_what_is_held_is_what_the_file_has(make: Callable[[Path], LoadedModel], tmp_path: Path) -> None:
+    quantize_model(make(tmp_path).path, tmp_path / "small", to="int4")
+    model = load(tmp_path / "small").model
+    assert isinstance(model, Transformer)
+    held = sum(weight.nbytes for weight in model.parameters())
+    stored = sum(tensor.nbytes for tensor in load_file(tmp_path / "small" / "model.safetensors").values())
+    assert held < 1.05 * stored
+    assert isinstance(model.output_weight_VD, CodedWeight)
+    # Whoever has to change them asks for numbers.
+    numbers = load(tmp_path / "small", in_codes=False).model
+    assert isinstance(numbers, Transformer)
+    hold_as_numbers(model)
+    pairs = zip(model.named_parameters(), numbers.named_parameters(), strict=True)
+    assert all(a == b and torch.equal(one, two) for (a, one), (b, two) in pairs)
 
 
 def test_an_encoder_decoder_loads_too(tmp_path: Path) -> None:

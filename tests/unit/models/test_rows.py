@@ -136,7 +136,7 @@ def test_the_contexts_end_is_told() -> None:
     assert row.num_tokens == 64
 
 
-@pytest.mark.skipif(not library.has_decoding(), reason="no kernels here")
+@pytest.mark.skipif(not library.has_codes(), reason="no kernels here")
 @pytest.mark.parametrize("num_rows", [1, 3, 11])
 def test_codes_are_decoded_by_the_quick_step(num_rows: int, tmp_path: Path) -> None:
     quantize_model(decoder(tmp_path).path, tmp_path / "small", to="int8")

@@ -76,14 +76,20 @@ def test_a_damaged_library_is_made_again(fresh: Path, damage: str) -> None:
     assert path.read_bytes() == whole
 
 
+def sources(folder: Path, old: str, new: str) -> tuple[Path, ...]:
+    """The kernels' sources with something changed."""
+    for path in build._FOLDER.glob("*.[ch]"):
+        (folder / path.name).write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+    assert any(new in (folder / source.name).read_text("utf-8") for source in build._SOURCES)
+    return tuple(folder / source.name for source in build._SOURCES)
+
+
 @needs_kernels
 def test_a_wrong_library_in_the_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = build.built_library().path
-    source = build._SOURCE.read_text(encoding="utf-8")
-    wrong = tmp_path / "kernels.c"
-    wrong.write_text(source.replace("1.0f / 24", "1.0f / 20"), encoding="utf-8")
+    wrong = sources(tmp_path, "1.0f / 24", "1.0f / 20")
     with monkeypatch.context() as patched:
-        patched.setattr(build, "_SOURCE", wrong)
+        patched.setattr(build, "_SOURCES", wrong)
         build.built_library().path.replace(right)
     assert kernels.status().startswith("on") and works()
 
@@ -92,10 +98,8 @@ def test_a_wrong_library_in_the_cache_is_made_again(tmp_path: Path, monkeypatch:
 def test_kernels_that_compute_wrong_numbers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = build._SOURCE.read_text(encoding="utf-8")
-    wrong = tmp_path / "kernels.c"
-    wrong.write_text(source.replace("1.0f / 24", "1.0f / 20"), encoding="utf-8")
-    monkeypatch.setattr(build, "_SOURCE", wrong)
+    wrong = sources(tmp_path, "1.0f / 24", "1.0f / 20")
+    monkeypatch.setattr(build, "_SOURCES", wrong)
     assert kernels.status().endswith("gate in torch.float32 computes wrong numbers")
     assert not kernels.suit(torch.zeros(1)) and works()
     assert len(caplog.records) == 1
@@ -106,11 +110,10 @@ def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CC", "false --quietly")
     assert kernels.status().startswith("on, compiled by ")
     forget()
-    broken = tmp_path / "kernels.c"
-    broken.write_text("int main( {", encoding="utf-8")
-    monkeypatch.setattr(build, "_SOURCE", broken)
+    broken = sources(tmp_path, "static inline float from_float", "int main( {")
+    monkeypatch.setattr(build, "_SOURCES", broken)
     assert kernels.status().startswith("off, torch's operators are used: ")
-    assert "false failed: exit code 1" in kernels.status() and "kernels.c:1" in kernels.status()
+    assert "false failed: exit code 1" in kernels.status() and "kernels.c:" in kernels.status()
     assert works()
 
 

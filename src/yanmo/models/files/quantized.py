@@ -81,6 +81,17 @@ class QuantizedWeights:
             return None
         return QuantizedMatrix(codes=self._stored.read(name), scales_RG=self._stored.read(name + SCALE))
 
+    def bits(self, name: str) -> int | None:
+        """Of the codes of a matrix: 8 or 4; None for what is stored as floats."""
+        if name not in self._coded:
+            return None
+        return 8 // _COLUMNS_A_CODE[self._stored.tensors[name].dtype]
+
+    def stored_bytes(self, name: str) -> int:
+        """What a tensor takes in the file, its scales with it."""
+        names = (name, name + SCALE) if name in self._coded else (name,)
+        return sum(self._stored.tensors[one].num_bytes for one in names)
+
     def release(self) -> None:
         """Give back the memory of what was read."""
         self._stored.release()

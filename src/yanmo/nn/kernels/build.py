@@ -21,8 +21,9 @@ import torch
 from yanmo import artifact
 from yanmo.errors import YanmoError
 
-_SOURCE = Path(__file__).with_name("kernels.c")
-_DECODING_SOURCE = Path(__file__).with_name("decoding.c")
+_FOLDER = Path(__file__).parent
+_SOURCES = tuple(_FOLDER / name for name in ("kernels.c", "products.c", "decoding.c"))
+_HEADERS = (_FOLDER / "products.h",)
 # No mathematics function sets errno and nothing traps: without these two, loops with square roots and
 # choices are not vectorised. Results stay those of IEEE arithmetic.
 _FLAGS = (
@@ -109,7 +110,7 @@ def _key(compiler: tuple[str, ...], threads: Path) -> str:
     version = program.stat()
     features = re.search(r"^(?:flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     parts = (
-        *(source.read_text(encoding="utf-8") for source in (_SOURCE, _DECODING_SOURCE)),
+        *(source.read_text(encoding="utf-8") for source in (*_SOURCES, *_HEADERS)),
         " ".join((*_FLAGS, *_LINK_FLAGS, *compiler)),
         f"{program} {version.st_size} {version.st_mtime_ns}",
         features[0] if features else "",
@@ -136,8 +137,15 @@ def _compile(compiler: tuple[str, ...], threads: Path, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with artifact.new_file(path) as temporary:
-            sources = (str(_SOURCE), str(_DECODING_SOURCE))
-            command = [*compiler, *_FLAGS, *sources, "-o", str(temporary), str(threads), *_LINK_FLAGS]
+            command = [
+                *compiler,
+                *_FLAGS,
+                *map(str, _SOURCES),
+                "-o",
+                str(temporary),
+                str(threads),
+                *_LINK_FLAGS,
+            ]
             done = subprocess.run(
                 command,
                 capture_output=True,

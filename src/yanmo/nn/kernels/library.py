@@ -31,7 +31,7 @@ _SIGNATURES = {
     "softmax_backward": "ppccccf",
     "cross_entropy": "pppcc",
 }
-_DECODE_STEP = "pppppppp" + "cc" + "pppp"
+_CODED = {"decode_step": "pppppppp" + "cc" + "pppp", "coded_product": "pppcppp"}
 _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "c": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 _SUFFIXES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -77,9 +77,14 @@ def call(name: str, dtype: torch.dtype, *arguments: Argument) -> None:
     _functions[name, dtype](*plain, torch.get_num_threads())
 
 
-def has_decoding() -> bool:
-    """Whether ``decode_step`` can be called."""
+def has_codes() -> bool:
+    """Whether ``coded_product`` and ``decode_step`` can be called."""
     return _loaded().is_on
+
+
+def coded_product(*arguments: int) -> None:
+    """Products of vectors with a matrix of codes; addresses and counts as ``products.c`` takes them."""
+    _functions["coded_product", torch.float32](*arguments, torch.get_num_threads())
 
 
 def decode_step(*arguments: int) -> None:
@@ -143,9 +148,10 @@ def _take(path: Path) -> str | None:
                 function.argtypes = [_TYPES[kind] for kind in f"{signature}i"]
                 function.restype = None
                 _functions[name, dtype] = function
-        step = library["decode_step"]
-        step.argtypes, step.restype = [_TYPES[kind] for kind in f"{_DECODE_STEP}i"], None
-        _functions["decode_step", torch.float32] = step
+        for name, signature in _CODED.items():
+            function = library[name]
+            function.argtypes, function.restype = [_TYPES[kind] for kind in f"{signature}i"], None
+            _functions[name, torch.float32] = function
     except (OSError, AttributeError) as error:
         return f"they cannot be loaded: {error}"
     wrong = check.what_is_wrong()

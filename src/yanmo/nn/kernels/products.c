@@ -1,0 +1,269 @@
+/* Products with matrices of codes, by the widest instructions that this library was compiled for.
+
+   The library is compiled on the machine that runs it, so that what the compiler may use is what there is:
+   AVX512-VNNI, AVX-VNNI, AVX2, or plain C. All give the same whole numbers; sums of groups are in float. */
+
+#include "products.h"
+
+#include <math.h>
+#include <string.h>
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#include <immintrin.h>
+#define WIDE 1
+#define PARTS 1 /* registers that the lanes of a tile take */
+#define BLOCK 12 /* vectors multiplied with a tile at once, as the registers allow */
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include <immintrin.h>
+#define WIDE 1
+#define PARTS 2
+#define BLOCK 3
+#else
+#define WIDE 0
+#define BLOCK 4
+#endif
+
+/* Vectors of a product that are coded together. */
+#define CHUNK 256
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if WIDE && PARTS == 1
+typedef __m512i Ints;
+typedef __m512 Floats;
+INLINE Ints load(const uint8_t *at) { return _mm512_loadu_si512(at); }
+INLINE Ints same_ints(int32_t value) { return _mm512_set1_epi32(value); }
+INLINE Ints lower(Ints codes) { return _mm512_and_si512(codes, _mm512_set1_epi8(15)); }
+INLINE Ints upper(Ints codes) { return lower(_mm512_srli_epi16(codes, 4)); }
+INLINE Ints dot(Ints sum, Ints codes, Ints x, int bits) {
+    (void)bits;
+    return _mm512_dpbusd_epi32(sum, codes, x);
+}
+INLINE Floats same(float value) { return _mm512_set1_ps(value); }
+INLINE Floats halves(const uint16_t *at) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)at)); }
+INLINE Floats add_scaled(Floats total, Ints sum, Floats one, Floats other) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(one, other), total);
+}
+INLINE void store(float *at, Floats value) { _mm512_storeu_ps(at, value); }
+#elif WIDE
+typedef __m256i Ints;
+typedef __m256 Floats;
+INLINE Ints load(const uint8_t *at) { return _mm256_loadu_si256((const void *)at); }
+INLINE Ints same_ints(int32_t value) { return _mm256_set1_epi32(value); }
+INLINE Ints lower(Ints codes) { return _mm256_and_si256(codes, _mm256_set1_epi8(15)); }
+INLINE Ints upper(Ints codes) { return lower(_mm256_srli_epi16(codes, 4)); }
+INLINE Ints dot(Ints sum, Ints codes, Ints x, int bits) {
+#ifdef __AVXVNNI__
+    (void)bits;
+    return _mm256_dpbusd_avx_epi32(sum, codes, x);
+#else
+    /* Two products of bytes are added in 16 bits, which 255 * 127 twice does not fit: signs go to the vector. */
+    if (bits == 8) {
+        codes = _mm256_xor_si256(codes, _mm256_set1_epi8((char)128));
+        x = _mm256_sign_epi8(x, codes);
+        codes = _mm256_abs_epi8(codes);
+    }
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1)));
+#endif
+}
+INLINE Floats same(float value) { return _mm256_set1_ps(value); }
+INLINE Floats halves(const uint16_t *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)at)); }
+INLINE Floats add_scaled(Floats total, Ints sum, Floats one, Floats other) {
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(one, other), total);
+}
+INLINE void store(float *at, Floats value) { _mm256_storeu_ps(at, value); }
+#else
+static inline float from_half(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fff, bits;
+    float value;
+    if (rest < 0x400) {
+        value = (float)rest * 5.9604644775390625e-8f;
+        memcpy(&bits, &value, 4);
+        bits |= sign;
+    } else {
+        bits = sign | ((rest << 13) + 0x38000000);
+    }
+    memcpy(&value, &bits, 4);
+    return value;
+}
+#endif
+
+INLINE int32_t four_of(const int8_t *codes, int number) {
+    int32_t four;
+    memcpy(&four, codes + 4 * number, 4);
+    return four;
+}
+
+/* What codes are stored plus, as dot() sees them. */
+static int32_t stored_plus(count bits) {
+#if WIDE && PARTS == 2 && !defined(__AVXVNNI__)
+    return bits == 8 ? 0 : 8;
+#else
+    return bits == 8 ? 128 : 8;
+#endif
+}
+
+/* Vectors that are multiplied together: so many from this one on. */
+static int block_from(count first, count batch) {
+    static const int sizes[] = {BLOCK, 8, 4, 2, 1};
+    for (int i = 0;; i++)
+        if (sizes[i] <= BLOCK && sizes[i] <= batch - first) return sizes[i];
+}
+
+void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to) {
+    float most = 0;
+    int32_t sum = 0;
+    int8_t codes[GROUP];
+#pragma omp simd reduction(max : most)
+    for (int i = 0; i < GROUP; i++) {
+        float size = fabsf(x[i]);
+        most = size > most ? size : most;
+    }
+    float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < GROUP; i++) {
+        int32_t code = (int32_t)rintf(x[i] * inverse);
+        codes[i] = (int8_t)code;
+        sum += code;
+    }
+    count first = b / BLOCK * BLOCK;
+    int together = block_from(first, batch);
+    for (; first + together <= b; together = block_from(first, batch)) first += together;
+    count groups = columns / GROUP, at = first * groups + group * together + b - first;
+    int8_t *four = to->codes + first * columns + (group * 8 * together + b - first) * 4;
+    for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
+    to->scales[at] = scale;
+    to->offsets[at] = -stored_plus(bits) * sum;
+}
+
+void take_in(const float *numbers, count batch, count columns, count bits, Vectors *to) {
+    to->numbers = numbers;
+    if (bits > 8) return;
+    count groups = columns / GROUP;
+#pragma omp for schedule(static)
+    for (count one = 0; one < batch * groups; one++)
+        code_group(numbers + one * GROUP, bits, columns, batch, one / groups, one % groups, to);
+}
+
+/* Products of one tile with some vectors, the first of which is given: each lane is a row of the matrix. */
+INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, count first, float *out, int batch,
+                         int bits) {
+    count groups = matrix->columns / GROUP, group_bytes = GROUP * LANES * bits / 8;
+    const uint8_t *codes = (const uint8_t *)matrix->codes + tile * groups * group_bytes;
+    const uint16_t *scales = matrix->scales + tile * groups * LANES;
+    const int8_t *x_codes = x->codes + first * matrix->columns;
+    const float *x_scales = x->scales + first * groups;
+    const int32_t *offsets = x->offsets + first * groups;
+#if WIDE
+    Floats total[BLOCK][PARTS];
+#pragma GCC unroll 12
+    for (int b = 0; b < batch; b++)
+        for (int part = 0; part < PARTS; part++) total[b][part] = same(0);
+    for (count g = 0; g < groups; g++) {
+        Ints sum[BLOCK][PARTS];
+#pragma GCC unroll 12
+        for (int b = 0; b < batch; b++)
+            for (int part = 0; part < PARTS; part++) sum[b][part] = same_ints(offsets[g * batch + b]);
+#pragma GCC unroll 8
+        for (int four = 0; four < bits; four++) {
+#pragma GCC unroll 2
+            for (int part = 0; part < PARTS; part++, codes += 64 / PARTS) {
+                Ints packed = load(codes);
+#pragma GCC unroll 12
+                for (int b = 0; b < batch; b++) {
+                    const int8_t *at = x_codes + (g * 8 * batch + b) * 4;
+                    Ints *into = &sum[b][part];
+                    if (bits == 8) {
+                        *into = dot(*into, packed, same_ints(four_of(at, four * batch)), bits);
+                    } else {
+                        *into = dot(*into, lower(packed), same_ints(four_of(at, 2 * four * batch)), bits);
+                        *into = dot(*into, upper(packed), same_ints(four_of(at, (2 * four + 1) * batch)), bits);
+                    }
+                }
+            }
+        }
+#pragma GCC unroll 2
+        for (int part = 0; part < PARTS; part++) {
+            Floats scale = halves(scales + g * LANES + part * (LANES / PARTS));
+#pragma GCC unroll 12
+            for (int b = 0; b < batch; b++)
+                total[b][part] =
+                    add_scaled(total[b][part], sum[b][part], scale, same(x_scales[g * batch + b]));
+        }
+    }
+#pragma GCC unroll 12
+    for (int b = 0; b < batch; b++)
+        for (int part = 0; part < PARTS; part++)
+            store(out + b * LANES + part * (LANES / PARTS), total[b][part]);
+#else
+    memset(out, 0, sizeof(float) * LANES * batch);
+    for (count g = 0; g < groups; g++, codes += group_bytes) {
+        for (int b = 0; b < batch; b++) {
+            const int8_t *at = x_codes + (g * 8 * batch + b) * 4;
+            int32_t sum[LANES];
+            for (int lane = 0; lane < LANES; lane++) sum[lane] = offsets[g * batch + b];
+            for (int j = 0; j < GROUP / 4; j++)
+                for (int lane = 0; lane < LANES; lane++)
+                    for (int i = 0; i < 4; i++) {
+                        uint8_t code = codes[(bits == 8 ? j : j / 2) * 64 + lane * 4 + i];
+                        if (bits == 4) code = j % 2 ? code >> 4 : code & 15;
+                        sum[lane] += (int32_t)code * at[4 * j * batch + i];
+                    }
+            for (int lane = 0; lane < LANES; lane++)
+                out[b * LANES + lane] +=
+                    (float)sum[lane] * from_half(scales[g * LANES + lane]) * x_scales[g * batch + b];
+        }
+    }
+#endif
+}
+
+INLINE void put(const float *found, float *out, count stride, int batch, count rows, int is_added) {
+    for (int b = 0; b < batch; b++)
+        for (count row = 0; row < rows; row++)
+            out[b * stride + row] = found[b * LANES + row] + (is_added ? out[b * stride + row] : 0);
+}
+
+INLINE void some_vectors(const Matrix *matrix, count tile, const Vectors *x, count first, float *out, int batch,
+                         int is_added) {
+    float found[BLOCK * LANES];
+    if (matrix->bits == 8) tile_product(matrix, tile, x, first, found, batch, 8);
+    else tile_product(matrix, tile, x, first, found, batch, 4);
+    count rows = matrix->rows - tile * LANES;
+    out += first * matrix->rows + tile * LANES;
+    if (rows >= LANES) put(found, out, matrix->rows, batch, LANES, is_added);
+    else put(found, out, matrix->rows, batch, rows, is_added);
+}
+
+void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added) {
+#pragma omp for schedule(static)
+    for (count tile = 0; tile < (matrix->rows + LANES - 1) / LANES; tile++) {
+        for (count b = 0, together; b < batch; b += together) {
+            together = block_from(b, batch);
+            switch (together) {
+            case BLOCK: some_vectors(matrix, tile, x, b, out, BLOCK, is_added); break;
+#if BLOCK > 8
+            case 8: some_vectors(matrix, tile, x, b, out, 8, is_added); break;
+#endif
+#if BLOCK > 4
+            case 4: some_vectors(matrix, tile, x, b, out, 4, is_added); break;
+#endif
+#if BLOCK > 2
+            case 2: some_vectors(matrix, tile, x, b, out, 2, is_added); break;
+#endif
+            default: some_vectors(matrix, tile, x, b, out, 1, is_added);
+            }
+        }
+    }
+}
+
+/* out (N, rows) = x W^T of many vectors: so many at a time that their codes stay near the processor. codes, scales
+   and offsets have room for CHUNK vectors. */
+void coded_product(const Matrix *matrix, const float *x, float *out, count number, int8_t *codes, float *scales,
+                   int32_t *offsets, int threads) {
+#pragma omp parallel num_threads(threads)
+    for (count first = 0; first < number; first += CHUNK) {
+        count batch = number - first < CHUNK ? number - first : CHUNK;
+        Vectors vectors = {0, codes, scales, offsets};
+        take_in(x + first * matrix->columns, batch, matrix->columns, matrix->bits, &vectors);
+        product(matrix, &vectors, out + first * matrix->rows, batch, 0);
+    }
+}

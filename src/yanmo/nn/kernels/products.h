@@ -1,0 +1,43 @@
+/* Matrices as the step of a decoder and coded weights have them, and their products with vectors.
+
+   A matrix has codes of 8 or 4 bits, or bfloat16 numbers in rows (bits 16). Codes lie in tiles of 16 rows: for each
+   four columns, 64 bytes with the four codes of each row; codes of 4 bits hold the next four columns in the upper
+   halves. Codes are stored plus 128, or plus 8, so that they are not negative, as the instructions for products of
+   bytes want it; the sum of the vector's codes takes that off again. Vectors are coded in 8 bits a group of 32
+   numbers (as nn/quantization.py says), so a product of a group is exact in whole numbers. */
+
+#ifndef YANMO_PRODUCTS_H
+#define YANMO_PRODUCTS_H
+
+#include <stdint.h>
+
+#define GROUP 32
+#define LANES 16
+
+typedef int64_t count;
+
+typedef struct {
+    const void *codes;
+    const uint16_t *scales; /* float16, [tile][group][lane] */
+    count bits, rows, columns;
+} Matrix;
+
+/* A batch of vectors, and room for their codes. Those that are multiplied together lie together: their first four
+   codes side by side, then the next four, and their scales of a group side by side. Offsets are what the sums
+   of products begin with. */
+typedef struct {
+    const float *numbers;
+    int8_t *codes;
+    float *scales;
+    int32_t *offsets;
+} Vectors;
+
+/* Take in vectors that a matrix of so many bits is going to be multiplied with; shared out among the threads that
+   come here together, as is product: out (B, rows) = x W^T, or added to it. */
+void take_in(const float *numbers, count batch, count columns, count bits, Vectors *to);
+void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added);
+
+/* Codes of one group of 32 numbers of vector b, for a matrix of so many bits and columns. */
+void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to);
+
+#endif
