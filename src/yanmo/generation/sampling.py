@@ -22,6 +22,9 @@ from torch import Tensor
 from yanmo.errors import InputError
 from yanmo.generation.constraint import OutputForm
 
+# Tokens that are sorted at first.
+_FEW = (128, 2048)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
@@ -183,11 +186,7 @@ def keep_top_p(scores_BV: Tensor, top_p: float) -> Tensor:
     """Keep the fewest highest scores whose probabilities add up to ``top_p`` or more; 1 keeps all."""
     if top_p >= 1:
         return scores_BV
-    sorted_BV, order_BV = torch.sort(scores_BV, dim=-1, descending=True, stable=True)
-    probabilities_BV = torch.softmax(sorted_BV, dim=-1)
-    # A token is dropped where those before it already suffice, so the highest always stays.
-    before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV
-    dropped_BV = torch.zeros_like(scores_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV >= top_p)
+    dropped_BV = _beyond(scores_BV, torch.softmax(scores_BV, dim=-1), top_p)
     return scores_BV.masked_fill(dropped_BV, -math.inf)
 
 
@@ -208,11 +207,33 @@ def keep_typical(scores_BV: Tensor, typical_p: float) -> Tensor:
         return scores_BV
     logs_BV = torch.log_softmax(scores_BV, dim=-1)
     entropy_B1 = torch.special.entr(logs_BV.exp()).sum(dim=-1, keepdim=True)
-    order_BV = torch.argsort((-logs_BV - entropy_B1).abs(), dim=-1, stable=True)
-    probabilities_BV = logs_BV.exp().gather(-1, order_BV)
-    before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV
-    dropped_BV = torch.zeros_like(scores_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV >= typical_p)
+    probabilities_BV = logs_BV.exp()
+    dropped_BV = _beyond(-(-logs_BV - entropy_B1).abs(), probabilities_BV, typical_p)
     return scores_BV.masked_fill(dropped_BV, -math.inf)
+
+
+def _beyond(ranks_BV: Tensor, probabilities_BV: Tensor, share: float) -> Tensor:
+    """Which tokens are not among the fewest of highest rank whose probabilities reach ``share``."""
+    dropped_BV = torch.ones_like(ranks_BV, dtype=torch.bool)
+    for ranks_V, probabilities_V, dropped_V in zip(ranks_BV, probabilities_BV, dropped_BV, strict=True):
+        # Nearly always few are enough, and to sort all takes longer than a step of a small model.
+        for size in (*_FEW, len(ranks_V)):
+            order_N = _highest(ranks_V, size)
+            sums_N = probabilities_V[order_N].cumsum(dim=-1)
+            if bool((sums_N[-1:] >= share).any()):
+                break
+        # A token is dropped where those before it already suffice, so the highest always stays.
+        dropped_V[order_N] = sums_N - probabilities_V[order_N] >= share
+    return dropped_BV
+
+
+def _highest(ranks_V: Tensor, size: int) -> Tensor:
+    """The ``size`` tokens of highest rank, and all that equal the last of them; equals by their number."""
+    if size >= len(ranks_V):
+        return torch.sort(ranks_V, descending=True, stable=True).indices
+    lowest = torch.topk(ranks_V, size).values[-1]
+    near_N = (ranks_V >= lowest).nonzero()[:, 0]
+    return near_N[torch.sort(ranks_V[near_N], descending=True, stable=True).indices]
 
 
 def shape_scores(

@@ -16,6 +16,7 @@ from yanmo.generation.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    keep_typical,
     likeliest,
     penalize_counts,
     penalize_repetition,
@@ -54,6 +55,24 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p: float) -> None:
             total += probability[v]
         assert got == expected
     assert torch.equal(keep_top_p(SCORES_BV, 1.0), SCORES_BV)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.9, 0.9999])
+@pytest.mark.parametrize("spread", [0.05, 1.5, 6.0])
+def test_sorting_few_of_many_tokens_keeps_the_same(share: float, spread: float) -> None:
+    # Steps of a quarter: most scores have equals, which count by their number.
+    scores_BV = torch.randn(3, 5000, generator=torch.Generator().manual_seed(1)).mul(spread * 4).round() / 4
+    logs_BV = torch.log_softmax(scores_BV, dim=-1)
+    entropy_B1 = torch.special.entr(logs_BV.exp()).sum(dim=-1, keepdim=True)
+    for keep, ranks_BV in ((keep_top_p, scores_BV), (keep_typical, -(-logs_BV - entropy_B1).abs())):
+        order_BV = torch.argsort(ranks_BV, dim=-1, descending=True, stable=True)
+        sorted_BV = torch.softmax(scores_BV, dim=-1).gather(-1, order_BV)
+        before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+        is_kept_BV = torch.zeros_like(scores_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV < share)
+        got_BV = keep(scores_BV, share) > -math.inf
+        # At the border the sums may be rounded either way.
+        assert (got_BV != is_kept_BV).sum() <= 3
+        assert got_BV.any(dim=-1).all()
 
 
 @pytest.mark.parametrize("min_p", [0.01, 0.2, 1.0])
