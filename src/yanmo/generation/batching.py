@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from yanmo.config import format_size
 from yanmo.errors import InputError
 from yanmo.generation.answer import Answer, Piece
 from yanmo.generation.engine import Engine
-from yanmo.generation.kv_memory import Holding, KeyValueMemory
+from yanmo.generation.kv_memory import LEAST_SHARED, Holding, KeyValueMemory, num_common
 from yanmo.generation.run import never
 from yanmo.generation.sampling import SamplingParams
 from yanmo.models.rows import TransformerRows, why_alone
@@ -92,6 +93,14 @@ class _Stream:
     def ids(self) -> list[int]:
         """Prompt and answer so far."""
         return self.first_ids + self.answer.token_ids
+
+
+class _Piece(NamedTuple):
+    """The next tokens of a prompt."""
+
+    stream: _Stream
+    holding: Holding
+    ids: list[int]
 
 
 @dataclass(kw_only=True)
@@ -274,37 +283,57 @@ class Batch:
     def _fill(self) -> None:
         left = self.limits.chunk_tokens if self._going else self.limits.idle_chunk_tokens
         while left > 0 and self._filling:
-            stream = self._next_to_fill()
-            assert stream.holding is not None
-            try:
-                left -= self._take_in(stream, stream.holding, left)
-            except Exception as error:
-                self._fail(stream, error)
+            pieces = self._pieces(left)
+            if pieces:
+                left -= self._take_in(pieces)
 
-    def _next_to_fill(self) -> _Stream:
-        """By turns the one that came first and the one of which least is left: neither waits for long."""
+    def _pieces(self, most: int) -> list[_Piece]:
+        """Of prompts of one model, what is read together; what needs no reading goes on at once.
+
+        By turns comes first who came first, and who has least left: neither waits for long.
+        """
         self._is_oldest_next = not self._is_oldest_next
-        return min(self._filling, key=_num_left if self._is_oldest_next else _number)
+        pieces: list[_Piece] = []
+        for stream in sorted(self._filling, key=_num_left if self._is_oldest_next else _number):
+            holding = stream.holding
+            assert holding is not None
+            if pieces and (stream.rows is not pieces[0].stream.rows or _is_shared(holding, pieces)):
+                # It will copy what the others are about to read.
+                continue
+            self._count_hit(stream, self.memory.share(holding))
+            num_held = holding.cache.num_tokens
+            if num_held == len(holding.ids):
+                assert holding.end_scores is not None
+                self._begin(stream, holding.end_scores)
+            elif most > 0:
+                pieces.append(_Piece(stream, holding, holding.ids[num_held : num_held + most]))
+                most -= len(pieces[-1].ids)
+        return pieces
 
-    def _take_in(self, stream: _Stream, holding: Holding, most: int) -> int:
-        """Take in a piece of a prompt, and draw the first token behind its end; tokens taken in."""
-        cache, ids = holding.cache, holding.ids
-        self._count_hit(stream, self.memory.share(holding))
-        new = ids[cache.num_tokens : cache.num_tokens + most]
-        if new:
-            is_end = cache.num_tokens + len(new) == len(ids)
-            end_scores = stream.rows.take_in(cache, new, is_end=is_end)
-            self.counts.prompt_tokens += len(new)
-            if end_scores is None:
-                return len(new)
-            self.memory.remember(holding, end_scores)
-        else:
-            assert holding.end_scores is not None
-            end_scores = holding.end_scores
+    def _take_in(self, pieces: Sequence[_Piece]) -> int:
+        """Read pieces of prompts, and draw the first token behind each end; tokens read."""
+        try:
+            scores_BV = pieces[0].stream.rows.take_in(
+                [piece.holding.cache for piece in pieces], [piece.ids for piece in pieces]
+            )
+        except Exception as error:
+            for piece in pieces:
+                self._fail(piece.stream, error)
+            return 0
+        for place, (stream, holding, _) in enumerate(pieces):
+            if holding.cache.num_tokens == len(holding.ids):
+                # A copy: the others' scores are not kept with it.
+                end_scores = scores_BV[place : place + 1].clone()
+                self.memory.remember(holding, end_scores)
+                self._begin(stream, end_scores)
+        num_tokens = sum(len(piece.ids) for piece in pieces)
+        self.counts.prompt_tokens += num_tokens
+        return num_tokens
+
+    def _begin(self, stream: _Stream, end_scores: Tensor) -> None:
         self._filling.remove(stream)
         self._going.append(stream)
         self._draw(stream, end_scores)
-        return len(new)
 
     def _draw(self, stream: _Stream, scores_1V: Tensor) -> None:
         assert stream.holding is not None
@@ -353,6 +382,12 @@ def _number(stream: _Stream) -> int:
 def _num_left(stream: _Stream) -> tuple[int, int]:
     assert stream.holding is not None
     return len(stream.holding.ids) - stream.holding.cache.num_tokens, stream.number
+
+
+def _is_shared(holding: Holding, pieces: Sequence[_Piece]) -> bool:
+    """Whether pieces about to be read are of texts that begin as this one does."""
+    held = holding.cache.num_tokens + LEAST_SHARED
+    return any(num_common(holding.ids, piece.holding.ids) >= held for piece in pieces)
 
 
 def _score_bytes(engine: Engine) -> int:

@@ -52,27 +52,25 @@ class TransformerRows:
         return RowCache(len(self._stack.order), attention.num_kv_heads, attention.head_dim, dtype)
 
     @torch.inference_mode()
-    def take_in(self, row: RowCache, token_ids: Sequence[int], *, is_end: bool) -> Tensor | None:
-        """Take in a part of a prompt.
+    def take_in(self, rows: Sequence[RowCache], pieces: Sequence[Sequence[int]]) -> Tensor:
+        """Take in a piece of a prompt each.
 
         Args:
-            row: with room for it.
-            token_ids: the next tokens, at least one.
-            is_end: whether the scores of the token that comes next are wanted.
+            rows: each with room for its piece.
+            pieces: the next tokens of each, at least one.
 
         Returns:
-            Those scores, float32 (1, V), or None.
+            Scores of the tokens that come next, float32 (B, V).
 
         Raises:
             InputError: the model's ``max_seq_len`` would be passed.
         """
-        if self._model.quick is not None and len(token_ids) == 1 and is_end and not row.num_tokens:
+        lengths = [len(piece) for piece in pieces]
+        if self._model.quick is not None and lengths == [1] and not rows[0].num_tokens:
             # A prompt of one token is decoded as every session does it.
-            return self.step([row], token_ids)
-        hidden_1ND = self._hidden([row], token_ids, [len(token_ids)])
-        if not is_end:
-            return None
-        return self._scores(hidden_1ND[:, -1])
+            return self.step(rows, pieces[0])
+        hidden_1ND = self._hidden(rows, [token_id for piece in pieces for token_id in piece], lengths)
+        return self._scores(hidden_1ND[0, torch.tensor(lengths).cumsum(0) - 1])
 
     @torch.inference_mode()
     def step(self, rows: Sequence[RowCache], token_ids: Sequence[int]) -> Tensor:

@@ -83,9 +83,7 @@ def started(rows: TransformerRows, text: list[int], cut: int, *, room: int = 60)
     row, scores = rows.start(), None
     row.reserve(room)
     for start in range(0, len(text), cut):
-        is_end = start + cut >= len(text)
-        scores = rows.take_in(row, text[start : start + cut], is_end=is_end)
-        assert (scores is not None) == is_end
+        scores = rows.take_in([row], [text[start : start + cut]])
     return row, scores
 
 
@@ -124,8 +122,20 @@ def test_a_copied_beginning_is_as_good_as_one_that_was_read() -> None:
     copy.copy_from(source, 12)
     copy.reserve(40)
     assert (copy.num_tokens, copy.capacity, copy.num_bytes) == (12, 40, copy.bytes_for(40))
-    scores = rows.take_in(copy, [7, 8, 9], is_end=True)
+    scores = rows.take_in([copy], [[7, 8, 9]])
     torch.testing.assert_close(scores, alone(model, [*text[:12], 7, 8, 9], []))
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gpt2", "window and softcap"])
+def test_pieces_of_several_prompts_are_read_together(name: str) -> None:
+    model = drawn(CONFIGS[name])
+    rows, before = TransformerRows(model), texts((9, 2, 14), 50)
+    held = [rows.start() for _ in before]
+    for row in held:
+        row.reserve(20)
+    rows.take_in(held[:1], [before[0][:4]])
+    scores = rows.take_in(held, [before[0][4:], before[1], before[2]])
+    torch.testing.assert_close(scores, torch.cat([alone(model, text, []) for text in before]))
 
 
 def test_the_contexts_end_is_told() -> None:
