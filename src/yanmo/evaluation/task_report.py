@@ -104,7 +104,7 @@ def task_report(
         judged=_judged(evaluation),
         scores=list(_scores(evaluation)),
         repeats=_repeats(result.get("repeats")),
-        curves=_curves(history, decides) if history is not None else [],
+        curves=_curves(history, evaluation["metrics_name"]) if history is not None else [],
         confusion=_confusion(evaluation.get("confusion")),
         kinds=evaluation.get("kinds"),
         mistakes=evaluation["mistakes"][:_MOST_WORDS],
@@ -287,11 +287,13 @@ def _class_weights(settings: Mapping[str, Any]) -> list[Fact]:
     return [Fact(name=Words("class weights", "类别权重"), value=value)]
 
 
-def _curves(history: History, decides: str) -> list[Figure]:
+def _curves(history: History, metrics_name: str) -> list[Figure]:
+    """Loss, and the scores of the validation rows that decide and that chose the step."""
+    told = metrics.task_metrics(metrics_name)
     steps = Axis(name=Words("steps", "步数"))
     train = history.points("step", "loss_nats")
     smoothed = zip([x for x, _ in train], smooth([y for _, y in train], 0.1), strict=True)
-    loss, score = Words("Loss", "损失"), _metric_words(decides)
+    loss = Words("Loss", "损失")
     drawn = [
         (
             loss,
@@ -306,15 +308,11 @@ def _curves(history: History, decides: str) -> list[Figure]:
                 ),
             ],
         ),
-        (
-            Words(f"Validation: {score.en}", f"验证：{score.zh}"),
-            [
-                Series(
-                    name=score, points=history.points("step", decides, kind="valid"), color=_ACCENT, dots=True
-                )
-            ],
-        ),
     ]
+    for name in dict.fromkeys([told.decides, told.chooses]):
+        score, points = _metric_words(name), history.points("step", name, kind="valid")
+        caption = Words(f"Validation: {score.en}", f"验证：{score.zh}")
+        drawn.append((caption, [Series(name=score, points=points, color=_ACCENT, dots=True)]))
     return [
         Figure(caption=caption, chart=chart)
         for number, (caption, series) in enumerate(drawn)

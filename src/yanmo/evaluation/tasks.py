@@ -230,7 +230,7 @@ def evaluate_task_file(
     Raises:
         InputError: the model or the rows cannot be read.
     """
-    model = TaskModel.load(path)
+    model = TaskModel.load(path, task=task)
     kind = None if label_kind is None else LabelKind(label_kind)
     settings = ReadSettings(columns=columns or {}, label_kind=kind)
     rows, known = (

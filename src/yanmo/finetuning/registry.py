@@ -18,7 +18,8 @@ from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.spans import AnswerSpans, fit_answers
 from yanmo.finetuning.text_labels import fit_labels, read_labels
 from yanmo.finetuning.token_tags import TokenTags, fit_tags
-from yanmo.models.heads import HeadKind
+from yanmo.models.heads import HeadConfig, HeadKind
+from yanmo.models.sentence_settings import MODULES_FILE
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import (
     ChatExample,
@@ -150,13 +151,22 @@ def ask(task: str, texts: Sequence[str]) -> Example:
     return kind.ask(*texts)
 
 
-def task_of(model: Transformer, config: Mapping[str, Any]) -> str | None:
-    """What a model was made for, by its config.json and its heads; None for a bare one."""
+def task_of(config: Mapping[str, Any], heads: Sequence[HeadConfig], folder: Path) -> str | None:
+    """What a model was made for; None for a bare one.
+
+    Args:
+        config: its config.json, which may name the task.
+        heads: that it has, or that its config names.
+        folder: that it lies in; the modules of sentence-transformers there say that it makes vectors.
+    """
     named = config.get("finetuning_task")
     if named in KINDS:
         return str(named)
-    kinds = [head.kind for head in model.config.heads]
-    return next((task for head, task in _TASK_OF_HEAD.items() if head in kinds), None)
+    kinds = [head.kind for head in heads]
+    task = next((task for head, task in _TASK_OF_HEAD.items() if head in kinds), None)
+    if task is None and (folder / MODULES_FILE).is_file():
+        return "sentence-similarity"
+    return task
 
 
 def read_skill(task: str, model: Transformer, config: Mapping[str, Any], folder: Path) -> Skill[Any]:

@@ -15,12 +15,9 @@ from yanmo.finetuning.skill import OnProgress, Prediction, Skill
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import FAMILIES
 from yanmo.models.folder import load_transformer
-from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import Example
 from yanmo.tokenizers.load import Tokenizer
-
-_TASK_HEADS = (HeadKind.SEQUENCE_CLASSIFICATION, HeadKind.TOKEN_CLASSIFICATION, HeadKind.SPAN)
 
 
 def answers_a_task(path: Path | str) -> bool:
@@ -29,11 +26,15 @@ def answers_a_task(path: Path | str) -> bool:
     Raises:
         InputError: there is no such model.
     """
-    checkpoint = Checkpoint.open(path)
+    return _named_task(Checkpoint.open(path)) is not None
+
+
+def _named_task(checkpoint: Checkpoint) -> str | None:
+    """The task that settings and side files name."""
     if checkpoint.model_type not in FAMILIES:
-        return False
+        return None
     config = FAMILIES[checkpoint.model_type].read_config(checkpoint.config, where=checkpoint.config_path)
-    return "finetuning_task" in checkpoint.config or any(head.kind in _TASK_HEADS for head in config.heads)
+    return task_of(checkpoint.config, config.heads, checkpoint.path)
 
 
 class TaskModel:
@@ -55,8 +56,16 @@ class TaskModel:
         self._encoder = InputEncoder.of(model, tokenizer, max_seq_len)
 
     @classmethod
-    def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> TaskModel:
+    def load(
+        cls, path: Path | str, *, task: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> TaskModel:
         """Load a folder, a run, or a name in the local Hugging Face cache.
+
+        Args:
+            path: the model; one of sentence-transformers answers ``sentence-similarity`` as it is.
+            task: what a model that names no task is asked: any model can make the vectors of
+                ``sentence-similarity`` and ``feature-extraction``.
+            dtype: type of the weights in memory.
 
         Raises:
             InputError: the model is missing or damaged, or answers no task.
@@ -67,9 +76,10 @@ class TaskModel:
             checkpoint.source(),
             where=checkpoint.config_path,
             dtype=dtype,
-            bare=checkpoint.config.get("finetuning_task") in VECTOR_TASKS,
+            bare=(_named_task(checkpoint) or task) in VECTOR_TASKS,
         )
-        task = task_of(model, checkpoint.config)
+        own = task_of(checkpoint.config, model.config.heads, checkpoint.path)
+        task = own or (task if task in VECTOR_TASKS else None)
         if task is None:
             has = ", ".join(head.kind for head in model.config.heads) or "none"
             raise InputError(

@@ -1,7 +1,7 @@
 """Which scores a task has, which of them decides, and which way is better.
 
 Tasks are named as on the Hugging Face hub; a stroke parts off a kind of the same task. The deciding score is
-what early stopping, search and comparison look at.
+what models are compared by, and the best step and the best settings chosen by, unless another one chooses.
 """
 
 from __future__ import annotations
@@ -50,11 +50,19 @@ class TaskMetrics:
         scored_by: functions of (gold, predicted), each giving several scores; none where the loss says all.
         decides: the score that says which of two models is better.
         shown: the scores of a short table, the deciding one first.
+        choosing: the score of validation rows by which the best step and the best settings are chosen; the
+            deciding one where empty.
     """
 
     scored_by: tuple[Callable[..., Scores], ...]
     decides: str
     shown: tuple[str, ...]
+    choosing: str = ""
+
+    @property
+    def chooses(self) -> str:
+        """The score by which the best step and the best settings are chosen."""
+        return self.choosing or self.decides
 
 
 METRICS: dict[str, Metric] = {
@@ -123,8 +131,14 @@ TASKS: dict[str, TaskMetrics] = {
     "text-classification/multi-label": TaskMetrics(
         scored_by=(multi_label,), decides="f1_macro", shown=("f1_macro", "f1_micro", "exact_match")
     ),
+    # STS-B and its kind report both correlations (GLUE: Wang et al. 2018, arXiv 1804.07461, section 3), which
+    # no shift or stretch of the answers changes: by them alone a step is chosen whose numbers may be far off.
+    # The squared error sees both: of answers at their best scale it is the variance times 1 - Pearson².
     "text-classification/regression": TaskMetrics(
-        scored_by=(regression,), decides="spearman", shown=("spearman", "pearson", "mae", "rmse")
+        scored_by=(regression,),
+        decides="spearman",
+        shown=("spearman", "pearson", "mae", "rmse"),
+        choosing="rmse",
     ),
     "text-classification/ordinal": TaskMetrics(
         scored_by=(regression, classification),

@@ -113,9 +113,9 @@ class Learner:
         self._weights: dict[str, torch.Tensor] = {}
 
     @property
-    def decides(self) -> str:
-        """The score by which steps, settings and runs are compared."""
-        return metrics.task_metrics(self._skill.metrics_name).decides
+    def chooses(self) -> str:
+        """The score of the validation rows by which steps and settings are compared."""
+        return metrics.task_metrics(self._skill.metrics_name).chooses
 
     def learn(self) -> TrainingState:
         """Train, or go on with it; the weights of the best validation are what is kept.
@@ -233,8 +233,8 @@ class Learner:
 
     def _validation(self) -> Validate:
         validate = self._skill.validation(self._splits.valid or self._splits.train, self._encoder)
-        # A correlation with answers that are all the same is not defined: it tells nothing.
-        return lambda model: {self.decides: 0.0, **validate(model)}
+        # A correlation with answers that are all the same is not defined: it says nothing. Errors always are.
+        return lambda model: {self.chooses: 0.0, **validate(model)}
 
     def _optimizer(self) -> Optimizer:
         network, freezing = self._network, self._settings.freezing
@@ -258,7 +258,7 @@ class Learner:
         on_cpu = getattr(torch, probe().dtype)
         self._network.to(compute_dtype(torch.device("cpu"), on_cpu=on_cpu))
         schedule = Schedule(recipe.schedule(num_steps), num_steps)
-        log, decides = MetricsLog(self._run.path / METRICS_FILE), self.decides
+        log, chooses = MetricsLog(self._run.path / METRICS_FILE), self.chooses
         usual = min(self._beginning.most_validations, max(2, round(_VALIDATIONS_AN_EPOCH * recipe.epochs)))
         shown = [] if self._quiet else [Narrator(None, schedule)]
         trainer = Trainer(
@@ -275,8 +275,8 @@ class Learner:
                 micro_batch_size=settings.micro_batch_size or batches.batch_size,
                 num_validations=self._num_validations or usual,
                 checkpoint_every_s=settings.checkpoint_every_s,
-                decides=decides,
-                larger_is_better=metrics.metric(decides).larger_is_better,
+                decides=chooses,
+                larger_is_better=metrics.metric(chooses).larger_is_better,
                 most_steps=num_steps,
             ),
             deadline_s=self._deadline_s(),

@@ -132,7 +132,7 @@ class Search:
         return {
             "rules": rules,
             "space": {name: _RANGES[name](value) for name, value in rules.items()},
-            "decides": probe.decides,
+            "decides": probe.chooses,
             "trials": [],
         }
 

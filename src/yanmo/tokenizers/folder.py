@@ -32,6 +32,9 @@ ADDED_TOKENS_FILE = "added_tokens.json"
 # The largest tokenizer.json of the field has 33 MB.
 _MAX_BYTES = 256 * 2**20
 _NO_LIMIT = 10**9
+_WRITTEN_NO_LIMIT = int(1e30)  # what transformers writes for "no limit"
+# Written for a tokenizer that has them; the others always.
+_ENCODER_ROLES = ("cls_token", "sep_token", "mask_token")
 # Classes that take tokenizer.json as it is.
 _PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
 _LEFT_PADDING_CLASSES = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer")
@@ -174,6 +177,22 @@ def read_folder(folder: Path) -> TokenizerFolder:
         template=_template(folder, files, config),
         files=files,
     )
+
+
+def fresh_config(names: Mapping[str, str | None], max_seq_len: int | None) -> dict[str, Any]:
+    """tokenizer_config.json of a tokenizer that came from no folder.
+
+    Args:
+        names: strings of tokens by role.
+        max_seq_len: longest context of its model in tokens, if known.
+    """
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **{role: names[role] for role in ("eos_token", "pad_token", "bos_token", "unk_token")},
+        **{role: names[role] for role in _ENCODER_ROLES if names[role] is not None},
+        "model_max_length": max_seq_len or _WRITTEN_NO_LIMIT,
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 def write_files(

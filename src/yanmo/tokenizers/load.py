@@ -30,6 +30,7 @@ from yanmo.tokenizers.folder import (
     TEMPLATE_FILE,
     TOKENIZER_FILE,
     TokenizerFolder,
+    fresh_config,
     read_folder,
     write_files,
 )
@@ -41,9 +42,6 @@ PAD = "<|pad|>"
 # In this order behind the ordinary tokens, as in the Qwen family.
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, PAD)
 
-_NO_LIMIT = int(1e30)  # what transformers writes for "no limit"
-# Written for a tokenizer that has them.
-_ENCODER_ROLES = ("cls_token", "sep_token", "mask_token")
 _SENTINEL = re.compile(r"<extra_id_(\d+)>")
 
 
@@ -170,13 +168,7 @@ class Tokenizer:
         files = {} if self._source is None else dict(self._source.files)
         files.setdefault(TOKENIZER_FILE, self._json.encode())
         if self._source is None:
-            config = {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                **{role: self._names[role] for role in ("eos_token", "pad_token", "bos_token", "unk_token")},
-                **{role: self._names[role] for role in _ENCODER_ROLES if self._names[role] is not None},
-                "model_max_length": max_seq_len or _NO_LIMIT,
-                "clean_up_tokenization_spaces": False,
-            }
+            config = fresh_config(self._names, max_seq_len)
         elif max_seq_len is not None:
             config.setdefault("model_max_length", max_seq_len)
         if token_types:

@@ -111,12 +111,13 @@ def test_an_interval_of_every_score_holds_its_value(name: str) -> None:
 def test_every_score_of_every_task_has_its_meaning() -> None:
     for task, scores in TASKS.items():
         assert scores.shown[0] == scores.decides, task
-        for name in scores.shown:
+        for name in (*scores.shown, scores.chooses):
             assert metrics.metric(name) is not None
     for score, gold, predicted in CASES.values():
         for name in score(gold, predicted).names:
             assert metrics.metric(name).unit
     assert not METRICS["rmse"].larger_is_better
+    assert TASKS["text-classification"].chooses == "f1_macro"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from yanmo.finetuning.freezing import FreezingConfig
 from yanmo.finetuning.lora import LoraConfig
 from yanmo.finetuning.peft_files import read_adapters
 from yanmo.finetuning.task_model import TaskModel
+from yanmo.finetuning.text_labels import Number
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.recipes.finetune import FinetuneSettings, finetune
 from yanmo.training.trainer import Trainer
@@ -79,6 +80,28 @@ def test_numbers_are_answered_in_their_own_unit(encoder: Path, tmp_path: Path) -
     finetune(data, tmp_path / "run", settings=settings(encoder))
     cat, dog = (row["score"] for row in TaskModel.load(tmp_path / "run").predict([("a cat",), ("a dog",)]))
     assert cat == pytest.approx(12.5, abs=6) and dog == pytest.approx(40.25, abs=6)
+
+
+def test_the_best_step_of_numbers_is_that_of_least_error_whatever_correlates(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_rows(tmp_path / "rows.csv", ("12.5", "40.25"))
+    as_numbers = settings(encoder, epochs=3.0, label_kind="number")
+    told = iter([(0.5, 3.0), (0.6, 1.0), (0.9, 2.0), (0.95, 4.0), *[(0.99, 9.0)] * 99])
+    validation = Number.validation
+
+    def drifting(skill: Number, *given: Any) -> Any:
+        validate = validation(skill, *given)
+
+        def told_otherwise(model: Any) -> dict[str, float]:
+            spearman, rmse = next(told)
+            return {**validate(model), "spearman": spearman, "rmse": rmse}
+
+        return told_otherwise
+
+    monkeypatch.setattr(Number, "validation", drifting)
+    result = finetune(data, tmp_path / "run", settings=as_numbers)
+    assert (result["valid"]["spearman"], result["valid"]["rmse"]) == (0.6, 1.0)
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(
