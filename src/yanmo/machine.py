@@ -33,6 +33,12 @@ def available_memory_bytes() -> int:
     return min(available, _cgroup_memory_left())
 
 
+def resident_memory_bytes() -> int | None:
+    """Memory that this process holds now; None where the system does not say it."""
+    pages = _read("/proc/self/statm").split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else None
+
+
 def cpu_name() -> str:
     """The processor's name."""
     return _cpuinfo("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or "unknown"

@@ -279,7 +279,7 @@ def test_the_page_asks_for_the_key_and_keeps_it_off_the_disk(browser: sync_api.B
         expect(page.locator("#key-wrong")).to_be_visible()
         page.get_by_label("API key").fill("a-long-enough-key")
         page.keyboard.press("Enter")
-        expect(page.locator("#model option")).to_have_text(["fake"])
+        expect(page.locator("#model option")).to_have_text(["fake · chat"])
         assert "long-enough" not in page.evaluate("JSON.stringify(localStorage)")
         refused = [error for error in visit.errors if re.search("401", error)]
         assert len(refused) == len(visit.errors) > 0

@@ -2,7 +2,8 @@
 
 A prediction is a plain dictionary, one an example, the same for the command line, the server and the scores:
 ``{"label": "good", "probabilities": {...}}``, ``{"labels": [...]}``, ``{"score": 4.5}``, ``{"tags": [...],
-"entities": [...]}``, ``{"answer": "...", "start": 3, "end": 9}``, ``{"text": "..."}``.
+"entities": [...]}``, ``{"tags": [...], "words": [...]}``, ``{"answer": "...", "start": 3, "end": 9}``,
+``{"text": "..."}``.
 
 Shapes: B texts, N tokens of all of them, C outputs of the head.
 """

@@ -53,8 +53,8 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenTags(HeadSkill[Tagged]):
-    """Tags of words; a ``Skill``. A prediction has ``tags``, one a word, and of names ``entities``: text,
-    label, start and end in characters, score (the mean probability of its tags).
+    """Tags of words; a ``Skill``. A prediction has ``tags``, one a word; of names ``entities``: text,
+    label, start and end in characters, score (the mean probability of its tags); of other tags the ``words``.
 
     Attributes:
         labels: the tags, ``O`` first where they are of names.
@@ -176,7 +176,7 @@ class TokenTags(HeadSkill[Tagged]):
         path = best_path(np.log(np.maximum(shares_WC, 1e-12)), *self._allowed)
         tags = [self.labels[number] for number in path]
         if not self.has_names:
-            return {"tags": tags}
+            return {"tags": tags, "words": [words.text[start:end] for start, end in words.spans]}
         sure = shares_WC[np.arange(len(path)), path]
         return {
             "tags": tags,

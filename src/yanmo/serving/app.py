@@ -1,7 +1,8 @@
 """The HTTP server: an API that OpenAI's clients speak, and the page.
 
 Routes below /v1: models, completions, chat/completions, embeddings, similarity, and those of fine-tuned
-models (``tasks``); /metrics; /openapi.json, which says all of it; and those of the page (``site``).
+models (``tasks``); /metrics; /api/load (``load``); /openapi.json, which says all of it; and those of the page
+(``site``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from yanmo.serving.catalog import Catalog
 from yanmo.serving.errand import Service
 from yanmo.serving.guard import Access, read_api_key
 from yanmo.serving.limits import Limits, Line, Turns
+from yanmo.serving.load import load_now
 from yanmo.serving.metrics import Metrics
 from yanmo.serving.openapi import describe
 from yanmo.serving.schema import ApiRequest, ChatRequest, CompletionRequest, parse
@@ -80,7 +82,7 @@ def create_app(
     add("similarity", SimilarityRequest, compare)
     for kind in TASK_REQUESTS:
         add(kind.route, kind, answer_task)
-    _add_descriptions(app, service.metrics, bodies)
+    _add_descriptions(app, service, bodies)
     return app
 
 
@@ -160,13 +162,18 @@ def _add_post(
     app.post(f"/v1/{route}")(post)
 
 
-def _add_descriptions(app: FastAPI, counted: Metrics, bodies: Mapping[str, type[ApiRequest]]) -> None:
+def _add_descriptions(app: FastAPI, service: Service, bodies: Mapping[str, type[ApiRequest]]) -> None:
     @app.get("/metrics")
     async def show_metrics() -> Response:
         """Counters and times, as Prometheus reads them."""
         return Response(
-            counted.text(), media_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+            service.metrics.text(), media_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"}
         )
+
+    @app.get("/api/load")
+    async def show_load() -> Response:
+        """The waiting line and the memory at this moment."""
+        return fresh(load_now(service))
 
     @app.get("/openapi.json")
     async def show_openapi() -> Response:

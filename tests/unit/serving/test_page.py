@@ -19,19 +19,35 @@ from yanmo.serving.page import read_page
 
 WEB = Path(str(files("yanmo.serving").joinpath("web")))
 SCRIPTS = sorted(WEB.glob("*.js"))
-I18N = (WEB / "i18n.js").read_text(encoding="utf-8")
+INDEX = (WEB / "index.html").read_text(encoding="utf-8")
+# Keys that are put together, t(`state_${...}`), and names of what runs measure and meet.
+PARTS = (
+    r"state_\w+",
+    r"run_\w+",
+    r"for_\w+",
+    r"\w+_hint",
+    r"\w+_help",
+    r"kind_\w+",
+    r"\w+_accuracy",
+    "skipped|rollback",
+)
+
+
+# Scripts that are no dictionary.
+USERS = [script for script in SCRIPTS if script.stem not in ("english", "chinese")]
 
 
 def strings(language: str) -> dict[str, str]:
-    block = re.search(rf"^  {language}: {{\n(.*?)^  }},$", I18N, re.DOTALL | re.MULTILINE)
-    assert block is not None
-    return {
-        key: json.loads(text) for key, text in re.findall(r'^    (\w+): (".*"),$', block[1], re.MULTILINE)
-    }
+    text = (WEB / f"{language}.js").read_text(encoding="utf-8")
+    pairs = re.findall(r'^  (\w+): (".*"),$', text, re.MULTILINE)
+    assert len(pairs) == len(dict(pairs)) == text.count("\n") - 4, (
+        f"{language}.js: a key twice, or no line a key"
+    )
+    return {key: json.loads(value) for key, value in pairs}
 
 
 def test_both_languages_say_the_same_things() -> None:
-    english, chinese = strings("en"), strings("zh")
+    english, chinese = strings("english"), strings("chinese")
     assert len(english) > 80
     assert english.keys() == chinese.keys()
     for key in english:
@@ -40,17 +56,38 @@ def test_both_languages_say_the_same_things() -> None:
 
 def test_chinese_is_chinese_with_its_own_punctuation() -> None:
     untranslated = {"other_language", "switch_language", "top_p", "top_k", "min_p"}
-    for key, text in strings("zh").items():
+    for key, text in strings("chinese").items():
         assert key in untranslated or re.search(r"[\u4e00-\u9fff]", text), key
         assert not re.search(r"[\u4e00-\u9fff][,;:?!]", text), f"{key}: half-width punctuation"
 
 
 def test_every_word_that_is_asked_for_exists() -> None:
-    asked = set(re.findall(r'data-i18n(?:-label|-placeholder)?="(\w+)"', (WEB / "index.html").read_text()))
-    for script in SCRIPTS:
-        asked |= set(re.findall(r'\bt\("(\w+)"', script.read_text(encoding="utf-8")))
-    assert asked
-    assert asked <= strings("en").keys()
+    known = strings("english").keys()
+    asked = set(re.findall(r'data-i18n(?:-label|-placeholder)?="(\w+)"', INDEX))
+    for script in USERS:
+        text = script.read_text(encoding="utf-8")
+        asked |= set(re.findall(r'\bt\("(\w+)"', text)) | set(re.findall(r'\blabel: "(\w+)"', text))
+        for made in re.findall(r"\bt\(`([^`]+)`", text):
+            # Of a key that is put together, some must be there.
+            pattern = re.sub(r"\\\$\\{.*?\\}", r"\\w+", re.escape(made))
+            assert any(re.fullmatch(pattern, key) for key in known), made
+    assert len(asked) > 100
+    assert asked <= known
+
+
+def test_every_word_is_asked_for() -> None:
+    sources = INDEX + "".join(script.read_text(encoding="utf-8") for script in USERS)
+    quoted = set(re.findall(r'["\s](\w+)[":]', sources)) | set(re.findall(r'"(\w+)"', sources))
+    for key in strings("english"):
+        assert key in quoted or any(re.fullmatch(part, key) for part in PARTS), key
+
+
+def test_every_task_has_its_words_and_its_tab() -> None:
+    tasks = re.search(r"export const TASKS = (\[.*\]);", (WEB / "views.js").read_text())
+    assert tasks is not None
+    for task in json.loads(tasks[1]):
+        assert {task, f"{task}_hint", f"run_{task}"} <= strings("english").keys()
+        assert f'data-view="{task}"' in INDEX
 
 
 @pytest.mark.parametrize("path", sorted(WEB.iterdir()), ids=lambda path: path.name)
@@ -66,7 +103,7 @@ def test_files_are_small_self_contained_and_harmless(path: Path) -> None:
 
 
 def test_every_element_that_a_script_asks_for_is_on_the_page() -> None:
-    ids = set(re.findall(r'\bid="([\w-]+)"', (WEB / "index.html").read_text(encoding="utf-8")))
+    ids = set(re.findall(r'\bid="([\w-]+)"', INDEX))
     asked = {name for script in SCRIPTS for name in re.findall(r'\$\("([\w-]+)"\)', script.read_text())}
     assert asked <= ids
 

@@ -121,3 +121,13 @@ def test_the_document_names_every_route_and_every_body() -> None:
     # Every reference leads somewhere.
     for reference in set(text.split('"$ref": "')[1:]):
         assert reference.split('"')[0].removeprefix("#/components/schemas/") in schemas
+
+
+def test_the_load_says_what_runs_and_what_is_in_memory() -> None:
+    asked = client()
+    before = asked.get("/api/load").json()
+    assert (before["running"], before["waiting"], before["max_waiting"]) == (0, 0, 8)
+    assert before["models"] == [] and before["memory"]["models"] == 0
+    assert before["memory"]["available"] > 0 and before["memory"]["budget"] is None
+    asked.post("/v1/chat/completions", json={"model": "fake", "messages": HELLO})
+    assert asked.get("/api/load").json()["models"] == ["fake"]

@@ -39,14 +39,20 @@ export async function getJson(path, signal) {
   return (await request(path, { signal })).json();
 }
 
+const posted = (body, signal) => ({
+  method: "POST",
+  signal,
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+export async function postJson(path, body, signal) {
+  return (await request(path, posted(body, signal))).json();
+}
+
 // Yields the parsed events of one generation; leaves the loop when aborted.
 export async function* stream(path, body, signal) {
-  const response = await request(path, {
-    method: "POST",
-    signal,
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...body, stream: true }),
-  });
+  const response = await request(path, posted({ ...body, stream: true }, signal));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

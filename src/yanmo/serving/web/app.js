@@ -6,11 +6,13 @@ import { drawCompleteNote, startComplete } from "./complete.js";
 import { $, announce, el, isComposing, placeIcons, setIcon } from "./dom.js";
 import { explain, stopGeneration } from "./generation.js";
 import { currentLanguage, setLanguage, t, translate } from "./i18n.js";
+import { showLoad, startLoad } from "./load.js";
 import { showRuns, startRuns } from "./runs.js";
 import { drawFacts, drawSettings, resetSettings } from "./settings.js";
 import { read, write, writeKey } from "./store.js";
+import { showTask, startTasks } from "./tasks.js";
+import { TASKS, firstView, purpose, viewsOf } from "./views.js";
 
-const VIEWS = ["chat", "complete", "runs"];
 let models = [];
 
 const chosenModel = () => models.find((model) => model.id === $("model").value) ?? null;
@@ -23,18 +25,20 @@ const isRunsOnly = () => document.body.hasAttribute("data-runs-only");
 function currentView() {
   const named = location.hash.slice(1);
   if (isRunsOnly()) return "runs";
-  if (VIEWS.includes(named)) return named;
-  return chosenModel() && !chosenModel().chat ? "complete" : "chat";
+  return viewsOf(chosenModel()).includes(named) ? named : firstView(chosenModel());
 }
 
 function showView() {
   const view = currentView();
-  for (const name of VIEWS) $(`view-${name}`).hidden = name !== view;
+  const own = isRunsOnly() ? ["runs"] : viewsOf(chosenModel());
+  for (const name of ["chat", "complete", "runs"]) $(`view-${name}`).hidden = name !== view;
+  showTask(TASKS.includes(view) ? view : null);
   for (const link of document.querySelectorAll("a[data-view]")) {
+    link.hidden = !own.includes(link.dataset.view);
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.body.dataset.shown = view;
+  document.body.dataset.shown = TASKS.includes(view) ? "task" : view;
   document.title = `${t(view)} · yanmo 研墨`;
   if (view === "runs") showSettings(false);
   showHistory(false);
@@ -50,7 +54,7 @@ async function loadModels() {
 }
 
 function drawModels(chosen) {
-  const name = (model) => (model.chat ? model.id : `${model.id} (${t("base_tag")})`);
+  const name = (model) => `${model.id} · ${t(purpose(model))}`;
   $("model").replaceChildren(...models.map((model) => el("option", { value: model.id, textContent: name(model) })));
   if (models.some((model) => model.id === chosen)) $("model").value = chosen;
   modelChanged();
@@ -98,6 +102,10 @@ function closeDrawers() {
     showSettings(false);
     $("settings-open").focus();
   }
+  if (!$("load").hidden) {
+    showLoad(false);
+    $("load-open").focus();
+  }
   showHistory(false);
 }
 
@@ -133,6 +141,7 @@ function listen() {
   $("model").addEventListener("change", () => {
     write("model", $("model").value);
     modelChanged();
+    showView();
   });
   $("language").addEventListener("click", () => setLanguage(currentLanguage() === "zh" ? "en" : "zh"));
   document.addEventListener("language", languageChanged);
@@ -158,6 +167,8 @@ async function start() {
   onKeyNeeded(askOnce);
   listen();
   startRuns();
+  startLoad();
+  startTasks(chosenModel);
   startChat(chosenModel);
   startComplete(chosenModel);
   try {

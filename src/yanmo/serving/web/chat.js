@@ -7,6 +7,7 @@ import { explain, generate, isRunning, stopGeneration } from "./generation.js";
 import { count, t } from "./i18n.js";
 import { read, write } from "./store.js";
 import { sampling, systemPrompt } from "./settings.js";
+import { isBase } from "./views.js";
 
 let conversation = conversations.find(read("conversation", "")) ?? conversations.create();
 let model = () => null;
@@ -32,7 +33,7 @@ export function startChat(chosenModel) {
 }
 
 export function drawModelNote() {
-  $("base-note").hidden = !model() || model().chat;
+  $("base-note").hidden = !isBase(model());
 }
 
 export function showHistory(open) {

@@ -9,7 +9,8 @@ import { explain, generate, isRunning, stopGeneration } from "./generation.js";
 import { t } from "./i18n.js";
 import { sampling } from "./settings.js";
 import { read, write } from "./store.js";
-import { addToken, clearTokens } from "./tokens.js";
+import { addToken, clearTokens, startTokens } from "./tokens.js";
+import { isBase } from "./views.js";
 
 let model = () => null;
 let written = [];
@@ -43,11 +44,12 @@ export function startComplete(chosenModel) {
     if (!event.target.checked) clearTokens();
   });
   document.addEventListener("language", clearTokens);
+  startTokens();
   drawMirror();
 }
 
 export function drawCompleteNote() {
-  $("complete-note").hidden = !model() || model().chat;
+  $("complete-note").hidden = !isBase(model());
 }
 
 // Where the user's edit lies between the longest common beginning and end; stretches move with it.

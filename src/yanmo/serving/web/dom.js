@@ -16,6 +16,9 @@ const ICONS = {
   undo: "M9 8L4 12l5 4M4 12h10a6 6 0 0 1 6 6",
   copy: "M9 9h10v11H9zM15 9V5H5v11h4",
   check: "M5 13l4 4L19 7",
+  down: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  gauge: "M4 18a9 9 0 1 1 16 0M12 15l4-5",
+  seal: "M5 5h14v14H5zM9 9h6M9 12h6M9 15h3",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 

@@ -25,10 +25,23 @@ export async function generate(work) {
   }
 }
 
+const WORDS_OF_CODES = {
+  connection_lost: "error_lost",
+  context_length_exceeded: "error_too_long",
+  request_too_large: "error_too_large_body",
+  model_too_large: "error_no_room",
+  model_not_loaded: "error_not_loaded",
+  models_in_use: "error_in_use",
+  request_timeout: "error_timeout",
+  server_stopping: "error_stopping",
+  internal_error: "error_internal",
+  model_not_found: "error_model_gone",
+};
+
+// One line, whatever went wrong.
 export function explain(error) {
   if (error instanceof TypeError) return t("error_unreachable");
-  if (error.code === "connection_lost") return t("error_lost");
   if (error.status === 429) return t("error_busy");
-  if (error.code === "context_length_exceeded") return t("error_too_long");
-  return error.message;
+  if (Object.hasOwn(WORDS_OF_CODES, error.code ?? "")) return t(WORDS_OF_CODES[error.code]);
+  return error.message.replace(/\s+/g, " ").trim();
 }

@@ -3,6 +3,7 @@
 import { $, el } from "./dom.js";
 import { count, t } from "./i18n.js";
 import { read, write } from "./store.js";
+import { isBase, purpose } from "./views.js";
 
 const NUMBERS = [
   { name: "temperature", min: 0, max: 2, step: 0.05, initial: 0.8 },
@@ -87,7 +88,9 @@ export function drawFacts(model) {
   const facts = [];
   if (model) {
     const context = model.max_model_len ? t("tokens_of_context", { count: count(model.max_model_len) }) : t("unlimited");
-    facts.push(["fact_kind", t(model.chat ? "kind_chat" : "kind_base")]);
+    facts.push(["fact_kind", t(model.chat ? "kind_chat" : isBase(model) ? "kind_base" : "kind_task")]);
+    facts.push(["fact_task", t(purpose(model))]);
+    facts.push(["fact_routes", model.routes.map((route) => `/v1/${route}`).join(" ")]);
     if (model.architecture) facts.push(["fact_architecture", model.architecture]);
     if (model.num_parameters) facts.push(["fact_parameters", count(model.num_parameters)]);
     facts.push(["fact_context", context]);

@@ -24,11 +24,28 @@ export function addToken(token, logprob, others) {
     textContent: visible(token),
     "aria-label": `${visible(token)} ${percent(logprob)}`,
   });
+  // One stop for the tab key; the arrow keys go along the strip.
+  chip.tabIndex = $("token-strip").childElementCount ? -1 : 0;
   const show = () => explain(chip, token, logprob, others);
   chip.addEventListener("pointerenter", show);
   chip.addEventListener("focus", show);
   chip.addEventListener("click", show);
   $("token-strip").append(chip);
+}
+
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+export function startTokens() {
+  $("token-strip").addEventListener("keydown", (event) => {
+    const chips = [...$("token-strip").children];
+    const at = chips.indexOf(document.activeElement);
+    const next = { Home: 0, End: chips.length - 1 }[event.key] ?? at + (STEPS[event.key] ?? 0);
+    if (at < 0 || next === at || !chips[next]) return;
+    event.preventDefault();
+    chips[at].tabIndex = -1;
+    chips[next].tabIndex = 0;
+    chips[next].focus();
+  });
 }
 
 function explain(chip, token, logprob, others) {
