@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 
 from cyclopts import Parameter
 
-from yanmo.cli.finetune import Columns, LabelKindFlag, columns_of
+from yanmo.cli.finetune import Columns, HeaderFlag, LabelKindFlag, columns_of
 from yanmo.cli.models import Dtype, Model, open_model, torch_dtype
 from yanmo.cli.output import Json, Seed, emit
 
@@ -64,6 +64,7 @@ def evaluate(
         str | None, Parameter(help="How labelled rows are read; the model's own task if not given.")
     ] = None,
     columns: Columns = None,
+    header: HeaderFlag = None,
     label_kind: LabelKindFlag = None,
     train: Annotated[
         Path | None,
@@ -97,6 +98,7 @@ def evaluate(
             data,
             task=task,
             columns=columns_of(columns),
+            header=header,
             label_kind=label_kind,
             train=train,
             dtype=dtype,
@@ -111,6 +113,7 @@ def evaluate(
             _given(data, "rows"),
             task=task,
             columns=columns_of(columns),
+            header=header,
             label_kind=label_kind,
             train=train,
             seed=seed,
@@ -147,6 +150,7 @@ def _prompted(
     *,
     task: str | None,
     columns: dict[str, str],
+    header: bool | None,
     label_kind: str | None,
     train: Path | None,
     dtype: str,
@@ -178,6 +182,7 @@ def _prompted(
         few_shot=prompting.few_shot,
         train=train,
         columns=columns,
+        header=header,
         label_kind=label_kind,
         label_words=_label_words(prompting.label_words),
         calibrated=prompting.calibrate,

@@ -10,6 +10,9 @@ from cyclopts import Parameter
 from yanmo.cli.output import DryRun, Force, Json, Seed, emit
 
 Columns = Annotated[str | None, Parameter(help="What columns are: text=review,label=stars.")]
+HeaderFlag = Annotated[
+    bool | None, Parameter(help="Whether the first row of a table names its columns; guessed if not given.")
+]
 _SPLITS = {"folds": "rows, each by the model of the other folds"}
 _SHOWN_TRIALS = 10
 LabelKindFlag = Annotated[
@@ -42,6 +45,7 @@ def finetune(
     ] = None,
     budget: Annotated[str | None, Parameter(help="Longest time in all: 90s, 10m, 2h.")] = None,
     columns: Columns = None,
+    header: HeaderFlag = None,
     label_kind: LabelKindFlag = None,
     lora: Annotated[bool, Parameter(help="Learn low-rank adapters instead of the weights.")] = False,
     lora_rank: Annotated[int, Parameter(help="Rank of the adapters.")] = 16,
@@ -117,6 +121,7 @@ def finetune(
         class_weights=None if class_weights == "none" else class_weights,
         decide_by=decide_by,
         columns=columns_of(columns),
+        header=header,
         label_kind=label_kind,
         epochs=epochs,
         batch_size=batch_size,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from yanmo.cli.finetune import Columns, columns_of
+from yanmo.cli.finetune import Columns, HeaderFlag, columns_of
 from yanmo.cli.models import Model
 from yanmo.cli.output import Force, Json, emit
 
@@ -22,6 +22,7 @@ def predict(
         Parameter(help="One text a line (.txt), or whatever finetune reads: CSV, JSONL, Excel, CoNLL ..."),
     ] = None,
     columns: Columns = None,
+    header: HeaderFlag = None,
     out: Annotated[Path | None, Parameter(help="CSV or JSONL file to write.")] = None,
     force: Force = False,
     json: Json = False,
@@ -42,7 +43,7 @@ def predict(
         raise InputError("already exists", where=out, remedy="choose another --out, or --force")
     loaded = TaskModel.load(model)
     texts = None if text is None else (text, pair) if pair is not None else (text,)
-    examples = questions(loaded.task, texts, file, columns=columns_of(columns), note=say)
+    examples = questions(loaded.task, texts, file, columns=columns_of(columns), header=header, note=say)
     with Progress("predict", total=len(examples), unit="texts") as progress:
         found = loaded.answer(examples, on_progress=progress.advance)
     rows = [

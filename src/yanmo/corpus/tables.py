@@ -26,20 +26,18 @@ from yanmo.corpus.document import (
     make_document,
 )
 from yanmo.corpus.encoding import UTF_8, Encoding, detect
-from yanmo.corpus.fields import SAMPLE_RECORDS, TEXT_NAMES, choose_fields, record_meta, record_text
+from yanmo.corpus.fields import SAMPLE_RECORDS, choose_fields, record_meta, record_text
 from yanmo.corpus.files import Blob
+from yanmo.corpus.header import GUESSED, HeaderSettings, find_header
 
 MAX_TEXT_CHARS = 16 << 20
 """A line, a cell or a record of more than this is refused."""
-MAX_COLUMNS = 4096
 _MAX_LINES_A_ROW = 100_000
 _MAX_SAMPLE_CHARS = 4 << 20
 _FETCH_ROWS = 64
 # Millions of rows of a letter each, or of the same words, would be as many documents.
 _STRETCH_ROWS, _LEAST_CHARS, _MOST_SAME_ROWS = 20_000, 1.5, 100_000
 _T = TypeVar("_T")
-_OTHER_NAMES = "id label title name url date author source category target src tgt en zh 标签 标题 类别"
-_HEADER_NAMES = frozenset([*TEXT_NAMES, *_OTHER_NAMES.split()])
 
 
 class _End:
@@ -83,14 +81,14 @@ def read_parquet(blob: Blob, *, text_column: str | None, note: Note) -> Iterator
     yield from documents_of(parquet_rows(blob), blob.label, text_column, note)
 
 
-def csv_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+def csv_rows(blob: Blob, encoding: Encoding, header: HeaderSettings = GUESSED) -> Iterator[Row]:
     """Comma-, semicolon-, tab- or bar-separated rows."""
-    return _separated_rows(blob, ",;\t|", encoding)
+    return _separated_rows(blob, ",;\t|", encoding, header)
 
 
-def tsv_rows(blob: Blob, encoding: Encoding) -> Iterator[Row]:
+def tsv_rows(blob: Blob, encoding: Encoding, header: HeaderSettings = GUESSED) -> Iterator[Row]:
     """Tab-separated rows."""
-    return _separated_rows(blob, "\t", encoding)
+    return _separated_rows(blob, "\t", encoding, header)
 
 
 def parquet_rows(blob: Blob) -> Iterator[Row]:
@@ -250,7 +248,7 @@ def _shown(record: dict[str, Any]) -> str:
     return ", ".join(islice(cells, 20))[:MAX_REJECTED_CHARS]
 
 
-def _separated_rows(blob: Blob, delimiters: str, encoding: Encoding) -> Iterator[Row]:
+def _separated_rows(blob: Blob, delimiters: str, encoding: Encoding, header: HeaderSettings) -> Iterator[Row]:
     csv.field_size_limit(MAX_TEXT_CHARS)
     with blob.open() as stream:
         wrapper = io.TextIOWrapper(stream, encoding=encoding.name, errors=encoding.errors, newline="")
@@ -263,7 +261,7 @@ def _separated_rows(blob: Blob, delimiters: str, encoding: Encoding) -> Iterator
         delimiter = _delimiter(head, delimiters)
         rows = _Rows(chain(head, lines), delimiter, _is_quoted(head, delimiter))
         first = sample_of(rows, lambda row: len(row[1]))
-        names, skip = find_header([row for row, _, _ in first])
+        names, skip = find_header([row for row, _, _ in first], header, where=blob.label)
         if not any(len(row) == len(names) for row, _, _ in first[skip:]):
             raise RefusedError(Reason.NO_TEXT, "no row below the header")
         prefix, line, num_empty = f"{blob.label}#row=", 1 + num_blank, 0
@@ -357,26 +355,3 @@ def _is_quoted(head: Sequence[str], delimiter: str) -> bool:
     cells = [cell for line in head for cell in line.rstrip("\r\n").split(delimiter)]
     opened = [cell for cell in cells if cell.startswith('"')]
     return bool(opened) and all(len(cell) > 1 and cell.endswith('"') for cell in opened)
-
-
-def find_header(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
-    """Names of the columns, and how many rows the header takes (0 or 1).
-
-    Raises:
-        RefusedError: there are more columns than a table has.
-    """
-    if not rows:
-        return [], 0
-    if len(rows[0]) > MAX_COLUMNS:
-        raise RefusedError(Reason.TOO_LARGE, f"more than {MAX_COLUMNS} columns")
-    first = [cell.strip() for cell in rows[0]]
-    numbered = [f"column {index}" for index in range(1, len(first) + 1)]
-    if any(cell.lower() in _HEADER_NAMES for cell in first):
-        repeated_names = [first[:index].count(cell) for index, cell in enumerate(first)]
-        return [f"{cell} {n + 1}" if n else cell for cell, n in zip(first, repeated_names, strict=True)], 1
-    plausible = all(re.fullmatch(r"[^\W\d][\w .()/-]{0,39}", cell) for cell in first)
-    below = [row for row in rows[1:] if len(row) == len(first)]
-    repeated = any(cell == row[index].strip() for index, cell in enumerate(first) for row in below)
-    if len(first) > 1 and plausible and len(set(first)) == len(first) and below and not repeated:
-        return first, 1
-    return numbered, 0

@@ -79,6 +79,7 @@ def evaluate_few_shot(
     few_shot: int,
     train: Path | str | None = None,
     columns: Columns | None = None,
+    header: bool | None = None,
     label_kind: str | None = None,
     label_words: Mapping[str, str] | None = None,
     calibrated: bool = False,
@@ -97,6 +98,7 @@ def evaluate_few_shot(
         train: rows that these are drawn from, and that the cheap models learn from; without them they are
             drawn from ``data``, where they are not judged, and the cheap models learn from these few.
         columns: of the table, where guessing is not wanted.
+        header: whether its first row names the columns, where guessing is not wanted.
         label_kind: ``one``, where guessing is not wanted.
         label_words: how the model reads labels that say little.
         calibrated: divide by what inputs that say nothing get.
@@ -110,7 +112,7 @@ def evaluate_few_shot(
             prompts.
     """
     kind = None if label_kind is None else LabelKind(label_kind)
-    settings = ReadSettings(columns=columns or {}, label_kind=kind)
+    settings = ReadSettings(columns=columns or {}, header=header, label_kind=kind)
     rows = _rows(data, task, settings)
     known = _rows(train, task, settings) if train is not None else []
     skill = kind_of_task(task).fit([*known, *rows])

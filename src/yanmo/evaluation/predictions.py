@@ -16,7 +16,13 @@ _LINES = (".txt", ".text", "")
 
 
 def questions(
-    task: str, texts: tuple[str, ...] | None, file: Path | None, *, columns: Columns, note: Note
+    task: str,
+    texts: tuple[str, ...] | None,
+    file: Path | None,
+    *,
+    columns: Columns,
+    header: bool | None = None,
+    note: Note,
 ) -> list[Example]:
     """Examples to predict on.
 
@@ -25,6 +31,7 @@ def questions(
         texts: those of one question; None where there is a file.
         file: lines of plain text, or anything that examples are read from; labels need not be there.
         columns: of a table, where guessing is not wanted.
+        header: whether its first row names the columns, where guessing is not wanted.
         note: takes each line that the user should know, such as a guessed column.
 
     Raises:
@@ -34,7 +41,7 @@ def questions(
         return [ask(task, texts or ())]
     if file.is_file() and file.suffix.lower() in _LINES:
         return [ask(task, (line,)) for line in read_texts(file)]
-    loaded = load_examples(file, task, ReadSettings(columns=columns, labelled=False))
+    loaded = load_examples(file, task, ReadSettings(columns=columns, header=header, labelled=False))
     for line in loaded.notes:
         note(line)
     for row in loaded.broken:

@@ -210,6 +210,7 @@ def evaluate_task_file(
     *,
     task: str | None = None,
     columns: Columns | None = None,
+    header: bool | None = None,
     label_kind: str | None = None,
     train: Path | str | None = None,
     seed: int = 0,
@@ -222,6 +223,7 @@ def evaluate_task_file(
         data: file or folder of examples.
         task: how the rows are read; the model's own task where None.
         columns: of the table, where guessing is not wanted.
+        header: whether its first row names the columns, where guessing is not wanted.
         label_kind: ``one``, ``several`` or ``number``, where guessing is not wanted.
         train: rows that the cheap models learn from; without them there are none.
         seed: of the intervals and the test.
@@ -232,7 +234,7 @@ def evaluate_task_file(
     """
     model = TaskModel.load(path, task=task)
     kind = None if label_kind is None else LabelKind(label_kind)
-    settings = ReadSettings(columns=columns or {}, label_kind=kind)
+    settings = ReadSettings(columns=columns or {}, header=header, label_kind=kind)
     rows, known = (
         load_examples(Path(source), task or model.task, settings).examples if source is not None else []
         for source in (data, train)

@@ -58,6 +58,7 @@ class FinetuneSettings:
         task: its name.
         model: to begin with.
         columns: of tables, where guessing is not wanted.
+        header: whether first rows of tables name the columns, where guessing is not wanted.
         label_kind: ``one``, ``several`` or ``number``, where guessing is not wanted.
         corpus: more texts for a fresh encoder to read before it learns the task.
         valid: files of validation rows; drawn from the others where there are none.
@@ -86,6 +87,7 @@ class FinetuneSettings:
     task: str
     model: Path
     columns: Columns = field(default_factory=dict)
+    header: bool | None = None
     label_kind: str | None = None
     corpus: Path | None = None
     valid: Path | None = None
@@ -185,7 +187,7 @@ class FinetuneSettings:
     def reading(self) -> ReadSettings:
         """How the rows are read."""
         kind = None if self.label_kind is None else LabelKind(self.label_kind)
-        return ReadSettings(columns=self.columns, label_kind=kind)
+        return ReadSettings(columns=self.columns, header=self.header, label_kind=kind)
 
     def recipe(self, num_examples: int, d_model: int) -> FinetuneRecipe:
         """By the rules, and by hand where it was said."""

@@ -27,6 +27,8 @@ class ReadSettings:
     """From roles to names of columns: ``{"text": "review", "label": "stars"}``."""
     labelled: bool = True
     """Whether what is to be predicted must be there; rows to predict on have none."""
+    header: bool | None = None
+    """Whether the first rows of tables name their columns."""
     label_kind: LabelKind | None = None
     tag_scheme: TagScheme | None = None
     split_column: str | None = None

@@ -26,6 +26,7 @@ from yanmo.corpus.formats.arrow import arrow_rows
 from yanmo.corpus.formats.kinds import kind_of
 from yanmo.corpus.formats.opendocument import ods_rows
 from yanmo.corpus.formats.xlsx import xlsx_rows
+from yanmo.corpus.header import HeaderSettings
 from yanmo.corpus.reader import READERS, read_file
 from yanmo.corpus.records import json_rows, jsonl_rows
 from yanmo.corpus.split import named_split
@@ -47,20 +48,22 @@ from yanmo.tasks.labels import read_number
 from yanmo.tasks.parallel import find_parallel, read_parallel
 from yanmo.tasks.registry import find_task
 
-_TEXT_ROWS: dict[str, Callable[[Blob, Encoding], Iterator[Row]]] = {
+_SEPARATED_ROWS: dict[str, Callable[[Blob, Encoding, HeaderSettings], Iterator[Row]]] = {
     ".csv": csv_rows,
     ".tsv": tsv_rows,
+}
+_JSON_ROWS: dict[str, Callable[[Blob, Encoding], Iterator[Row]]] = {
     ".json": json_rows,
     ".jsonl": jsonl_rows,
     ".ndjson": jsonl_rows,
 }
-_BINARY_ROWS: dict[str, Callable[[Blob], Iterator[Row]]] = {
-    ".parquet": parquet_rows,
-    ".arrow": arrow_rows,
+_SHEET_ROWS: dict[str, Callable[[Blob, HeaderSettings], Iterator[Row]]] = {
     ".xlsx": xlsx_rows,
     ".ods": ods_rows,
 }
-_JSON = (".json", ".jsonl", ".ndjson")
+_NAMED_ROWS: dict[str, Callable[[Blob], Iterator[Row]]] = {".parquet": parquet_rows, ".arrow": arrow_rows}
+_TEXT_KINDS = (*_SEPARATED_ROWS, *_JSON_ROWS)
+_TABLE_KINDS = (*_TEXT_KINDS, *_SHEET_ROWS, *_NAMED_ROWS)
 _SAMPLE_ROWS, _HEAD_LINES = 1000, 200
 _MOSTLY = 0.9
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|zst|tbz2?|txz|tzst)\Z")
@@ -212,24 +215,30 @@ class _Reader:
 
     def _opened(self, blob: Blob, kind: str) -> Iterator[Item]:
         how = How(settings=self._settings)
-        if kind in _BINARY_ROWS:
-            yield from self._tables(_BINARY_ROWS[kind](blob), how, blob)
+        header = HeaderSettings(given=self._settings.header, note=self._note)
+        if kind in _SHEET_ROWS or kind in _NAMED_ROWS:
+            rows = _SHEET_ROWS[kind](blob, header) if kind in _SHEET_ROWS else _NAMED_ROWS[kind](blob)
+            yield from self._tables(rows, how, blob)
             return
-        if kind in READERS and kind not in _TEXT_ROWS and kind not in (".txt", ".text"):
+        if kind in READERS and kind not in _TEXT_KINDS and kind not in (".txt", ".text"):
             yield from self._class_folder(blob, kind)
             return
         encoding = detect(blob, note=self._note)
-        head = _head(blob, encoding) if kind not in _JSON else []
+        head = _head(blob, encoding) if kind not in _JSON_ROWS else []
         layouts = [
             layout for layout in self._task.layouts if head and (kind in layout.suffixes or layout.fits(head))
         ]
-        if kind not in _TEXT_ROWS and (not self._takes_folders or _class_of(blob.label) is None):
+        if kind not in _TEXT_KINDS and (not self._takes_folders or _class_of(blob.label) is None):
             kind = _shown_kind(head) or kind
         if layouts:
             yield from layouts[0].read(blob, encoding, self._settings, self._note)
-        elif kind in _TEXT_ROWS:
+        elif kind in _TEXT_KINDS:
             how = replace(how, is_repaired=encoding.num_bad > 0)
-            yield from self._tables(_TEXT_ROWS[kind](blob, encoding), how, blob)
+            is_json = kind in _JSON_ROWS
+            rows = (
+                _JSON_ROWS[kind](blob, encoding) if is_json else _SEPARATED_ROWS[kind](blob, encoding, header)
+            )
+            yield from self._tables(rows, how, blob)
         else:
             yield from self._class_folder(blob, kind)
 
@@ -353,7 +362,7 @@ def _shown_kind(head: Sequence[str]) -> str | None:
 
 def _is_table(file: SourceFile) -> bool:
     suffixes = PurePosixPath(file.label).suffixes
-    return any(suffix.lower() in _TEXT_ROWS or suffix.lower() in _BINARY_ROWS for suffix in suffixes[-2:])
+    return any(suffix.lower() in _TABLE_KINDS for suffix in suffixes[-2:])
 
 
 def _head(blob: Blob, encoding: Encoding) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
-from yanmo.corpus.tables import MAX_COLUMNS, MAX_TEXT_CHARS, documents_of, number_rows
+from yanmo.corpus.header import MAX_COLUMNS
+from yanmo.corpus.tables import MAX_TEXT_CHARS, documents_of, number_rows
 
 _MAX_TABLES = 1000
 _FETCH_ROWS = 64

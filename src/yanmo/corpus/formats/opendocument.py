@@ -9,7 +9,8 @@ from yanmo.corpus.files import Blob
 from yanmo.corpus.formats.packages import Package, Target, attribute, feed_xml, local, open_package
 from yanmo.corpus.formats.sections import in_sections
 from yanmo.corpus.formats.sheets import Cells, sheet_documents, sheet_rows
-from yanmo.corpus.tables import MAX_COLUMNS, Row
+from yanmo.corpus.header import GUESSED, MAX_COLUMNS, HeaderSettings
+from yanmo.corpus.tables import Row
 
 _CONTENT = "content.xml"
 _MAX_SPACES = 1000
@@ -31,11 +32,11 @@ def read_ods(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Doc
     yield from sheet_documents(ods_rows(blob), text_column, note)
 
 
-def ods_rows(blob: Blob) -> Iterator[Row]:
+def ods_rows(blob: Blob, header: HeaderSettings = GUESSED) -> Iterator[Row]:
     """The rows of the sheets of an .ods file."""
     with open_package(blob) as package:
         _refuse_encrypted(package)
-        yield from sheet_rows(_rows(package), blob.label)
+        yield from sheet_rows(_rows(package), blob.label, header)
 
 
 def _refuse_encrypted(package: Package) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import chain, groupby
 
 from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
-from yanmo.corpus.tables import Row, documents_of, find_header, sample_of
+from yanmo.corpus.header import GUESSED, HeaderSettings, find_header
+from yanmo.corpus.tables import Row, documents_of, sample_of
 
 Cells = dict[int, str]
 _ROW = "&row="
@@ -32,7 +33,9 @@ def sheet_documents(
         raise RefusedError(Reason.TEXTLESS, "no cells")
 
 
-def sheet_rows(rows: Iterator[tuple[str, int, Cells]], label: str) -> Iterator[Row]:
+def sheet_rows(
+    rows: Iterator[tuple[str, int, Cells]], label: str, header: HeaderSettings = GUESSED
+) -> Iterator[Row]:
     """Rows by the name of their sheet, their number, and their cells by the number of the column.
 
     A sheet that is no table is refused alone, as its row 0.
@@ -40,16 +43,17 @@ def sheet_rows(rows: Iterator[tuple[str, int, Cells]], label: str) -> Iterator[R
     for name, group in groupby(rows, key=lambda row: row[0]):
         prefix = f"{label}#sheet={name}{_ROW}"
         try:
-            yield from _sheet_rows(((number, cells) for _, number, cells in group), prefix)
+            yield from _sheet_rows(((number, cells) for _, number, cells in group), prefix, header)
         except RefusedError as refused:
             sheet = prefix.removesuffix(_ROW)
             yield Row(prefix, 0, Rejected(source=sheet, reason=refused.reason, detail=refused.detail))
 
 
-def _sheet_rows(rows: Iterator[tuple[int, Cells]], prefix: str) -> Iterator[Row]:
+def _sheet_rows(rows: Iterator[tuple[int, Cells]], prefix: str, header: HeaderSettings) -> Iterator[Row]:
     first = sample_of(rows, lambda row: sum(map(len, row[1].values())))
     width = 1 + max(max(cells) for _, cells in first)
-    names, skip = find_header([[cells.get(column, "") for column in range(width)] for _, cells in first])
+    table = [[cells.get(column, "") for column in range(width)] for _, cells in first]
+    names, skip = find_header(table, header, where=prefix.removesuffix(_ROW))
     if len(first) == skip:
         raise RefusedError(Reason.NO_TEXT, "no row below the header")
     # A header is narrower than the rows where its last cells are empty.

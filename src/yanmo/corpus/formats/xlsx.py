@@ -10,6 +10,7 @@ from yanmo.corpus.document import Document, Note, Reason, RefusedError, Rejected
 from yanmo.corpus.files import Blob
 from yanmo.corpus.formats.packages import Package, Target, attribute, feed_xml, local, open_package
 from yanmo.corpus.formats.sheets import Cells, sheet_documents, sheet_rows
+from yanmo.corpus.header import GUESSED, HeaderSettings
 from yanmo.corpus.tables import Row
 
 _WORKBOOK = "xl/workbook.xml"
@@ -27,7 +28,7 @@ def read_xlsx(blob: Blob, *, text_column: str | None, note: Note) -> Iterator[Do
     yield from sheet_documents(xlsx_rows(blob), text_column, note)
 
 
-def xlsx_rows(blob: Blob) -> Iterator[Row]:
+def xlsx_rows(blob: Blob, header: HeaderSettings = GUESSED) -> Iterator[Row]:
     """The rows of the sheets of an .xlsx file."""
     with open_package(blob) as package:
         book = _Book()
@@ -40,7 +41,7 @@ def xlsx_rows(blob: Blob) -> Iterator[Row]:
         if not sheets:
             raise RefusedError(Reason.TEXTLESS, "no sheets")
         rows = (row for name, part in sheets for row in _rows(package, name, part, strings.found, styles))
-        yield from sheet_rows(rows, blob.label)
+        yield from sheet_rows(rows, blob.label, header)
 
 
 def _rows(
