@@ -29,7 +29,6 @@ from yanmo.nn.packing import Segments
 from yanmo.nn.position import PositionKind
 from yanmo.nn.quantization import GROUP_SIZE
 
-MOST_ROWS = 8
 _NORMS = ("attention_norm", "query_norm", "key_norm", "feed_forward_norm")
 _MATRICES = ("qkv", "out", "gate_up", "down")
 
@@ -169,14 +168,13 @@ class QuickDecoder:
         """Take in one token a row.
 
         Args:
-            vectors_BD: of the tokens, float32, at most ``MOST_ROWS``; not changed.
+            vectors_BD: of the tokens, float32; not changed.
             places: where their keys and values, in float32, are written behind those before.
 
         Returns:
             What the head multiplies (B, D), and the logits (B, V).
         """
         batch, width = vectors_BD.shape
-        assert batch <= MOST_ROWS
         longest = max(places.positions) + 1
         rotary = self._stack.rotary
         assert rotary is not None

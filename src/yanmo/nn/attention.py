@@ -22,6 +22,7 @@ from yanmo.errors import InputError
 from yanmo.nn import kernels
 from yanmo.nn.attention_products import attention_products
 from yanmo.nn.context import Context, Memory, Rotary
+from yanmo.nn.kernels import operations
 from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.linear import FusedLinear
 from yanmo.nn.norm import NormConfig, build_norm
@@ -29,6 +30,8 @@ from yanmo.nn.packing import Run, Segments, paired_runs
 from yanmo.nn.row_cache import RowsLayer
 from yanmo.nn.split_heads import Heads, split_heads, turned
 
+# For fewer, the keys are not worth being laid out for the kernel.
+_KERNEL_MIN_QUERIES = 8
 # Up to this length, products with torch's softmax beat the CPU flash kernel in bf16, forward and backward; in
 # float32 the flash kernel is twice as fast (benchmarks/LOG.md).
 _PRODUCTS_MAX_LENGTH = 512
@@ -306,6 +309,9 @@ def attend(
     """
     num_new, num_all = q_BHTE.shape[2], k_BKSE.shape[2]
     is_whole = num_new == num_all or not causal
+    if bias is None and softcap is None and _suits_kernel(q_BHTE, k_BKSE, v_BKSE):
+        first = num_all - num_new if causal else None
+        return operations.attention(q_BHTE, k_BKSE, v_BKSE, scale=scale, first=first)
     if bias is None and softcap is None and is_whole and _fused_wins(q_BHTE, k_BKSE, v_BKSE, causal=causal):
         return attention_products(q_BHTE, k_BKSE, v_BKSE, scale=scale, causal=causal)
     # The type is asked first: a graph that is traced for any length must not depend on this one.
@@ -335,6 +341,13 @@ def attend(
         scores_BKGS = (scores_BKGS.unflatten(2, (-1, num_new)) + grouped).flatten(2, 3)
     out_BKGE = torch.softmax(scores_BKGS, dim=-1) @ v_BKSE
     return out_BKGE.reshape(rows, num_heads, num_new, head_dim)
+
+
+def _suits_kernel(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> bool:
+    """Whether the kernel for many queries without gradients can be taken."""
+    if torch.is_grad_enabled() or q_BHTE.dtype != torch.float32 or not kernels.suit(q_BHTE, k_BKSE, v_BKSE):
+        return False
+    return q_BHTE.shape[2] >= _KERNEL_MIN_QUERIES and q_BHTE.shape[3] % 16 == 0 and q_BHTE.numel() > 0
 
 
 def _fused_wins(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, *, causal: bool) -> bool:

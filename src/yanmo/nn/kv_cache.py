@@ -51,15 +51,15 @@ class LayerCache:
         self.num_tokens = end
         return self._keys_BKSE[:, :, :end], self._values_BKSE[:, :, :end]
 
-    def make_room(self, rows: int, heads: int, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Count one more token a row as held, whose key and value the caller writes.
+    def make_room(self, shape_BKTE: tuple[int, int, int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Count T more tokens a row as held, whose keys and values the caller writes.
 
         Returns:
-            The buffers of keys and of values, each (B, K, capacity, E); its place is the last counted.
+            The buffers of keys and of values, each (B, K, capacity, E); their places are the last counted.
         """
-        end = self.num_tokens + 1
+        end = self.num_tokens + shape_BKTE[2]
         if self._keys_BKSE is None or self._values_BKSE is None or end > self._keys_BKSE.shape[2]:
-            self._grow(end, torch.empty(rows, heads, 1, head_dim, dtype=dtype))
+            self._grow(end, torch.empty(shape_BKTE, dtype=dtype, device="meta"))
         assert self._keys_BKSE is not None and self._values_BKSE is not None
         self.num_tokens = end
         return self._keys_BKSE, self._values_BKSE
@@ -90,14 +90,20 @@ class LayerCache:
 
 
 def make_places(
-    caches: Sequence[LayerCache], rows: int, heads: int, head_dim: int, dtype: torch.dtype
+    caches: Sequence[LayerCache], shape_BKTE: tuple[int, int, int, int], dtype: torch.dtype
 ) -> Places:
-    """Count one more token a row as held in every layer's cache, whose keys and values the caller writes."""
+    """Count T more tokens a row as held in every layer's cache, whose keys and values the caller writes.
+
+    Returns:
+        Of each row the place of each token: those of a row see each other, the earlier ones first.
+    """
+    rows, num_new = shape_BKTE[0], shape_BKTE[2]
     addresses: list[int] = []
     capacity, position = 0, caches[0].num_tokens
     for cache in caches:
-        for buffer in cache.make_room(rows, heads, head_dim, dtype):
+        for buffer in cache.make_room(shape_BKTE, dtype):
             capacity, first = buffer.shape[2], buffer.data_ptr()
             row_bytes = buffer.stride(0) * buffer.element_size()
-            addresses += [first + row * row_bytes for row in range(rows)]
-    return Places(addresses, [position] * rows, [capacity] * rows)
+            addresses += [first + row * row_bytes for row in range(rows) for _ in range(num_new)]
+    positions = [position + new for _ in range(rows) for new in range(num_new)]
+    return Places(addresses, positions, [capacity] * len(positions))

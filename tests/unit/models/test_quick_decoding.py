@@ -10,7 +10,7 @@ from answers_made import decoder
 
 from yanmo.compression.quantization import quantize_model
 from yanmo.models.registry import load
-from yanmo.models.transformer import Transformer
+from yanmo.models.transformer import QUICK_ROWS, Transformer
 from yanmo.nn.coded_weight import hold_as_numbers
 from yanmo.nn.kernels import library
 
@@ -51,6 +51,24 @@ def test_logits_are_those_of_operators(to: str, rows: int, prefill: int, tmp_pat
     # Vectors of 8 bits are off by up to 1/254 of a group's largest number.
     assert (quick - expected).abs().mean() < 0.02 * expected.std()
     assert (quick - expected).abs().max() < 0.2 * expected.std()
+
+
+@needs_kernels
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 2), (1, 7), (3, 5), (2, 40)])
+def test_several_tokens_are_judged_as_one_by_one(rows: int, tokens: int, tmp_path: Path) -> None:
+    model = quantised(tmp_path, "int4")
+    tokens_BT = torch.arange(rows * (tokens + 3)).view(rows, -1) % model.vocab_size
+    one_by_one = steps(model, tokens_BT, 3)[:, 1:]
+    session = model.start(rows)
+    session.extend(tokens_BT[:, :3])
+    found = session.extend_each(tokens_BT[:, 3:])
+    assert session.num_tokens == tokens + 3
+    if rows * tokens <= QUICK_ROWS:
+        assert torch.equal(found, one_by_one)
+    # Sums of another order round a few codes the other way.
+    assert (found - one_by_one).abs().median() < 1e-5 * one_by_one.std()
+    session.rollback(4)
+    assert torch.equal(session.extend(tokens_BT[:, 4:5]), one_by_one[:, 1])
 
 
 @needs_kernels

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from yanmo.nn import kernels
+from yanmo.nn.attention import attend
 from yanmo.nn.attention_products import attention_products
 from yanmo.nn.cross_entropy import linear_cross_entropy, loss_and_gradient
 from yanmo.nn.feed_forward import ACTIVATIONS, Activation, gate
@@ -331,3 +332,25 @@ def test_what_kernels_do_not_take() -> None:
     x = torch.randn(3, 4, dtype=torch.float64)
     torch.testing.assert_close(norm.double()(x), functional.rms_norm(x, [4], None, 1e-6))
     assert library.status().startswith("on, compiled by ")
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "queries", "keys", "heads", "groups", "size"),
+    [(1, 8, 8, 2, 1, 64), (2, 13, 40, 4, 2, 16), (3, 30, 30, 4, 4, 48), (1, 50, 133, 3, 1, 80)],
+)
+def test_attention_without_gradients(
+    rows: int, queries: int, keys: int, heads: int, groups: int, size: int, causal: bool
+) -> None:
+    q = drawn(torch.float32, rows, queries, heads, size).transpose(1, 2)
+    k = drawn(torch.float32, rows, groups, keys + 3, size, seed=1)[:, :, :keys]
+    v = drawn(torch.float32, rows, groups, keys + 5, size, seed=2)[:, :, 2 : keys + 2]
+    first = keys - queries if causal else None
+    found = operations.attention(q, k, v, scale=0.2, first=first)
+    mask = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries) if causal else None
+    expected = functional.scaled_dot_product_attention(
+        q.double(), k.double(), v.double(), attn_mask=mask, scale=0.2, enable_gqa=True
+    )
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        assert torch.equal(attend(q, k, v, scale=0.2, causal=causal), found)

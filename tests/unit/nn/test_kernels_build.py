@@ -87,7 +87,7 @@ def sources(folder: Path, old: str, new: str) -> tuple[Path, ...]:
 @needs_kernels
 def test_a_wrong_library_in_the_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = build.built_library().path
-    wrong = sources(tmp_path, "1.0f / 24", "1.0f / 20")
+    wrong = sources(tmp_path, "3.0f * cubic", "2.0f * cubic")
     with monkeypatch.context() as patched:
         patched.setattr(build, "_SOURCES", wrong)
         build.built_library().path.replace(right)
@@ -98,7 +98,7 @@ def test_a_wrong_library_in_the_cache_is_made_again(tmp_path: Path, monkeypatch:
 def test_kernels_that_compute_wrong_numbers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = sources(tmp_path, "1.0f / 24", "1.0f / 20")
+    wrong = sources(tmp_path, "3.0f * cubic", "2.0f * cubic")
     monkeypatch.setattr(build, "_SOURCES", wrong)
     assert kernels.status().endswith("gate in torch.float32 computes wrong numbers")
     assert not kernels.suit(torch.zeros(1)) and works()

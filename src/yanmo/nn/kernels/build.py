@@ -22,8 +22,8 @@ from yanmo import artifact
 from yanmo.errors import YanmoError
 
 _FOLDER = Path(__file__).parent
-_SOURCES = tuple(_FOLDER / name for name in ("kernels.c", "products.c", "decoding.c"))
-_HEADERS = (_FOLDER / "products.h",)
+_SOURCES = tuple(_FOLDER / name for name in ("kernels.c", "attention.c", "products.c", "decoding.c"))
+_HEADERS = tuple(_FOLDER / name for name in ("numbers.h", "products.h"))
 # No mathematics function sets errno and nothing traps: without these two, loops with square roots and
 # choices are not vectorised. Results stay those of IEEE arithmetic.
 _FLAGS = (

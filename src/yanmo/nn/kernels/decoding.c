@@ -53,14 +53,21 @@ static void attend(const float *query, const float *keys, const float *values, f
 #pragma omp simd reduction(+ : score)
         for (count i = 0; i < size; i++) score += query[i] * keys[s * size + i];
         shares[s] = score * scale;
-        highest = fmaxf(highest, shares[s]);
+        highest = shares[s] > highest ? shares[s] : highest;
     }
+#pragma omp simd reduction(+ : sum)
+    for (count s = 0; s < tokens; s++) sum += shares[s] = exponential(shares[s] - highest);
     memset(out, 0, sizeof(float) * size);
-    for (count s = 0; s < tokens; s++) {
-        float share = expf(shares[s] - highest);
-        sum += share;
-        for (count i = 0; i < size; i++) out[i] += share * values[s * size + i];
+    count s = 0;
+    for (; s + 4 <= tokens; s += 4) {
+        const float *restrict from = values + s * size;
+#pragma omp simd
+        for (count i = 0; i < size; i++)
+            out[i] += shares[s] * from[i] + shares[s + 1] * from[i + size] + shares[s + 2] * from[i + 2 * size] +
+                      shares[s + 3] * from[i + 3 * size];
     }
+    for (; s < tokens; s++)
+        for (count i = 0; i < size; i++) out[i] += shares[s] * values[s * size + i];
     for (count i = 0; i < size; i++) out[i] /= sum;
 }
 
@@ -110,8 +117,9 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
 #pragma omp for schedule(static)
             for (count group = 0; group < batch * ff / GROUP; group++) {
                 count b = group / (ff / GROUP), first = group % (ff / GROUP) * GROUP;
-                float gated[GROUP], *gate = gate_up + b * 2 * ff + first;
-                for (int i = 0; i < GROUP; i++) gated[i] = gate[i] / (1 + expf(-gate[i])) * gate[i + ff];
+                float gated[GROUP];
+                const float *gate = gate_up + b * 2 * ff + first;
+                for (int i = 0; i < GROUP; i++) gated[i] = gate[i] * sigmoid(gate[i]) * gate[i + ff];
                 code_group(gated, layer->down.bits, ff, batch, b, first / GROUP, &coded);
             }
             product(&layer->down, &coded, x, batch, 1);

@@ -31,7 +31,11 @@ _SIGNATURES = {
     "softmax_backward": "ppccccf",
     "cross_entropy": "pppcc",
 }
-_CODED = {"decode_step": "pppppppp" + "cc" + "pppp", "coded_product": "pppcppp"}
+_FLOAT_ONLY = {
+    "decode_step": "pppppppp" + "cc" + "pppp",
+    "coded_product": "pppcppp",
+    "attention": "pppppp" + "pp" + "cccccccc" + "f",
+}
 _TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "c": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 _SUFFIXES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -148,7 +152,7 @@ def _take(path: Path) -> str | None:
                 function.argtypes = [_TYPES[kind] for kind in f"{signature}i"]
                 function.restype = None
                 _functions[name, dtype] = function
-        for name, signature in _CODED.items():
+        for name, signature in _FLOAT_ONLY.items():
             function = library[name]
             function.argtypes, function.restype = [_TYPES[kind] for kind in f"{signature}i"], None
             _functions[name, torch.float32] = function

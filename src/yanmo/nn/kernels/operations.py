@@ -16,6 +16,11 @@ from yanmo.nn.kernels import library
 _MOST_CHUNKS, _LEAST_CHUNK_ROWS = 128, 16
 
 
+# Of attention.c: keys are padded to two of the widest registers; queries of the largest block.
+_PADDING = 32
+_QUERIES = 12
+
+
 def _chunks(rows: int) -> int:
     """Into how many parts a sum over rows is cut: by nothing but their number."""
     return min(_MOST_CHUNKS, -(-rows // _LEAST_CHUNK_ROWS))
@@ -129,6 +134,35 @@ def gate_backward(grad: Tensor, gate_up: Tensor, linear: float, cubic: float) ->
     counts = (grad.numel() // width, width)
     library.call("gate_backward", grad.dtype, grad, gate_up, grad_gate_up, *counts, linear, cubic)
     return grad_gate_up
+
+
+def attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, *, scale: float, first: int | None) -> Tensor:
+    """softmax(scale * q k^T) v in float32, without gradients, for a head_dim in multiples of 16.
+
+    Args:
+        q_BHTE: queries.
+        k_BKSE: keys.
+        v_BKSE: values.
+        scale: factor on the scores.
+        first: query t sees keys 0 to ``first`` + t; None lets each see all.
+
+    Returns:
+        out_BHTE, which lies in memory as (B, T, H, E).
+    """
+    rows, heads, queries, head_dim = q_BHTE.shape
+    groups, keys = k_BKSE.shape[1], k_BKSE.shape[2]
+    q_BHTE, k_BKSE, v_BKSE = (x if x.stride(-1) == 1 else x.contiguous() for x in (q_BHTE, k_BKSE, v_BKSE))
+    padded = -(-keys // _PADDING) * _PADDING
+    out_BTHE = q_BHTE.new_empty(rows, queries, heads, head_dim)
+    room = (
+        _floats(q_BHTE, rows * groups, head_dim, padded),
+        _floats(q_BHTE, torch.get_num_threads(), _QUERIES, padded),
+    )
+    strides = [q_BHTE.stride(dim) for dim in (0, 2, 1)], [*k_BKSE.stride()[:3], *v_BKSE.stride()[:3]]
+    counts = (rows, queries, keys, heads, groups, head_dim, -1 if first is None else first, padded)
+    given = (q_BHTE, k_BKSE, v_BKSE, out_BTHE, *room, *(torch.tensor(of_one) for of_one in strides))
+    library.call("attention", torch.float32, *given, *counts, scale)
+    return out_BTHE.transpose(1, 2)
 
 
 def softmax_(scores_NQS: Tensor, *, first: int, scale: float) -> None:

@@ -9,12 +9,10 @@
 #ifndef YANMO_PRODUCTS_H
 #define YANMO_PRODUCTS_H
 
-#include <stdint.h>
+#include "numbers.h"
 
 #define GROUP 32
 #define LANES 16
-
-typedef int64_t count;
 
 typedef struct {
     const void *codes;
