@@ -18,6 +18,8 @@ from answers_made import decoder
 from serving_fakes import FakeEngine, fake_model
 from starlette.testclient import TestClient
 
+from yanmo.cli.serve import serve
+from yanmo.errors import InputError
 from yanmo.models.rows import TransformerRows
 from yanmo.serving import server
 from yanmo.serving.app import create_app
@@ -242,6 +244,11 @@ def test_numbers_are_told(model: ServedModel) -> None:
     assert lines["yanmo_batch_rows"] == lines["yanmo_batch_waiting"] == "0.0"
     assert 0 < float(lines["yanmo_key_value_bytes"]) <= float(lines["yanmo_key_value_budget_bytes"])
     assert float(lines["yanmo_batch_steps"]) == 4
+
+
+def test_no_streams_at_all_are_refused() -> None:
+    with pytest.raises(InputError, match="--streams cannot be 0"):
+        serve("none", streams=0)
 
 
 def test_turns_come_in_the_order_asked_and_are_passed_on() -> None:
