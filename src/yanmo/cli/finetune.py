@@ -72,6 +72,9 @@ def finetune(
         Literal["f1", "probability"] | None,
         Parameter(help="Tune thresholds by F1 (usual of several classes), or leave them."),
     ] = None,
+    reward: Annotated[
+        bool, Parameter(negative="", help="Of preferences: a model that gives each answer a number.")
+    ] = False,
     epochs: Annotated[float | None, Parameter(help="Passes over the examples.")] = None,
     batch_size: Annotated[int | None, Parameter(help="Examples of a step.")] = None,
     micro_batch_size: Annotated[int | None, Parameter(help="Examples at once; gradients are summed.")] = None,
@@ -120,6 +123,7 @@ def finetune(
         r_drop=r_drop,
         class_weights=None if class_weights == "none" else class_weights,
         decide_by=decide_by,
+        reward=reward,
         columns=columns_of(columns),
         header=header,
         label_kind=label_kind,

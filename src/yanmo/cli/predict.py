@@ -46,8 +46,9 @@ def predict(
     examples = questions(loaded.task, texts, file, columns=columns_of(columns), header=header, note=say)
     with Progress("predict", total=len(examples), unit="texts") as progress:
         found = loaded.answer(examples, on_progress=progress.advance)
+    # An answer that is a text has that name; what was asked is its source.
     rows = [
-        {"text": " | ".join(example.inputs()), **prediction}
+        {"source" if "text" in prediction else "text": " | ".join(example.inputs()), **prediction}
         for example, prediction in zip(examples, found, strict=True)
     ]
     if out is not None:
@@ -57,8 +58,14 @@ def predict(
 
 
 def _line(row: dict[str, Any]) -> str:
-    if "label" in row:
+    if "source" in row:
+        return f"{row['text']}\t{row['source']}"
+    if "probabilities" in row and "label" in row:
         said = f"{row['label']} {row['probabilities'][row['label']]:.3f}"
+    elif "label" in row:
+        said = f"{row['label']} {row['score']:+.4f}"
+    elif "nats" in row:
+        said = f"{row['nats']:.2f} nats of {row['tokens']:,} tokens"
     elif "answer" in row:
         said = row["answer"] or "no answer"
     elif "embedding" in row:
@@ -86,6 +93,7 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
         flat = [{**row, **row.get("probabilities", {})} for row in rows]
         for row in flat:
             row.pop("probabilities", None)
+            row.update({f"reward_{name}": number for name, number in row.pop("rewards", {}).items()})
             for name, cell in row.items():
                 if name in ("labels", "tags"):
                     row[name] = "|".join(cell)

@@ -18,6 +18,7 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 # Fewer rows do not show what the rows of a table are like.
 _ENOUGH_ROWS = 10
 _MOSTLY, _MUCH_LONGER, _TEXT_CHARS = 0.9, 3, 20
+_FEW_VALUES = 20
 
 
 def _silent(_: str) -> None:
@@ -88,7 +89,7 @@ def _stands_apart(name: str, column: Sequence[str]) -> bool:
     cells = [cell.strip() for cell in column if cell.strip()]
     if not cells:
         return False
-    if len(set(cells)) <= len(cells) / 2:
+    if len(set(cells)) <= min(_FEW_VALUES, len(cells) / 2):
         return True
     if statistics.median(map(len, cells)) > max(_TEXT_CHARS, _MUCH_LONGER * len(name)):
         return True

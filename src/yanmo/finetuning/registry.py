@@ -68,6 +68,12 @@ def _embedded(first: str, second: str | None = None) -> SimilarityExample | Text
     return SimilarityExample(first=first, second=second, origin=_TYPED)
 
 
+def _compared(first: str, second: str | None = None) -> PreferenceExample | TextExample:
+    if second is None:
+        return TextExample(text=first, origin=_TYPED)
+    return PreferenceExample(prompt=(), chosen=first, rejected=second, origin=_TYPED)
+
+
 # Skills whose answers are texts; what they need to know of examples they learn with the model.
 _WRITTEN: dict[str, Callable[[], WrittenAnswers[Any]]] = {
     "translation": partial(Rewriting, task="translation"),
@@ -113,12 +119,8 @@ KINDS: dict[str, TaskKind] = {
     # The vector of one text, how alike two are.
     "sentence-similarity": TaskKind(fit=fit_embeddings, num_texts=2, ask=_embedded, fewest_texts=1),
     "feature-extraction": TaskKind(fit=fit_embeddings, num_texts=2, ask=_embedded, fewest_texts=1),
-    # Of a prompt and two answers, or two answers alone, whether the first is the better.
-    "preference": TaskKind(
-        fit=lambda _: DirectPreferences(),
-        num_texts=2,
-        ask=lambda first, second: PreferenceExample(prompt=(), chosen=first, rejected=second, origin=_TYPED),
-    ),
+    # Of two answers whether the first is the better; a reward model's number of one.
+    "preference": TaskKind(fit=lambda _: DirectPreferences(), num_texts=2, ask=_compared, fewest_texts=1),
 }
 _TASK_OF_HEAD = {
     HeadKind.SEQUENCE_CLASSIFICATION: "text-classification",

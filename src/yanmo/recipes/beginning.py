@@ -13,6 +13,7 @@ import torch
 
 from yanmo import artifact
 from yanmo.errors import InputError
+from yanmo.finetuning.answers.preferences import Rewards
 from yanmo.finetuning.recipe import FinetuneRecipe, learning_rate_factors
 from yanmo.finetuning.registry import kind_of_task
 from yanmo.finetuning.scratch import ScratchRecipe, sequence_to_sequence
@@ -103,7 +104,7 @@ def begin(
     """
     if checkpoint is None:
         return _from_scratch(run, splits, settings)
-    skill = kind_of_task(settings.task).fit(splits.train)
+    skill = Rewards() if settings.reward else kind_of_task(settings.task).fit(splits.train)
     torch.manual_seed(settings.seed)
     network = skill.network(checkpoint)
     writes = not isinstance(skill, HeadSkill)

@@ -77,6 +77,7 @@ class FinetuneSettings:
         r_drop: weight of the agreement of two passes; 0 for one pass.
         class_weights: what classes count in the loss: by name, or ``balanced``; None: all alike.
         decide_by: ``f1``: thresholds are tuned; ``probability``: they are not; None: of several classes.
+        reward: of preferences, a model that gives each answer a number, instead of one that answers.
         folds: parts of the examples, each of which is the test once for a model that learned from the others.
         seeds: how many trainings that differ in what is drawn tell how sure the score is.
         tune: how long settings that are not fixed are searched: a number of trials, or a time such as ``1h``.
@@ -106,6 +107,7 @@ class FinetuneSettings:
     r_drop: float = 0.0
     class_weights: Mapping[str, float] | str | None = None
     decide_by: DecideBy | None = None
+    reward: bool = False
     folds: int | None = None
     seeds: int | None = None
     tune: str | None = None
@@ -131,6 +133,8 @@ class FinetuneSettings:
             raise InputError(
                 f"nothing decides by {self.decide_by!r}", remedy="--decide-by is f1 or probability"
             )
+        if self.reward and self.task != "preference":
+            raise InputError("--reward is for preference", remedy="yanmo finetune preference ... --reward")
         if self.r_drop and self.dropout == 0:
             raise InputError("--r-drop compares two passes, which are the same without --dropout")
         if self.adversarial is not None and self.r_drop:

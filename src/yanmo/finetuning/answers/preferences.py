@@ -8,7 +8,8 @@
   2203.02155, equation 1).
 
 A prediction is ``{"label": "chosen" or "rejected", "score": ...}``: whether the better answer is the one that
-the model prefers, and by how much.
+the model prefers, and by how much; of ``Rewards`` with ``rewards``, the number of either answer. Of an answer
+alone ``Rewards`` say ``{"score": ...}``, its number.
 
 Shapes: B texts, pairs as neighbours, the better first.
 """
@@ -47,7 +48,7 @@ from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
 from yanmo.nn.packing import batches_by_tokens
 from yanmo.reporting.progress import say
-from yanmo.tasks.examples import Message, PreferenceExample
+from yanmo.tasks.examples import Message, PreferenceExample, TextExample
 from yanmo.training.objective import LossSum, Objective
 
 _HEAD = HeadKind.SEQUENCE_CLASSIFICATION
@@ -168,7 +169,15 @@ class DirectPreferences:
         *,
         on_progress: OnProgress | None = None,
     ) -> list[Prediction]:
-        """Which answer has the larger mean log-probability a token."""
+        """Which answer has the larger mean log-probability a token.
+
+        Raises:
+            InputError: an answer stands alone, a text is not valid Unicode, or the template refuses it.
+        """
+        if not all(isinstance(example, PreferenceExample) for example in examples):
+            raise InputError(
+                "two answers are compared", remedy="--pair, or a model that was trained with --reward"
+            )
         texts = [text for pair in self.pairs(examples, encoder) for text in pair]
         nats = nats_of(model, texts, on_progress=_every_second(on_progress))
         return _predictions(-_margins(nats / [max(1, text.num_learned) for text in texts]))
@@ -313,14 +322,23 @@ class Rewards:
     def answer(
         self,
         model: Transformer,
-        examples: Sequence[PreferenceExample],
+        examples: Sequence[PreferenceExample | TextExample],
         encoder: InputEncoder,
         *,
         on_progress: OnProgress | None = None,
     ) -> list[Prediction]:
-        """Which answer has the larger number."""
-        pairs = self.pairs(examples, encoder)
-        return _predictions(_margins(_numbers(model, pairs, on_progress=_every_second(on_progress))))
+        """Which answer has the larger number, and the numbers; of an answer alone its number."""
+        # An answer alone is compared with itself.
+        pairs = self.pairs([_compared(example) for example in examples], encoder)
+        numbers = _numbers(model, pairs, on_progress=_every_second(on_progress))
+        found = _predictions(_margins(numbers))
+        for place, (example, prediction) in enumerate(zip(examples, found, strict=True)):
+            first, second = numbers[2 * place : 2 * place + 2].tolist()
+            if isinstance(example, TextExample):
+                found[place] = {"score": first}
+            else:
+                prediction["rewards"] = {"chosen": first, "rejected": second}
+        return found
 
     def score(self, examples: Sequence[PreferenceExample], predictions: Sequence[Prediction]) -> Scores:
         """Accuracy."""
@@ -347,6 +365,12 @@ class Rewards:
         # Up to the token that ends the answer: what templates write behind it says nothing.
         end = int(np.flatnonzero(script.learned)[-1]) + 1
         return Encoded(ids=script.ids[:end], types=None, target=None, example=number)
+
+
+def _compared(example: PreferenceExample | TextExample) -> PreferenceExample:
+    if isinstance(example, PreferenceExample):
+        return example
+    return PreferenceExample(prompt=(), chosen=example.text, rejected=example.text, origin=example.origin)
 
 
 @torch.inference_mode()
