@@ -35,11 +35,12 @@ from yanmo.models.families import FAMILIES
 from yanmo.models.families.fields import Fields
 from yanmo.models.families.mapping import Resolver, Transposed, Weight
 from yanmo.models.files.foreign_files import DAMAGED, read_json, shorten
+from yanmo.models.files.hf_folder import ADAPTERS_FILE
 from yanmo.models.files.safetensors_files import SafetensorsFiles, save_tensors
 from yanmo.models.heads import HeadKind
 from yanmo.models.transformer import Transformer
 
-CONFIG_FILE = "adapter_config.json"
+CONFIG_FILE = ADAPTERS_FILE
 WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _MOST_RANK = 2**16

@@ -27,6 +27,7 @@ from yanmo.tokenizers.folder import TEMPLATES_FOLDER
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
+ADAPTERS_FILE = "adapter_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
@@ -193,6 +194,9 @@ def find_model(argument: Path | str) -> Path:
         for folder in (path, path / "model"):
             if (folder / CONFIG_FILE).exists():
                 return folder
+        if (path / ADAPTERS_FILE).exists():
+            remedy = f"add them to their model once: yanmo convert {path} DEST --to hf [--base MODEL]"
+            raise InputError("has adapters and no model", where=path, remedy=remedy)
         raise InputError(f"has no {CONFIG_FILE}", where=path, remedy="give a model folder or a run")
     if is_file:
         if path.suffix == ".gguf":
