@@ -60,7 +60,7 @@ def test_adapters_are_added_to_the_model_they_name(
     told = said(["convert", folder, whole, "--to", "hf"], capsys)
     assert told["path"] == whole and told["max_abs_difference"] < 1e-4
     one, other = (
-        said(["score", model, "--text", "a cat is resting"], capsys) for model in (whole, base.path)
+        said(["score", model, "--text", "a cat is resting"], capsys) for model in (whole, str(base.path))
     )
     assert abs(one["loss_nats"] - other["loss_nats"]) > 0.01
     # The same command again, and a whole model that needs no other.
