@@ -39,6 +39,7 @@ ONLY_BY_NAME = (
     "translation",
     "quantization",
     "decoding",
+    "page",
 )
 
 

@@ -134,3 +134,13 @@ def test_what_cannot_be_learned_is_refused_with_the_reason() -> None:
     skill = fit_tags(NAMES)
     with pytest.raises(InputError, match=r"a\.conll line 1: the tag 'B-LOC' was not there to learn from"):
         skill._numbers(words_of(sentence("a man", "O B-LOC")), sentence("a man", "O B-LOC"))
+
+
+def test_tags_that_are_not_of_names_come_with_their_words(encoder: InputEncoder) -> None:
+    skill = fit_tags([sentence("the girl", "DET NOUN")])
+    typed = SpanExample(text="the  girl", spans=None, origin=HERE)
+    pieces = skill.pieces([typed], encoder, labelled=False)
+    outputs = [torch.zeros(len(piece.ids), 2) for piece in pieces]
+    (prediction,) = skill.decode([typed], pieces, outputs)
+    assert prediction["words"] == ["the", "girl"]
+    assert len(prediction["tags"]) == 2 and "entities" not in prediction

@@ -221,7 +221,7 @@ export default {
   load_process: "Memory of the server",
   load_models: "Models in memory",
   load_of: "{bytes} of {budget}",
-  load_key_values: "Keys and values of answers",
+  load_key_values: "Keys and values",
   load_free: "Free memory",
   load_names: "Loaded",
   load_none: "none yet",

@@ -51,6 +51,7 @@ export function percent(share) {
 }
 
 export function bytes(value) {
+  if (value < 1024) return `${value} B`;
   const units = ["KiB", "MiB", "GiB"];
   let size = value / 1024;
   while (size >= 1024 && units.length > 1) {
