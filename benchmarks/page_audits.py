@@ -30,7 +30,8 @@ _STORED = """(payloads) => {
     {role: "assistant", content: text, model: text, note: text},
   ]);
   const talks = payloads.map((title, index) => ({id: String(index), title, messages: index ? [] : messages}));
-  const recent = payloads.map((said) => ({view: "similarity", model: said, values: {lines: said}, said}));
+  const rest = {view: "similarity", entries: [], asked: []};
+  const recent = payloads.map((said) => ({...rest, model: said, values: {lines: said}, said}));
   localStorage.setItem("yanmo.conversations", JSON.stringify(talks));
   localStorage.setItem("yanmo.conversation", JSON.stringify("0"));
   localStorage.setItem("yanmo.recent", JSON.stringify(recent));

@@ -254,6 +254,37 @@ def test_escape_stops_and_another_model_takes_no_late_answer(page: sync_api.Page
     expect(page.locator(".verdict")).to_have_text("positive")
 
 
+def test_one_thing_at_a_time_and_odd_storage_is_no_harm(page: sync_api.Page) -> None:
+    odd = {
+        "drafts": {"classify": None, "tag": 5},
+        "recent": [None, {"values": None}, {"values": {}, "view": "classify"}],
+    }
+    page.evaluate(
+        "(odd) => { for (const key in odd) localStorage.setItem(`yanmo.${key}`, JSON.stringify(odd[key])); }",
+        odd,
+    )
+    page.reload()
+    may_answer.clear()
+    choose(page, "slow")
+    ask(page, text="hello")
+    expect(page.locator("#task-stop")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    may_answer.set()
+    expect(page.locator(".verdict")).to_have_text("late")
+    expect(page.locator("#recent-list li")).to_have_count(1)
+    page.route("**/v1/chat/completions", lambda _: None)
+    choose(page, "smollm2")
+    page.get_by_label("Your message").fill("hello")
+    page.keyboard.press("Enter")
+    expect(page.locator("#stop")).to_be_visible()
+    choose(page, "sentiment")
+    ask(page, text="hello")
+    expect(page.locator("#task-status")).to_contain_text("Another answer is still being written")
+    page.keyboard.press("Escape")
+    ask(page, text="hello")
+    expect(page.locator(".verdict")).to_have_text("positive")
+
+
 def test_what_was_asked_is_kept_in_the_browser_until_it_is_forgotten(page: sync_api.Page) -> None:
     choose(page, "sentiment")
     ask(page, text="the first")

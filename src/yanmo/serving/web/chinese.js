@@ -179,6 +179,7 @@ export default {
   result_empty: "模型的回答会出现在这里。",
   task_keys: "Ctrl+Enter 提交 · Esc 停止",
   asking: "正在阅读……",
+  still_writing: "另一个回答还在书写，按 Esc 可停止。",
   asked_of: "第 {count} 条，共 {total} 条",
   took: "用时 {time}",
   nothing_to_read: "还没有文字。",

@@ -179,6 +179,7 @@ export default {
   result_empty: "What the model says appears here.",
   task_keys: "Ctrl+Enter asks · Esc stops",
   asking: "Reading …",
+  still_writing: "Another answer is still being written; Esc stops it.",
   asked_of: "{count} of {total}",
   took: "{time}",
   nothing_to_read: "There is no text yet.",

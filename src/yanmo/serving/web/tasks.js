@@ -24,9 +24,9 @@ let model = () => null;
 let view = null;
 let runner = null;
 // By view: whether many texts are asked at once, what stands in the fields, and what was answered.
-let drafts = read("drafts", {});
+let drafts = Object.fromEntries(Object.entries(read("drafts", {}) ?? {}).filter(([, one]) => one?.values));
 let results = {};
-let recent = read("recent", []).filter((one) => one && typeof one.values === "object");
+let recent = read("recent", []).filter((one) => one?.values && Array.isArray(one.entries) && Array.isArray(one.asked));
 
 const form = () => FORMS[view];
 const draft = () => (drafts[view] ??= { isMany: false, values: {} });
@@ -172,7 +172,11 @@ function prepare() {
 }
 
 async function run() {
-  if (isRunning() || !model()) return;
+  if (!model() || runner) return;
+  if (isRunning()) {
+    $("task-status").textContent = t("still_writing");
+    return;
+  }
   announce("");
   const { asked, problem } = prepare();
   $("task-status").textContent = problem ?? t("asking");
