@@ -33,6 +33,23 @@ def test_both_kernels_agree() -> None:
     torch.testing.assert_close(by_products.float(), by_kernel)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_last_token_alone_attends_as_it_does_among_others(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 6, 40, 8), torch.randn(2, 3, 40, 8), torch.randn(2, 3, 40, 8)
+    for window in (None, 5):
+        bias = None
+        if window is not None:
+            away = torch.arange(40)[:, None] - torch.arange(40)
+            bias = torch.zeros(40, 40).masked_fill((away < 0) | (away >= window), -torch.inf)
+        whole = attend_with(q, k, v, scale=0.3, causal=True, bias=bias)
+        last_bias = None if bias is None else bias[-1:].to(dtype)
+        given = (x.to(dtype) for x in (q[:, :, -1:], k, v))
+        last = attend_with(*given, scale=0.3, causal=True, bias=last_bias)
+        tolerance = 1e-5 if dtype is torch.float32 else 0.03
+        torch.testing.assert_close(last.float(), whole[:, :, -1:], atol=tolerance, rtol=tolerance)
+
+
 def test_a_token_does_not_see_what_follows() -> None:
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 2, 6, 4), torch.randn(1, 2, 6, 4), torch.randn(1, 2, 6, 4)
