@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from yanmo import metrics
 from yanmo.reporting.axes import Words
 
 _TASKS = {
@@ -75,3 +79,22 @@ def severity_words(name: str) -> Words:
 def state_words(name: str) -> Words:
     """What became of a name."""
     return _STATES.get(name, Words(name, name))
+
+
+def metric_words(name: str) -> Words:
+    """A score."""
+    found = metrics.metric(name)
+    return Words(found.en, found.zh)
+
+
+def written(name: str, value: float) -> str:
+    """A score's number, as precise as its unit asks."""
+    return f"{value:.2f}" if metrics.metric(name).unit == "points" else f"{value:.3f}"
+
+
+def score_cells(name: str, score: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A score's value and its interval, for a table."""
+    if score is None:
+        return "–", ""
+    low, high = (written(name, edge) for edge in score["interval"])
+    return written(name, score["value"]), f"{low} – {high}"

@@ -14,13 +14,24 @@ from markupsafe import Markup, escape
 
 from yanmo import metrics
 from yanmo.config import format_duration
-from yanmo.evaluation.report_words import baseline_words, severity_words, split_words, state_words, task_words
+from yanmo.evaluation.report_repeats import repeats_section
+from yanmo.evaluation.report_words import (
+    baseline_words,
+    metric_words,
+    score_cells,
+    severity_words,
+    split_words,
+    state_words,
+    task_words,
+    written,
+)
 from yanmo.reporting.axes import Axis, Words
 from yanmo.reporting.charts import Estimate, Series, interval_chart, line_chart
 from yanmo.reporting.comparison import format_energy
 from yanmo.reporting.history import History, smooth
 from yanmo.reporting.html import Language, render_report, write_report
 from yanmo.reporting.sections import Fact, Figure, flat
+from yanmo.reporting.tuning import trials_section
 
 _ACCENT, _INK, _FAINT = "var(--accent, #b8392b)", "var(--ink, #222)", "var(--faint, #999)"
 _SURE_P = 0.05
@@ -96,21 +107,22 @@ def task_report(
         name=name,
         split=evaluation.get("split", ""),
         task=task_words(evaluation["task"]),
-        value=_written(decides, score["value"]) if score else "–",
+        value=written(decides, score["value"]) if score else "–",
         of=_of_rows(evaluation),
         verdict=verdict(evaluation),
         chart=_beside(evaluation),
         facts=_facts(evaluation, result),
         judged=_judged(evaluation),
         scores=list(_scores(evaluation)),
-        repeats=_repeats(result.get("repeats")),
+        repeats=repeats_section(result.get("repeats"), decides),
+        trials=_trials(result.get("tune")),
         curves=_curves(history, evaluation["metrics_name"]) if history is not None else [],
         confusion=_confusion(evaluation.get("confusion")),
         kinds=evaluation.get("kinds"),
         mistakes=evaluation["mistakes"][:_MOST_WORDS],
         by_label=[_part_of_label(part) for part in slices.get("by_label", ())],
         by_length=_parts_of_length(slices),
-        length_score=_metric_words(slices.get("by_length_score", decides)),
+        length_score=metric_words(slices.get("by_length_score", decides)),
         calibration=calibration,
         reliability=_reliability(calibration) if calibration else None,
         sureness=_sureness(calibration) if calibration else None,
@@ -188,17 +200,8 @@ def verdict(evaluation: Mapping[str, Any]) -> Words:
     )
 
 
-def _metric_words(name: str) -> Words:
-    found = metrics.metric(name)
-    return Words(found.en, found.zh)
-
-
-def _written(name: str, value: float) -> str:
-    return f"{value:.2f}" if metrics.metric(name).unit == "points" else f"{value:.3f}"
-
-
 def _of_rows(evaluation: Mapping[str, Any]) -> Words:
-    words, rows = _metric_words(evaluation["decides"]), f"{evaluation['num_examples']:,}"
+    words, rows = metric_words(evaluation["decides"]), f"{evaluation['num_examples']:,}"
     split = split_words(evaluation.get("split", ""))
     return Words(f"{words.en}, {rows} {split.en}", f"{words.zh}，{rows} {split.zh}")
 
@@ -222,7 +225,7 @@ def _beside(evaluation: Mapping[str, Any]) -> Markup:
         for place, (name, told) in enumerate(zip(_judged(evaluation), found, strict=True))
         if decides in told
     ]
-    return interval_chart(rows, name="headline", title=_metric_words(decides))
+    return interval_chart(rows, name="headline", title=metric_words(decides))
 
 
 def _scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[Words, list[tuple[str, str]]]]:
@@ -231,35 +234,7 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[Words, list[tuple[s
     shown = metrics.task_metrics(evaluation["metrics_name"]).shown
     for name in dict.fromkeys([*shown, *evaluation["metrics"]]):
         if name in evaluation["metrics"]:
-            yield _metric_words(name), [_cells(name, told.get(name)) for told in found]
-
-
-def _cells(name: str, score: Mapping[str, Any] | None) -> tuple[str, str]:
-    if score is None:
-        return "–", ""
-    low, high = (_written(name, edge) for edge in score["interval"])
-    return _written(name, score["value"]), f"{low} – {high}"
-
-
-def _repeats(repeats: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The means of folds or seeds beside those of the cheap model."""
-    if not repeats:
-        return None
-    count = repeats["count"]
-    is_folds = repeats["kind"] == "folds"
-    rows = []
-    for name, told in repeats["metrics"].items():
-        found = [told, repeats["baseline"].get(name)]
-        cells = [
-            _cells(name, one and {"value": one["mean"], "interval": (one["low"], one["high"])})
-            for one in found
-        ]
-        rows.append((_metric_words(name), cells))
-    heading = Words(
-        f"Over {count} {'folds' if is_folds else 'seeds'}",
-        f"{count} {'折交叉验证' if is_folds else '个随机种子'}",
-    )
-    return {"heading": heading, "rows": rows}
+            yield metric_words(name), [score_cells(name, told.get(name)) for told in found]
 
 
 def _facts(evaluation: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[Words, str]]:
@@ -287,6 +262,10 @@ def _class_weights(settings: Mapping[str, Any]) -> list[Fact]:
     return [Fact(name=Words("class weights", "类别权重"), value=value)]
 
 
+def _trials(tune: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return trials_section(tune, score=metric_words(tune["decides"])) if tune else None
+
+
 def _curves(history: History, metrics_name: str) -> list[Figure]:
     """Loss, and the scores of the validation rows that decide and that chose the step."""
     told = metrics.task_metrics(metrics_name)
@@ -310,7 +289,7 @@ def _curves(history: History, metrics_name: str) -> list[Figure]:
         ),
     ]
     for name in dict.fromkeys([told.decides, told.chooses]):
-        score, points = _metric_words(name), history.points("step", name, kind="valid")
+        score, points = metric_words(name), history.points("step", name, kind="valid")
         caption = Words(f"Validation: {score.en}", f"验证：{score.zh}")
         drawn.append((caption, [Series(name=score, points=points, color=_ACCENT, dots=True)]))
     return [
@@ -356,7 +335,7 @@ def _parts_of_length(slices: Mapping[str, Any]) -> list[Part]:
         Part(
             name=f"{part['from']:,} – {part['to']:,}",
             num_rows=f"{part['num_rows']:,}",
-            scores=[_written(slices["by_length_score"], part["score"]["value"])],
+            scores=[written(slices["by_length_score"], part["score"]["value"])],
             bar=tuple(
                 min(1.0, max(0.0, edge / scale))
                 for edge in (*part["score"]["interval"], part["score"]["value"])
@@ -400,7 +379,7 @@ def _sureness(calibration: Mapping[str, Any]) -> list[tuple[Words, str, str]]:
     """Each measure: without and with the temperature."""
     before = calibration.get("before") or {}
     return [
-        (_metric_words(name), f"{before[name]:.4f}" if name in before else "", f"{calibration[name]:.4f}")
+        (metric_words(name), f"{before[name]:.4f}" if name in before else "", f"{calibration[name]:.4f}")
         for name in ("ece", "brier", "nll")
     ]
 

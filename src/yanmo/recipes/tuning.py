@@ -30,6 +30,7 @@ from yanmo.models.checkpoint import Checkpoint
 from yanmo.recipes.finetune_settings import FinetuneSettings
 from yanmo.recipes.learner import Learner
 from yanmo.recipes.run_folder import METRICS_FILE, RunFolder
+from yanmo.reporting.axes import Words
 from yanmo.reporting.metrics_log import read_metrics
 from yanmo.reporting.progress import say
 from yanmo.reporting.tuning import write_tuning_report
@@ -268,7 +269,13 @@ class Search:
     def _write(self) -> None:
         result = self.result()
         artifact.write_json(self._folder / TUNE_FILE, {**result, "trials": self._rows})
-        write_tuning_report(result, self._folder / TUNE_REPORT, name=self._folder.resolve().name)
+        score = metrics.metric(self._decides)
+        write_tuning_report(
+            result,
+            self._folder / TUNE_REPORT,
+            name=self._folder.resolve().name,
+            score=Words(score.en, score.zh),
+        )
 
 
 class _Watcher:

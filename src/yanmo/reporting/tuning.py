@@ -29,7 +29,12 @@ _ENDED, _WHOLE, _BEST = "var(--faint, #999)", "var(--ink, #222)", "var(--accent,
 
 
 def write_tuning_report(
-    result: Mapping[str, Any], path: Path, *, name: str, language: Language = "en"
+    result: Mapping[str, Any],
+    path: Path,
+    *,
+    name: str,
+    score: Words | None = None,
+    language: Language = "en",
 ) -> None:
     """Write the report of a search; the same result gives the same bytes.
 
@@ -37,21 +42,24 @@ def write_tuning_report(
         result: the search, its trials with the best first.
         path: the file to write.
         name: of the run.
+        score: what the trials are compared by is called; as ``result`` names it where None.
         language: what is shown first.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_report(path, tuning_report(result, name=name, language=language))
+    write_report(path, tuning_report(result, name=name, score=score, language=language))
 
 
-def tuning_report(result: Mapping[str, Any], *, name: str, language: Language = "en") -> str:
+def tuning_report(
+    result: Mapping[str, Any], *, name: str, score: Words | None = None, language: Language = "en"
+) -> str:
     """The report as HTML; arguments as of ``write_tuning_report``."""
     trials: Sequence[Mapping[str, Any]] = result["trials"]
     whole = [trial for trial in trials if trial["state"] == "complete"]
     ended = [trial for trial in trials if trial["state"] != "complete" and trial["score"] is not None]
-    settings = list(result["space"])
-    score = Words(result["decides"], result["decides"])
+    section = trials_section(result, score=score)
+    score = section["score"]
     return render_report(
         "tuning.html.j2",
         language,
@@ -61,12 +69,31 @@ def tuning_report(result: Mapping[str, Any], *, name: str, language: Language = 
         num_trials=len(trials),
         num_ended=len(trials) - len(whole),
         took=format_duration(sum(trial["seconds"] for trial in trials)),
-        course=_course(whole, ended, score, larger_is_better=result["larger_is_better"]),
+        course=section["course"],
         importance=_importance(result["importance"]),
         by_setting=list(_by_setting(result["space"], whole, ended, score)),
-        settings=[_name(setting) for setting in settings],
-        rows=[_cells(trial, settings) for trial in trials],
+        settings=section["settings"],
+        rows=section["rows"],
     )
+
+
+def trials_section(result: Mapping[str, Any], *, score: Words | None = None) -> dict[str, Any]:
+    """What a report shows of a search: the ``course``, the names of ``settings``, the ``rows`` best first.
+
+    Args:
+        result: the search, its trials with the best first.
+        score: what the trials are compared by is called.
+    """
+    trials, settings = result["trials"], list(result["space"])
+    whole = [trial for trial in trials if trial["state"] == "complete"]
+    ended = [trial for trial in trials if trial["state"] != "complete" and trial["score"] is not None]
+    score = score or Words(result["decides"], result["decides"])
+    return {
+        "course": _course(whole, ended, score, larger_is_better=result["larger_is_better"]),
+        "score": score,
+        "settings": [_name(setting) for setting in settings],
+        "rows": [_cells(trial, settings) for trial in trials],
+    }
 
 
 def _course(

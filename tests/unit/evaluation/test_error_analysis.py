@@ -236,7 +236,7 @@ def test_a_page_has_everything_in_both_languages(language: Language) -> None:
     found = evaluate_task(Said("text-classification", skill, predictions), examples, train=examples * 3)
     report = check_examples({"train": examples * 3, "test": examples})
     told = {"mean": 0.75, "low": 0.6, "high": 0.9}
-    repeats = {"kind": "seeds", "count": 3, "metrics": {"accuracy": told}, "baseline": {}}
+    repeats = {"kind": "seeds", "count": 3, "metrics": {"accuracy": told}, "baseline": {}, "runs": []}
     again = page(found, language=language, result={"repeats": repeats})
     assert "Over 3 seeds" in again and "3 个随机种子" in again and "0.600 – 0.900" in again
     html = page(found, language=language, checks=checks_of(report, "given apart"))
