@@ -25,8 +25,8 @@ from yanmo.errors import InputError
 from yanmo.models.heads import Head, HeadKind, Select
 from yanmo.models.registry import LoadedModel
 from yanmo.models.transformer import Transformer
-from yanmo.nn.coded_weight import hold_as_numbers
 from yanmo.nn.context import Context, hidden
+from yanmo.nn.held_weight import hold_as_numbers
 from yanmo.nn.packing import pack
 
 _OPSET = 18

@@ -1,7 +1,8 @@
 """A token for each row through a whole quantised decoder in one call of C.
 
 For decoders of Llama's shape (RMSNorm before each branch, rotary positions, grouped heads, SwiGLU, no biases)
-whose matrices all are codes; ``quick_decoder`` gives None for others, which torch's operators then decode.
+whose matrices all are codes or bfloat16; ``quick_decoder`` gives None for others, which torch's operators
+then decode.
 
 Shapes: B rows, R rows of a matrix in tiles of 16 lanes, C columns, G groups of 32 columns, V vocabulary,
 D d_model.
@@ -20,8 +21,8 @@ from yanmo.models.stack import Stack
 from yanmo.models.transformer import Transformer
 from yanmo.nn.attention import Attention, QkNorm
 from yanmo.nn.block import Block, Residual
-from yanmo.nn.coded_weight import CodedWeight, Matrix
 from yanmo.nn.feed_forward import Activation, GatedFeedForward
+from yanmo.nn.held_weight import Bfloat16Weight, HeldWeight, Matrix, put
 from yanmo.nn.kernels import library
 from yanmo.nn.kv_cache import Places
 from yanmo.nn.norm import NormKind, RMSNorm
@@ -54,7 +55,25 @@ def quick_decoder(model: Transformer) -> QuickDecoder | None:
     Args:
         model: whose weights are not going to be changed.
     """
-    return QuickDecoder(model) if _suits(model) and library.has_codes() else None
+    if not _suits(model) or not library.has_codes():
+        return None
+    return QuickDecoder(model) if all(isinstance(weight, HeldWeight) for weight in _weights(model)) else None
+
+
+def hold_in_bfloat16(model: Transformer) -> None:
+    """Of a model in bfloat16 that the quick way suits, keep the matrices so, and compute the rest in float32.
+
+    Nothing is copied but vectors. The matrices must not be changed afterwards.
+    """
+    if not _suits(model) or not library.has_codes():
+        return
+    weights = (*_weights(model), model.embedding.weight)
+    if any(weight.dtype != torch.bfloat16 or weight.shape[1] % GROUP_SIZE for weight in weights):
+        return
+    matrices = {weight.data_ptr() for weight in weights}
+    for name, weight in list(model.named_parameters()):
+        is_matrix = weight.data_ptr() in matrices
+        put(model, name, Bfloat16Weight(weight.data) if is_matrix else weight.data.float())
 
 
 _PLACES = {
@@ -100,9 +119,7 @@ def _suits(model: Transformer) -> bool:
         and position.local_rope is None
         and not position.rope.scaling.can_outdate
     )
-    if not (has_plain_attention and has_plain_blocks and has_plain_ends and turns_whole_heads):
-        return False
-    return all(isinstance(weight, CodedWeight) for weight in _weights(model))
+    return has_plain_attention and has_plain_blocks and has_plain_ends and turns_whole_heads
 
 
 def _weights(model: Transformer) -> list[Tensor]:
@@ -156,7 +173,7 @@ class QuickDecoder:
         return self._hold(norm.weight.detach().contiguous())
 
     def _matrix(self, weight: Tensor) -> Matrix:
-        assert isinstance(weight, CodedWeight)
+        assert isinstance(weight, HeldWeight)
         self._hold(weight)
         return weight.matrix
 
@@ -182,7 +199,7 @@ class QuickDecoder:
         cosines, sines = (table.contiguous() for table in rotary.packed(one_each, torch.float32))
         hidden_BD = vectors_BD.clone(memory_format=torch.contiguous_format)
         logits_BV = torch.empty(batch, self._vocab_size)
-        numbers = width + self._qkv_width + self._mixed_width + 2 * self._d_ff + self._num_heads * longest
+        numbers = width + self._qkv_width + self._mixed_width + 3 * self._d_ff + self._num_heads * longest
         longest_vector = batch * max(width, self._mixed_width, self._d_ff)
         room, codes = torch.empty(batch * numbers), torch.empty(longest_vector, dtype=torch.int8)
         scales = torch.empty(longest_vector // GROUP_SIZE)

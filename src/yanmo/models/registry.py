@@ -18,7 +18,7 @@ from yanmo.models.families import family_of, named_architecture
 from yanmo.models.folder import load_transformer
 from yanmo.models.generation_settings import GenerationSettings, read_generation_settings
 from yanmo.models.ngram import model as ngram
-from yanmo.models.quick_decoding import quick_decoder
+from yanmo.models.quick_decoding import hold_in_bfloat16, quick_decoder
 from yanmo.tokenizers.load import Tokenizer
 
 
@@ -40,13 +40,13 @@ class LoadedModel:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
 
 
-def load(path: Path | str, *, dtype: torch.dtype = torch.float32, in_codes: bool = True) -> LoadedModel:
+def load(path: Path | str, *, dtype: torch.dtype = torch.float32, read_only: bool = True) -> LoadedModel:
     """Load a model.
 
     Args:
         path: a model folder, a run, a .gguf file, or a name in the local Hugging Face cache.
         dtype: type of a network's weights in memory, but for codes.
-        in_codes: whether a quantised folder's matrices are held as codes, which can be read and not changed.
+        read_only: whether matrices may be held in forms that can be read and not changed (``HeldWeight``).
 
     Raises:
         InputError: the model is missing, damaged, of a family that is not known, or too big for the memory.
@@ -67,8 +67,10 @@ def load(path: Path | str, *, dtype: torch.dtype = torch.float32, in_codes: bool
             family_of(config, where=checkpoint.config_path)
             source = checkpoint.source()
             model = load_transformer(
-                config, source, where=checkpoint.config_path, dtype=dtype, in_codes=in_codes
+                config, source, where=checkpoint.config_path, dtype=dtype, in_codes=read_only
             )
+            if dtype == torch.bfloat16 and read_only:
+                hold_in_bfloat16(model)
             model.quick = quick_decoder(model)
             architecture = named_architecture(config)
             num_parameters = model.config.num_parameters

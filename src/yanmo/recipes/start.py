@@ -162,7 +162,7 @@ class GoingOn:
             InputError: it cannot be loaded or cannot be trained, or the settings are for another shape.
         """
         assert settings.model is not None
-        self._checkpoint, loaded = Checkpoint.open(settings.model), load(settings.model, in_codes=False)
+        self._checkpoint, loaded = Checkpoint.open(settings.model), load(settings.model, read_only=False)
         where, network = self._checkpoint.path, loaded.model
         if not isinstance(network, Transformer | LstmModel):
             raise InputError(f"a {loaded.architecture} is counted, not trained", where=where)

@@ -16,7 +16,8 @@ from yanmo.compression.quantization import quantize_model
 from yanmo.errors import InputError
 from yanmo.models.registry import LoadedModel, load
 from yanmo.models.transformer import Transformer
-from yanmo.nn.coded_weight import CodedWeight, hold_as_numbers
+from yanmo.nn.coded_weight import CodedWeight
+from yanmo.nn.held_weight import hold_as_numbers
 from yanmo.nn.kernels import library
 
 TEXT = "\n".join(TEXTS)
@@ -48,7 +49,7 @@ def test_what_is_held_is_what_the_file_has(make: Callable[[Path], LoadedModel], 
     assert held < 1.05 * stored
     assert isinstance(model.output_weight_VD, CodedWeight)
     # Whoever has to change them asks for numbers.
-    numbers = load(tmp_path / "small", in_codes=False).model
+    numbers = load(tmp_path / "small", read_only=False).model
     assert isinstance(numbers, Transformer)
     hold_as_numbers(model)
     pairs = zip(model.named_parameters(), numbers.named_parameters(), strict=True)

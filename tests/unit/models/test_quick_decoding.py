@@ -11,7 +11,7 @@ from answers_made import decoder
 from yanmo.compression.quantization import quantize_model
 from yanmo.models.registry import load
 from yanmo.models.transformer import QUICK_ROWS, Transformer
-from yanmo.nn.coded_weight import hold_as_numbers
+from yanmo.nn.held_weight import hold_as_numbers
 from yanmo.nn.kernels import library
 
 needs_kernels = pytest.mark.skipif(not library.has_codes(), reason="no kernels here")
@@ -96,3 +96,27 @@ def test_codes_are_multiplied_whatever_type_is_asked_for(tmp_path: Path) -> None
         assert isinstance(model, Transformer) and model.quick is not None
         found.append(steps(model, tokens_BT, 5))
     assert torch.equal(*found)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("rows", "prefill"), [(1, 5), (5, 0)])
+def test_bfloat16_weights_take_the_quick_way(rows: int, prefill: int, tmp_path: Path) -> None:
+    source = decoder(tmp_path).path
+    model = load(source, dtype=torch.bfloat16).model
+    assert isinstance(model, Transformer) and model.quick is not None
+    assert sum(weight.nbytes for weight in model.parameters()) < 2.1 * model.config.num_parameters
+    tokens_BT = torch.arange(rows * 30).view(rows, 30) % model.vocab_size
+    quick = steps(model, tokens_BT, prefill)
+    model.quick = None
+    by_layers = steps(model, tokens_BT, prefill)
+    torch.testing.assert_close(quick, by_layers, rtol=1e-3, atol=1e-3)
+    expected = steps(rounded(source), tokens_BT, prefill)
+    torch.testing.assert_close(quick, expected, rtol=1e-3, atol=1e-3)
+
+
+def rounded(source: Path) -> Transformer:
+    model = load(source).model
+    assert isinstance(model, Transformer)
+    for weight in model.parameters():
+        weight.data = weight.data.bfloat16().float()
+    return model

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from yanmo.nn.coded_weight import CodedWeight, hold_as_codes, hold_as_numbers, tiled, untiled
+from yanmo.nn.coded_weight import CodedWeight, hold_as_codes, tiled, untiled
+from yanmo.nn.held_weight import Bfloat16Weight, hold_as_numbers
 from yanmo.nn.kernels import library
 from yanmo.nn.quantization import QuantizedMatrix, quantize
 
@@ -61,7 +62,7 @@ def test_other_operators_see_numbers_and_none_may_write() -> None:
     weight = CodedWeight(given)
     assert torch.equal(weight + 0, given.dequantized()) and weight.shape == (50, 96)
     assert weight.nbytes < 96 * 64 * 1.1
-    with pytest.raises(TypeError, match="codes"):
+    with pytest.raises(TypeError, match="read"):
         weight.mul_(2)
 
 
@@ -72,3 +73,17 @@ def test_a_module_is_held_as_codes_and_as_numbers_again() -> None:
     assert isinstance(linear.weight, CodedWeight) and isinstance(linear.weight, nn.Parameter)
     hold_as_numbers(linear)
     assert torch.equal(linear.weight, given.dequantized())
+
+
+@needs_kernels
+@pytest.mark.parametrize("number", [1, 2, 7, 40])
+def test_bfloat16_rows(number: int) -> None:
+    given = torch.randn(45, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
+    x = torch.randn(number, 96, generator=torch.Generator().manual_seed(2))
+    weight = Bfloat16Weight(given)
+    found = functional.linear(x, weight)
+    # Many vectors are rounded to bfloat16 for torch's product.
+    tolerance = 2e-5 if number < 12 else 0.2
+    torch.testing.assert_close(found.double(), x.double() @ given.double().T, rtol=1e-5, atol=tolerance)
+    assert torch.equal(functional.embedding(torch.tensor([3, 44]), weight), given[[3, 44]].float())
+    assert weight.nbytes == given.nbytes

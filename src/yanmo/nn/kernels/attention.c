@@ -7,19 +7,12 @@
 
 #include "numbers.h"
 
-/* Numbers of a register, queries of a block: two registers of sums for each fit beside what they are made of. */
-#if defined(__AVX512F__)
-#define WIDTH 16
+/* Queries of a block: two registers of sums for each fit beside what they are made of. */
+#if WIDTH == 16
 #define QUERIES 12
-#elif defined(__AVX2__)
-#define WIDTH 8
-#define QUERIES 6
 #else
-#define WIDTH 4
 #define QUERIES 6
 #endif
-
-typedef float Numbers __attribute__((vector_size(4 * WIDTH), aligned(4)));
 
 /* C (n, registers * WIDTH) = A (n, depth) B, of which rows lie so far apart. */
 static inline __attribute__((always_inline)) void tile(const float *a, count a_row, const float *b, count b_row,

@@ -74,14 +74,14 @@ static void attend(const float *query, const float *keys, const float *values, f
 /* x (B, D) holds the tokens' vectors, and in the end what the head multiplies; cosines and sines (B, E) turn them.
    Each row is as long as it is: caches has, layer by layer, the keys of each row and then the values of each row, each
    (K, capacities[b], E), of which positions[b] tokens are held; longest is the most tokens of a row, these
-   included. room is floats for all between: B * (D + (H + 2K) E + H E + 2 F) + H * B * longest. */
+   included. room is floats for all between: B * (D + (H + 2K) E + H E + 3 F) + H * B * longest. */
 void decode_step(const Decoder *decoder, float *x, float *logits, const float *cosines, const float *sines,
                  float *const *caches, const count *positions, const count *capacities, count batch,
                  count longest, float *room, int8_t *codes, float *scales, int32_t *sums, int threads) {
     count width = decoder->width, heads = decoder->heads, groups = decoder->groups, size = decoder->size;
     count qkv_width = (heads + 2 * groups) * size, ff = decoder->layer[0].down.columns;
     float *normed = room, *qkv = normed + batch * width, *mixed = qkv + batch * qkv_width;
-    float *gate_up = mixed + batch * heads * size, *shares = gate_up + batch * 2 * ff;
+    float *gate_up = mixed + batch * heads * size, *gated = gate_up + batch * 2 * ff, *shares = gated + batch * ff;
 #pragma omp parallel num_threads(threads)
     {
         Vectors coded = {0, codes, scales, sums};
@@ -117,11 +117,11 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
 #pragma omp for schedule(static)
             for (count group = 0; group < batch * ff / GROUP; group++) {
                 count b = group / (ff / GROUP), first = group % (ff / GROUP) * GROUP;
-                float gated[GROUP];
                 const float *gate = gate_up + b * 2 * ff + first;
-                for (int i = 0; i < GROUP; i++) gated[i] = gate[i] * sigmoid(gate[i]) * gate[i + ff];
-                code_group(gated, layer->down.bits, ff, batch, b, first / GROUP, &coded);
+                float *to = gated + group * GROUP;
+                for (int i = 0; i < GROUP; i++) to[i] = gate[i] * sigmoid(gate[i]) * gate[i + ff];
             }
+            take_in(gated, batch, ff, layer->down.bits, &coded);
             product(&layer->down, &coded, x, batch, 1);
         }
         norm_all(x, decoder->norm, normed, batch, width, decoder->eps);

@@ -6,6 +6,16 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Numbers of a register. */
+#if defined(__AVX512F__)
+#define WIDTH 16
+#elif defined(__AVX2__)
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+
+typedef float Numbers __attribute__((vector_size(4 * WIDTH), aligned(4)));
 typedef uint16_t bfloat16;
 typedef int64_t count;
 

@@ -7,13 +7,14 @@
 
 #include <math.h>
 #include <string.h>
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#ifdef __AVX2__
 #include <immintrin.h>
+#endif
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 #define WIDE 1
 #define PARTS 1 /* registers that the lanes of a tile take */
 #define BLOCK 12 /* vectors multiplied with a tile at once, as the registers allow */
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#include <immintrin.h>
 #define WIDE 1
 #define PARTS 2
 #define BLOCK 3
@@ -109,7 +110,7 @@ static int block_from(count first, count batch) {
         if (sizes[i] <= BLOCK && sizes[i] <= batch - first) return sizes[i];
 }
 
-void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to) {
+static void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to) {
     float most = 0;
     int32_t sum = 0;
     int8_t codes[GROUP];
@@ -233,7 +234,80 @@ INLINE void some_vectors(const Matrix *matrix, count tile, const Vectors *x, cou
     else put(found, out, matrix->rows, batch, rows, is_added);
 }
 
+/* Written out for what compilers take apart: bfloat16 numbers widened, and the sum of a register. */
+#if WIDTH == 16
+INLINE Numbers widened(const bfloat16 *at) {
+    __m256i narrow = _mm256_loadu_si256((const void *)at);
+    return (Numbers)_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
+}
+INLINE float sum_of(Numbers x) { return _mm512_reduce_add_ps((__m512)x); }
+#else
+INLINE Numbers widened(const bfloat16 *at) {
+#if WIDTH == 8
+    return (Numbers)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)at)), 16);
+#else
+    return (Numbers){from_bfloat16(at[0]), from_bfloat16(at[1]), from_bfloat16(at[2]), from_bfloat16(at[3])};
+#endif
+}
+INLINE float sum_of(Numbers x) {
+    float sums[WIDTH];
+    memcpy(sums, &x, sizeof sums);
+    for (int half = WIDTH / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+    return sums[0];
+}
+#endif
+
+/* Products of a row of bfloat16 numbers with some vectors, each number widened once for all. Rows come one after the
+   other, as memory is read ahead best; sums of several stretches keep the adders busy. */
+INLINE void row_product(const Matrix *matrix, count row, const float *x, float *out, int batch, int stretches,
+                        int is_added) {
+    const bfloat16 *numbers = (const bfloat16 *)matrix->codes + row * matrix->columns;
+    Numbers sum[8][4];
+#pragma GCC unroll 8
+    for (int b = 0; b < batch; b++)
+#pragma GCC unroll 4
+        for (int i = 0; i < stretches; i++) sum[b][i] = (Numbers){0};
+    count c = 0;
+    for (; c + stretches * WIDTH <= matrix->columns; c += stretches * WIDTH)
+#pragma GCC unroll 4
+        for (int i = 0; i < stretches; i++) {
+            Numbers wide = widened(numbers + c + i * WIDTH);
+#pragma GCC unroll 8
+            for (int b = 0; b < batch; b++)
+                sum[b][i] += wide * *(const Numbers *)(x + b * matrix->columns + c + i * WIDTH);
+        }
+    for (; c < matrix->columns; c += WIDTH)
+#pragma GCC unroll 8
+        for (int b = 0; b < batch; b++)
+            sum[b][0] += widened(numbers + c) * *(const Numbers *)(x + b * matrix->columns + c);
+#pragma GCC unroll 8
+    for (int b = 0; b < batch; b++) {
+        float *to = out + b * matrix->rows + row;
+#pragma GCC unroll 4
+        for (int i = 1; i < stretches; i++) sum[b][0] += sum[b][i];
+        *to = sum_of(sum[b][0]) + (is_added ? *to : 0);
+    }
+}
+
+static void bfloat16_product(const Matrix *matrix, const float *x, float *out, count batch, int is_added) {
+#pragma omp for schedule(static)
+    for (count row = 0; row < matrix->rows; row++) {
+        count b = 0;
+        for (; b + 8 <= batch; b += 8)
+            row_product(matrix, row, x + b * matrix->columns, out + b * matrix->rows, 8, 1, is_added);
+        for (; b + 4 <= batch; b += 4)
+            row_product(matrix, row, x + b * matrix->columns, out + b * matrix->rows, 4, 1, is_added);
+        for (; b < batch; b++)
+            row_product(matrix, row, x + b * matrix->columns, out + b * matrix->rows, 1, 4, is_added);
+    }
+}
+
 void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added) {
+    if (matrix->bits == 16) {
+        bfloat16_product(matrix, x->numbers, out, batch, is_added);
+        return;
+    }
 #pragma omp for schedule(static)
     for (count tile = 0; tile < (matrix->rows + LANES - 1) / LANES; tile++) {
         for (count b = 0, together; b < batch; b += together) {

@@ -35,7 +35,4 @@ typedef struct {
 void take_in(const float *numbers, count batch, count columns, count bits, Vectors *to);
 void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added);
 
-/* Codes of one group of 32 numbers of vector b, for a matrix of so many bits and columns. */
-void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to);
-
 #endif
