@@ -194,6 +194,7 @@ export default {
   probability: "概率",
   score: "分数",
   entity: "实体",
+  entities: "实体数",
   found_in_text: "在原文中找到的内容",
   kinds_shown: "显示的类别",
   nothing_found: "这段文字里没有找到任何内容。",

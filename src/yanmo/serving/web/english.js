@@ -194,6 +194,7 @@ export default {
   probability: "Probability",
   score: "Score",
   entity: "Entity",
+  entities: "Entities",
   found_in_text: "What was found, in the text",
   kinds_shown: "Kinds that are shown",
   nothing_found: "Nothing was found in this text.",

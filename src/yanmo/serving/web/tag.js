@@ -78,7 +78,7 @@ export function grid(entries, asked) {
     el("span", { className: "reading-text" }, ...coloured(asked[index], stretches, kinds)),
     String(stretches.length),
   ]);
-  return { heads: [t("field_text"), t("entity")], rows };
+  return { heads: [t("field_text"), t("entities")], rows };
 }
 
 export function file(entries, asked) {
