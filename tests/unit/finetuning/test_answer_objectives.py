@@ -33,6 +33,7 @@ CASES: dict[str, tuple[Callable[[Path], Checkpoint], Callable[[], Any], Sequence
         PAIRS,
     ),
     "translation, decoder": (decoder, lambda: Rewriting(task="translation"), PAIRS),
+    "summarization": (encoder_decoder, lambda: Rewriting(task="summarization"), PAIRS),
     "chat": (decoder, lambda: Chatting(task="chat", smoothing=0.2), CHATS),
     "preferences": (decoder, lambda: DirectPreferences(beta=0.3), PREFERENCES),
     "rewards": (decoder, Rewards, PREFERENCES),

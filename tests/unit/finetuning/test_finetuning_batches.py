@@ -25,6 +25,8 @@ from yanmo.tasks.examples import (
     Origin,
     PairExample,
     QuestionExample,
+    RelationExample,
+    Span,
     TokenExample,
 )
 
@@ -91,6 +93,12 @@ QUESTIONS = [
     )
     for context in ("the man is eating", "一个人 food")
 ]
+RELATIONS = [
+    RelationExample(
+        text=text, head=Span(0, 3, ""), tail=Span(4, 7, ""), relation=relation, origin=Origin("a.csv", 2, 2)
+    )
+    for text, relation in (("the man is eating", "eats"), ("cat and food", "likes"), ("一个人 cat", "eats"))
+]
 TAGGED = [
     TokenExample(tokens=tuple(words.split()), tags=tuple(tags.split()), origin=Origin("a.conll", 1, 1))
     for words, tags in (("the girl is", "O B-PER O"), ("food 一 人", "B-THING O B-PER"), ("a", "O"))
@@ -104,6 +112,7 @@ TAGGED = [
         (SEVERAL, "text-classification"),
         (NUMBERS, "text-classification"),
         (PAIRS, "pair-classification"),
+        (RELATIONS, "relation-extraction"),
         (TAGGED, "token-classification"),
         (QUESTIONS, "question-answering"),
     ],
