@@ -34,6 +34,9 @@ from yanmo.serving.streaming import answer
 from yanmo.serving.tasks import TASK_REQUESTS, answer_task
 from yanmo.serving.vectors import EmbeddingRequest, SimilarityRequest, compare, embed
 
+# For a step, or a model that is being loaded, to come to its end when the server stops.
+_END_S = 10.0
+
 _Body = TypeVar("_Body", bound=ApiRequest)
 Answering = Awaitable[Response]
 
@@ -126,7 +129,12 @@ def serve(
         served.open_first()
         app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
         where = server.url(host, listener)
-        server.run(app, listener, where, on_ready=on_ready or _say_ready, limits=limits)
+        try:
+            server.run(app, listener, where, on_ready=on_ready or _say_ready, limits=limits)
+        finally:
+            # A thread that still computes when the interpreter goes would abort the process.
+            app.state.line.wait(_END_S)
+            app.state.batches.wait(_END_S)
 
 
 def _say_ready(url: str) -> None:

@@ -126,6 +126,11 @@ class Batches:
                 errand.reply.fail(api_errors.stopping())
             self._changed.notify_all()
 
+    def wait(self, seconds: float) -> None:
+        """After ``close``: until the threads have ended, which they must before the process does."""
+        for thread in self._threads:
+            thread.join(seconds)
+
     def _prepare_each(self) -> None:
         while True:
             with self._changed:

@@ -252,6 +252,11 @@ class Line:
             self._waiting.clear()
             self._changed.notify()
 
+    def wait(self, seconds: float) -> None:
+        """After ``close``: until the thread has ended, which it must before the process does."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     def _run(self) -> None:
         while True:
             with self._changed:
