@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 import torch
 
 from yanmo.nn import kernels
+from yanmo.nn.coded_weight import CodedWeight
 from yanmo.nn.kernels import build, library
 from yanmo.nn.norm import RMSNorm
+from yanmo.nn.quantization import quantize
 
 needs_kernels = pytest.mark.skipif(
     not kernels.suit(torch.zeros(1)), reason=f"the kernels are {kernels.status()}"
@@ -103,6 +106,31 @@ def test_kernels_that_compute_wrong_numbers_are_refused(
     assert kernels.status().endswith("gate in torch.float32 computes wrong numbers")
     assert not kernels.suit(torch.zeros(1)) and works()
     assert len(caplog.records) == 1
+
+
+WITHOUT = {
+    "AVX-VNNI": "-mno-avx512f",
+    "AVX2": "-mno-avx512f -mno-avxvnni",
+    "plain C": "-mno-avx2 -mno-f16c",
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("flags", WITHOUT.values(), ids=WITHOUT)
+def test_narrower_instructions_compute_the_same(flags: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("these flags are those of x86-64")
+    x = torch.randn(37, 96, generator=torch.Generator().manual_seed(1))
+    matrices = [CodedWeight(quantize(x[:, :96] * 0.1, bits)) for bits in (8, 4)]
+    wide = [matrix.product(x[:number]) for matrix in matrices for number in (1, 2, 14, 37)]
+    compiler = build.built_library().compiler
+    forget()
+    monkeypatch.setenv("CC", f"{compiler} {flags}")
+    # The check when they are loaded compares every kernel with torch's operators.
+    assert kernels.status().startswith("on, compiled by ")
+    narrow = [matrix.product(x[:number]) for matrix in matrices for number in (1, 2, 14, 37)]
+    for one, other in zip(wide, narrow, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 @needs_kernels

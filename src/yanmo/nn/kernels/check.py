@@ -25,6 +25,9 @@ def what_is_wrong() -> str | None:
                 for one, other in zip(found, expected, strict=True):
                     if not torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance):
                         return f"{name} in {dtype} computes wrong numbers"
+        for name, found, expected in (_attention(), *_products()):
+            if not torch.allclose(found[0].double(), expected[0].double(), rtol=1e-4, atol=1e-4):
+                return f"{name} computes wrong numbers"
     return None
 
 
@@ -129,3 +132,34 @@ def _cross_entropy(dtype: torch.dtype) -> _Case:
     gradient = logits.clone()
     loss = operations.cross_entropy_(gradient, targets)
     return "cross_entropy", (loss, gradient), _by_operators(by_operators, (logits,), (torch.ones(7),))
+
+
+def _attention() -> _Case:
+    q_BHTE, kv_BKSE, seen = _wave(torch.float32, 1, 4, 14, 16), _wave(torch.float32, 2, 1, 2, 40, 16), 26
+    found = operations.attention(q_BHTE, *kv_BKSE, scale=0.3, first=seen)
+    k_BHSE, v_BHSE = (x.double().repeat_interleave(2, dim=1) for x in kv_BKSE)
+    scores = (q_BHTE.double() @ k_BHSE.mT) * 0.3
+    hidden = torch.ones(14, 40, dtype=torch.bool).triu(seen + 1)
+    return "attention", [found], [scores.masked_fill(hidden, -math.inf).softmax(-1) @ v_BHSE]
+
+
+def _products() -> Iterator[_Case]:
+    """Of whole numbers that their codes stand for exactly, so that nothing is rounded but sums."""
+    from yanmo.nn.coded_weight import CodedWeight
+    from yanmo.nn.held_weight import Bfloat16Weight
+    from yanmo.nn.quantization import quantize
+
+    numbers = torch.arange(1, 35 * 96 + 1).view(35, 96)
+    x_NC = ((numbers * numbers) % 255 - 127).float()
+    x_NC[:, ::32] = 127
+    for bits, lowest, width in ((8, -127, 255), (4, -8, 16)):
+        weight_RC = ((numbers * 7919) % width + lowest).float()
+        weight_RC[:, ::32] = lowest
+        weight = CodedWeight(quantize(weight_RC, bits))
+        for number in (1, 3, 31):
+            expected = x_NC[:number].double() @ weight_RC.double().T
+            yield f"product of {bits} bits", [weight.product(x_NC[:number]) / 127], [expected / 127]
+    narrow = Bfloat16Weight(_wave(torch.bfloat16, 35, 96))
+    for number in (1, 5, 11):
+        expected = x_NC[:number].double() @ narrow.numbers().double().T
+        yield "product of bfloat16", [narrow.product(x_NC[:number]) / 127], [expected / 127]
