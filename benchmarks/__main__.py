@@ -40,6 +40,7 @@ ONLY_BY_NAME = (
     "quantization",
     "decoding",
     "page",
+    "serving_load",
 )
 
 

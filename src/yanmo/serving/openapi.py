@@ -11,6 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from yanmo.serving.response_schemas import content_of
+
 _REFERENCE = "#/components/schemas/{model}"
 _ERROR = {
     "type": "object",
@@ -62,6 +64,7 @@ def describe(app: FastAPI, bodies: Mapping[str, type[BaseModel]]) -> dict[str, A
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             operation["responses"].pop("422", None)
+            operation["responses"]["200"] = {"description": "The answer.", "content": content_of(path)}
             if method == "post":
                 schema = {"$ref": _REFERENCE.format(model=bodies[path].__name__)}
                 content = {"application/json": {"schema": schema}}

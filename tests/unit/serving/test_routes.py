@@ -62,6 +62,19 @@ def test_every_route_but_those_of_the_page_wants_the_key() -> None:
         assert with_key.status_code != 401
 
 
+def test_a_route_that_someone_adds_is_closed_until_it_is_opened_on_purpose() -> None:
+    added = app(access=Access(api_key=KEY))
+    paths = ("/added", "/healthy", "/health/added", "/v1/added", "/static", "/favicon.ico/added")
+    for path in paths:
+        added.add_api_route(path, lambda: "secret", methods=["GET", "POST", "DELETE"])
+    asked = TestClient(added, base_url="http://localhost")
+    for path in paths:
+        for method in ("GET", "POST", "DELETE"):
+            assert asked.request(method, path).status_code == 401, path
+            answer = asked.request(method, path, headers={"Authorization": f"Bearer {KEY}"})
+            assert (answer.status_code, answer.json()) == (200, "secret")
+
+
 @pytest.mark.parametrize("host", FORGED_HOSTS)
 def test_forged_hosts(host: str) -> None:
     asked = client()
@@ -111,6 +124,9 @@ def test_the_document_names_every_route_and_every_body() -> None:
         for method, operation in operations.items():
             assert operation["summary"], path
             assert "422" not in operation["responses"]
+            content = operation["responses"]["200"]["content"]
+            assert ("text/event-stream" in content) is path.endswith("completions")
+            assert path == "/metrics" or content["application/json"]["schema"]["type"] == "object", path
             if method == "post":
                 name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[
                     -1
