@@ -23,6 +23,7 @@ Memory = Annotated[
         "4G; the model that was asked longest ago goes first. Most of what is free if not given."
     ),
 ]
+LogPrompts = Annotated[bool, Parameter(negative="", help="Write what is asked to the log, in full.")]
 Streams = Annotated[int, Parameter(help="Answers that go on together, a token each in every step.")]
 
 
@@ -35,6 +36,7 @@ def serve(
     dtype: Dtype = "float32",
     memory: Memory = None,
     streams: Streams = 16,
+    log_prompts: LogPrompts = False,
     json: Json = False,
 ) -> None:
     """Serve models to OpenAI's clients, and to people as a web page, until Ctrl-C."""
@@ -53,5 +55,6 @@ def serve(
         dtype=torch_dtype(dtype),
         limits=Limits(max_streams=streams),
         memory_bytes=None if memory is None else parse_size_bytes(memory),
+        log_prompts=log_prompts,
         on_ready=(lambda url: emit({"url": url}, url, as_json=True)) if json else None,
     )

@@ -23,7 +23,7 @@ from yanmo.serving.batches import Batches
 from yanmo.serving.bodies import read_body
 from yanmo.serving.catalog import Catalog
 from yanmo.serving.errand import Service
-from yanmo.serving.guard import Access, read_api_key
+from yanmo.serving.guard import Access, log_asked, read_api_key
 from yanmo.serving.limits import Limits, Line, Turns
 from yanmo.serving.load import load_now
 from yanmo.serving.metrics import Metrics
@@ -47,6 +47,7 @@ def create_app(
     access: Access | None = None,
     limits: Limits | None = None,
     runs_dir: Path = Path("runs"),
+    log_prompts: bool = False,
 ) -> FastAPI:
     """Build the application.
 
@@ -55,6 +56,7 @@ def create_app(
         access: who may ask; None for this machine alone, without a key.
         limits: what one request may cost; None for the defaults.
         runs_dir: folder of the training runs that the page shows; need not be there.
+        log_prompts: write what is asked to the log.
     """
     limits = limits or Limits()
     turns = Turns()
@@ -77,7 +79,7 @@ def create_app(
 
     def add(route: str, kind: type[_Body], respond: Callable[[Request, Any, Service], Answering]) -> None:
         bodies[f"/v1/{route}"] = kind
-        _add_post(app, route, kind, respond, service)
+        _add_post(app, route, kind, respond, service, log_prompts=log_prompts)
 
     add("completions", CompletionRequest, answer)
     add("chat/completions", ChatRequest, answer)
@@ -99,6 +101,7 @@ def serve(
     limits: Limits | None = None,
     dtype: torch.dtype = torch.float32,
     memory_bytes: int | None = None,
+    log_prompts: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve models until SIGINT or SIGTERM; the first is loaded at once, the others when they are asked.
@@ -113,6 +116,7 @@ def serve(
         dtype: type of the weights in memory.
         memory_bytes: that models in memory, and the keys and values of their answers, may need together;
             None takes most of what is free.
+        log_prompts: write what is asked to the log, which otherwise tells nothing of it.
         on_ready: told the URL when requests are taken; None prints it on stderr.
 
     Raises:
@@ -127,7 +131,7 @@ def serve(
             if card.alone and "completions" in card.routes:
                 say(f"yanmo: {card.name} answers one request at a time: {card.alone}")
         served.open_first()
-        app = create_app(served, access=access, limits=limits, runs_dir=runs_dir)
+        app = create_app(served, access=access, limits=limits, runs_dir=runs_dir, log_prompts=log_prompts)
         where = server.url(host, listener)
         try:
             server.run(app, listener, where, on_ready=on_ready or _say_ready, limits=limits)
@@ -159,9 +163,13 @@ def _add_post(
     kind: type[_Body],
     respond: Callable[[Request, Any, Service], Answering],
     service: Service,
+    *,
+    log_prompts: bool,
 ) -> None:
     async def post(request: Request) -> Response:
         body = parse(kind, await read_body(request, service.limits), service.limits)
+        if log_prompts:
+            log_asked(request.url.path, body.model_dump(mode="json", exclude_unset=True))
         return await respond(request, body, service)
 
     post.__name__ = route.replace("/", "_")

@@ -5,7 +5,8 @@ name that resolves to 127.0.0.1 (DNS rebinding), or by a plain cross-site POST. 
 loopback server must be a loopback name, and a POST that carries an Origin must come from this very
 server. There is no CORS: no other page may read an answer.
 
-The log holds method, path, status and seconds, and never a body, a header or a key.
+The log holds method, path, status and seconds, never a header or a key, and a body only where that is wanted
+(``log_asked``).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -185,6 +188,13 @@ def _same_place(origin: str, host: str) -> bool:
         return host != "" and urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:
         return False
+
+
+def log_asked(path: str, body: Mapping[str, Any]) -> None:
+    """One line with what is asked, of which nothing can steer a terminal; only where that is wanted."""
+    told = json.dumps(body, ensure_ascii=False)
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in told)
+    say(f"{time.strftime('%H:%M:%S')} asked {path} {shown}")
 
 
 def _log(scope: Scope, status: int, seconds: float) -> None:

@@ -133,6 +133,19 @@ def test_the_log_tells_neither_prompt_nor_key(
     assert KEY not in log
 
 
+def test_prompts_are_in_the_log_only_where_that_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    body = BODY | {"prompt": "磨墨\n\x9b2Jand\u202eink", "max_tokens": 2}
+    for log_prompts in (False, True):
+        app = create_app(Catalog([fake_model()]), access=Access(api_key=KEY), log_prompts=log_prompts)
+        asked = TestClient(app, base_url="http://localhost")
+        answer = asked.post("/v1/completions", json=body, headers={"Authorization": f"Bearer {KEY}"})
+        assert answer.status_code == 200
+        said = "".join(capfd.readouterr())
+        assert ("磨墨" in said) is log_prompts
+        assert KEY not in said and "\x9b" not in said and "\u202e" not in said
+    assert said.count("\n") == 2
+
+
 def test_key_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "key"
     path.write_text(f"{KEY}\n")
