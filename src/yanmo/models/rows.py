@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from yanmo.models.transformer import QUICK_ROWS, Transformer, TransformerConfig
+from yanmo.models.transformer import QUICK_ROWS, QuickStep, Transformer, TransformerConfig
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import PositionKind
 from yanmo.nn.rope_scaling import RopeScalingKind
@@ -66,11 +66,11 @@ class TransformerRows:
             InputError: the model's ``max_seq_len`` would be passed.
         """
         lengths = [len(piece) for piece in pieces]
-        if self._model.quick is not None and lengths == [1] and not rows[0].num_tokens:
-            # A prompt of one token is decoded as every session does it.
-            return self.step(rows, pieces[0])
-        hidden_1ND = self._hidden(rows, [token_id for piece in pieces for token_id in piece], lengths)
-        return self._scores(hidden_1ND[0, torch.tensor(lengths).cumsum(0) - 1])
+        token_ids = [token_id for piece in pieces for token_id in piece]
+        ends_B = torch.tensor(lengths).cumsum(0) - 1
+        if self._model.quick is not None and len(token_ids) <= QUICK_ROWS:
+            return self._quickly(self._model.quick, rows, token_ids, lengths)[ends_B]
+        return self._scores(self._hidden(rows, token_ids, lengths)[0, ends_B])
 
     @torch.inference_mode()
     def step(self, rows: Sequence[RowCache], token_ids: Sequence[int]) -> Tensor:
@@ -89,17 +89,25 @@ class TransformerRows:
         quick = self._model.quick
         if quick is None:
             return self._scores(self._hidden(rows, token_ids, [1] * len(rows))[0])
-        self._model.require_fit(max(row.num_tokens for row in rows) + 1)
-        vectors_BD = self._model.embedding(torch.tensor(token_ids))
-        num_parts = -(-len(rows) // QUICK_ROWS)
         scores, start = [], 0
-        for part_BD in vectors_BD.tensor_split(num_parts):
-            part = rows[start : start + len(part_BD)]
-            scores.append(quick.step(part_BD, row_places(part))[1])
-            start += len(part_BD)
-        for row in rows:
-            row.num_tokens += 1
-        return scores[0] if num_parts == 1 else torch.cat(scores)
+        # In parts of equal size.
+        for part in torch.tensor(token_ids).tensor_split(-(-len(rows) // QUICK_ROWS)):
+            places = slice(start, start + len(part))
+            scores.append(self._quickly(quick, rows[places], token_ids[places], [1] * len(part)))
+            start += len(part)
+        return scores[0] if len(scores) == 1 else torch.cat(scores)
+
+    def _quickly(
+        self, quick: QuickStep, rows: Sequence[RowCache], token_ids: Sequence[int], lengths: Sequence[int]
+    ) -> Tensor:
+        """Scores behind each of some tokens, ``QUICK_ROWS`` at most."""
+        ends = [row.num_tokens + length for row, length in zip(rows, lengths, strict=True)]
+        self._model.require_fit(max(ends))
+        vectors_ND = self._model.embedding(torch.tensor(token_ids))
+        logits_NV = quick.step(vectors_ND, row_places(rows, lengths))[1]
+        for row, end in zip(rows, ends, strict=True):
+            row.num_tokens = end
+        return logits_NV
 
     def _hidden(self, rows: Sequence[RowCache], token_ids: Sequence[int], lengths: Sequence[int]) -> Tensor:
         segments = Segments(lengths, before=[row.num_tokens for row in rows])

@@ -98,12 +98,13 @@ class RowsLayer:
         return held
 
 
-def row_places(rows: Sequence[RowCache]) -> Places:
-    """Where the next token of each text has its keys and values; it is not counted yet."""
-    assert all(row.num_tokens < row.capacity for row in rows), "room is made before"
-    each = zip(*(row.addresses for row in rows), strict=True)
+def row_places(rows: Sequence[RowCache], lengths: Sequence[int]) -> Places:
+    """Where the next tokens of each text have their keys and values; they are not counted yet."""
+    news = [(row, new) for row, length in zip(rows, lengths, strict=True) for new in range(length)]
+    assert all(row.num_tokens + new < row.capacity for row, new in news), "room is made before"
+    each = zip(*(row.addresses for row, _ in news), strict=True)
     return Places(
-        [address for of_rows in each for address in of_rows],
-        [row.num_tokens for row in rows],
-        [row.capacity for row in rows],
+        [address for of_tokens in each for address in of_tokens],
+        [row.num_tokens + new for row, new in news],
+        [row.capacity for row, _ in news],
     )

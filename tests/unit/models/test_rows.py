@@ -15,7 +15,7 @@ from yanmo.errors import InputError
 from yanmo.models.families import FAMILIES, qwen3, t5
 from yanmo.models.registry import load
 from yanmo.models.rows import TransformerRows, why_alone
-from yanmo.models.transformer import Transformer, TransformerConfig
+from yanmo.models.transformer import QUICK_ROWS, Transformer, TransformerConfig
 from yanmo.nn.kernels import library
 from yanmo.nn.position import PositionConfig, PositionKind, RopeConfig
 from yanmo.nn.rope_scaling import RopeScaling, RopeScalingKind
@@ -147,15 +147,15 @@ def test_the_contexts_end_is_told() -> None:
 
 
 @pytest.mark.skipif(not library.has_codes(), reason="no kernels here")
-@pytest.mark.parametrize("num_rows", [1, 3, 11])
+@pytest.mark.parametrize("num_rows", [1, 3, QUICK_ROWS + 3])
 def test_codes_are_decoded_by_the_quick_step(num_rows: int, tmp_path: Path) -> None:
     quantize_model(decoder(tmp_path).path, tmp_path / "small", to="int8")
     model = load(tmp_path / "small").model
     assert isinstance(model, Transformer) and model.quick is not None
     rows = TransformerRows(model)
-    before = texts(tuple(range(1, num_rows + 1)), model.vocab_size)
+    before = texts(tuple(1 + row % 20 for row in range(num_rows)), model.vocab_size)
     new = texts((5,) * num_rows, model.vocab_size)
-    given = [started(rows, text, len(text))[0] for text in before]
+    given = [started(rows, text, 50)[0] for text in before]
     found = [rows.step(given, [row[step] for row in new]) for step in range(5)]
     for place, text in enumerate(before):
         expected = alone(model, text, new[place])[1:]
