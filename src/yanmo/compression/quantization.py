@@ -166,7 +166,7 @@ def _coded(
             raise InputError(f"weight {name}: {error}", where=checkpoint.path) from None
         num_coded += 1
         yield name, matrix.codes
-        yield name + SCALE, matrix.scales_RG
+        yield name + SCALE, matrix.scales_RS
     if not num_coded:
         raise InputError(
             f"no matrix has rows of whole groups of {GROUP_SIZE} numbers (d_model is {model.config.d_model})",

@@ -297,12 +297,12 @@ def _coded(found: Found, source: WeightSource) -> dict[str, Callable[[], Quantiz
 def _joined(source: QuantizedWeights, names: Sequence[str], layouts: Sequence[Layout]) -> QuantizedMatrix:
     parts = [source.matrix(name) for name in names]
     ours = [
-        (layout.ours(part.codes), layout.ours(part.scales_RG))
+        (layout.ours(part.codes), layout.ours(part.scales_RS))
         for part, layout in zip(parts, layouts, strict=True)
         if part is not None
     ]
     return QuantizedMatrix(
-        codes=torch.cat([one for one, _ in ours]), scales_RG=torch.cat([two for _, two in ours])
+        codes=torch.cat([one for one, _ in ours]), scales_RS=torch.cat([two for _, two in ours])
     )
 
 

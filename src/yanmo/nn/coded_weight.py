@@ -3,7 +3,7 @@
 Vectors are coded in 8 bits a group before a product, as a decoder's step does (``nn/kernels/products.c``),
 however many tokens are read at once.
 
-Shapes: R rows in tiles of 16, C columns, G groups of 32 columns, N vectors.
+Shapes: R rows in tiles of 16, C columns, S scales of a row (``nn/quantization.py``), N vectors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from yanmo.nn.held_weight import HeldWeight, Matrix, put
 from yanmo.nn.kernels import library
-from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix
+from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix, numbers_of
 
 _LANES = 16
 # Vectors that are coded together: CHUNK of products.c.
@@ -58,27 +58,26 @@ class CodedWeight(HeldWeight):
     def rows(self, ids_N: Tensor) -> Tensor:
         """What their codes stand for."""
         tiles_N, lanes_N = ids_N // _LANES, ids_N % _LANES
-        codes, scales_NG = (tensor[tiles_N, :, lanes_N] for tensor in self.held)
-        values_NGE = _values(codes, self.matrix.bits).view(len(ids_N), -1, GROUP_SIZE)
-        return (values_NGE.float() * scales_NG.float().unsqueeze(-1)).flatten(1)
+        codes, scales_NS = (tensor[tiles_N, :, lanes_N] for tensor in self.held)
+        return numbers_of(_values(codes, self.matrix.bits), scales_NS)
 
 
 def tiled(matrix: QuantizedMatrix) -> tuple[Tensor, Tensor]:
     """Codes and scales as the kernels read them (``products.h``).
 
     Returns:
-        Codes, uint8 (tiles, C / 4, 16, 4), or (tiles, C / 8, 16, 4) of 4 bits, and scales (tiles, G, 16).
+        Codes, uint8 (tiles, C / 4, 16, 4), or (tiles, C / 8, 16, 4) of 4 bits, and scales (tiles, S, 16).
     """
     rows, columns = matrix.shape
     missing = -rows % _LANES
-    values_RC = functional.pad(matrix.values_RGN().flatten(1), (0, 0, 0, missing))
-    scales_RG = functional.pad(matrix.scales_RG, (0, 0, 0, missing))
+    values_RC = functional.pad(matrix.values_RC(), (0, 0, 0, missing))
+    scales_RS = functional.pad(matrix.scales_RS, (0, 0, 0, missing))
     # Four neighbouring columns of each lane's row, then the next four.
     tiles = values_RC.view(-1, _LANES, columns // 4, 4).transpose(1, 2)
-    scales = scales_RG.view(-1, _LANES, columns // GROUP_SIZE).transpose(1, 2).contiguous()
+    scales = scales_RS.unflatten(0, (-1, _LANES)).transpose(1, 2).contiguous()
     if matrix.bits == 8:
         return (tiles.to(torch.int16) + 128).to(torch.uint8).contiguous(), scales
-    low, high = (tiles + 8).to(torch.uint8).unflatten(1, (-1, 2)).unbind(2)
+    low, high = tiles.unflatten(1, (-1, 2)).unbind(2)
     return (low | high << 4).contiguous(), scales
 
 
@@ -86,19 +85,18 @@ def untiled(codes: Tensor, scales: Tensor, bits: int, shape: tuple[int, ...]) ->
     """The inverse of ``tiled``."""
     rows, columns = shape
     values_RC = _values(codes.transpose(1, 2).flatten(0, 1), bits)[:rows]
-    scales_RG = scales.transpose(1, 2).flatten(0, 1)[:rows].contiguous()
+    scales_RS = scales.transpose(1, 2).flatten(0, 1)[:rows].contiguous()
     if bits == 8:
-        return QuantizedMatrix(codes=values_RC.view(rows, columns), scales_RG=scales_RG)
-    low_RC, high_RC = (values_RC + 8).to(torch.uint8).view(rows, -1, 2).unbind(-1)
-    return QuantizedMatrix(codes=low_RC | high_RC << 4, scales_RG=scales_RG)
+        return QuantizedMatrix(codes=values_RC.view(rows, columns), scales_RS=scales_RS)
+    low_RC, high_RC = values_RC.view(rows, -1, 2).unbind(-1)
+    return QuantizedMatrix(codes=low_RC | high_RC << 4, scales_RS=scales_RS)
 
 
 def _values(codes_NQ4: Tensor, bits: int) -> Tensor:
-    """Of rows of tiles (N, C / 4 or C / 8, 4), the codes one by one: int8 (N, C)."""
+    """Of rows of tiles (N, C / 4 or C / 8, 4), the codes one by one: (N, C), int8, or uint8 of 4 bits."""
     if bits == 8:
         return (codes_NQ4 ^ 128).view(torch.int8).flatten(1)
-    halves = torch.stack((codes_NQ4 & 15, codes_NQ4 >> 4), dim=2)
-    return halves.flatten(1).to(torch.int8) - 8
+    return torch.stack((codes_NQ4 & 15, codes_NQ4 >> 4), dim=2).flatten(1)
 
 
 def make_room(model: nn.Module, coded: Container[str]) -> None:

@@ -1,14 +1,17 @@
 """Matrices as small whole numbers: groups of neighbouring columns of a row share a scale.
 
-Codes of 8 bits are symmetric, round to nearest. Codes of 4 bits are -8 to 7 times a scale, which is first the
-number largest in size by -8, as in llama.cpp's Q4_0; of several scales around that one and the best scale
-for the codes of each, the one with the least squared error is taken, so that no group is worse than Q4_0's.
+Codes of 8 bits are symmetric, round to nearest. Codes of 4 bits count, from 0 to 15, steps above the least
+number of their group. Scale and least number are first those that reach from the smallest to the largest
+weight, as in llama.cpp's Q4_1; of these, of narrower ranges, of Q4_0's, and of the best line through the
+codes of each, those with the least squared error are taken, so that no group is worse than in either format.
 
-Shapes: R rows, C columns, G groups of a row, N numbers of a group.
+Shapes: R rows, C columns, G groups of a row, N numbers of a group, S what goes with the codes of a row: G
+scales, and of 4 bits G least numbers behind them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +20,8 @@ from torch import Tensor
 from yanmo.errors import InputError
 
 GROUP_SIZE = 32
-_STEPS_OF_SEARCH = tuple(8.0 + 0.125 * step for step in range(-10, 7))
+# Of the range of a group, what is tried: a few outliers may cost less than coarse steps for all.
+_RANGES = tuple(1.0 - 0.03 * step for step in range(8))
 _ROWS_AT_ONCE = 4096
 
 
@@ -26,12 +30,12 @@ class QuantizedMatrix:
     """A matrix as codes.
 
     Attributes:
-        codes: int8 (R, C), or uint8 (R, C / 2) with the even columns in the lower half of each byte, plus 8.
-        scales_RG: float16, one a group.
+        codes: int8 (R, C), or uint8 (R, C / 2) with the even columns in the lower half of each byte.
+        scales_RS: float16.
     """
 
     codes: Tensor
-    scales_RG: Tensor
+    scales_RS: Tensor
 
     @property
     def bits(self) -> int:
@@ -41,18 +45,32 @@ class QuantizedMatrix:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
-        return self.scales_RG.shape[0], self.scales_RG.shape[1] * GROUP_SIZE
+        return self.codes.shape[0], self.codes.shape[1] * 8 // self.bits
 
     def dequantized(self) -> Tensor:
         """The matrix that the codes stand for, float32 (R, C)."""
-        return (self.values_RGN().float() * self.scales_RG.float().unsqueeze(-1)).flatten(1)
+        return numbers_of(self.values_RC(), self.scales_RS)
 
-    def values_RGN(self) -> Tensor:
-        """The codes one by one, int8 (R, G, N)."""
-        codes = self.codes
-        if self.bits == 4:
-            codes = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).to(torch.int8) - 8
-        return codes.unflatten(1, (-1, GROUP_SIZE))
+    def values_RC(self) -> Tensor:
+        """The codes one by one, int8 (R, C), or uint8 of 4 bits."""
+        if self.bits == 8:
+            return self.codes
+        return torch.stack((self.codes & 15, self.codes >> 4), dim=-1).flatten(1)
+
+
+def numbers_of(values_RC: Tensor, scales_RS: Tensor) -> Tensor:
+    """What codes, one by one, stand for: float32 (R, C)."""
+    values_RGN = values_RC.unflatten(1, (-1, GROUP_SIZE)).float()
+    groups = values_RGN.shape[1]
+    numbers_RGN = values_RGN * scales_RS[:, :groups].float().unsqueeze(-1)
+    if scales_RS.shape[1] > groups:
+        numbers_RGN += scales_RS[:, groups:].float().unsqueeze(-1)
+    return numbers_RGN.flatten(1)
+
+
+def num_scales(columns: int, bits: int) -> int:
+    """What goes with the codes of a row: S."""
+    return columns // GROUP_SIZE * (2 if bits == 4 else 1)
 
 
 def can_quantize(shape: tuple[int, ...]) -> bool:
@@ -67,16 +85,16 @@ def quantize(weight_RC: Tensor, bits: int) -> QuantizedMatrix:
         InputError: a number is not finite, or beyond what a scale in float16 can reach.
     """
     assert bits in (4, 8) and can_quantize(tuple(weight_RC.shape))
-    by_group = _in_8_bits if bits == 8 else _in_4_bits
-    parts = [by_group(rows.float().unflatten(1, (-1, GROUP_SIZE))) for rows in weight_RC.split(_ROWS_AT_ONCE)]
+    in_bits = _in_8_bits if bits == 8 else _in_4_bits
+    parts = [in_bits(rows.float().unflatten(1, (-1, GROUP_SIZE))) for rows in weight_RC.split(_ROWS_AT_ONCE)]
     values_RC = torch.cat([values for values, _ in parts]).flatten(1)
-    scales_RG = torch.cat([scales for _, scales in parts])
-    if not scales_RG.isfinite().all():
+    scales_RS = torch.cat([scales for _, scales in parts])
+    if not scales_RS.isfinite().all():
         raise InputError("a weight is not finite, or too large for a scale in float16")
     if bits == 8:
-        return QuantizedMatrix(codes=values_RC.to(torch.int8), scales_RG=scales_RG)
-    low_RC, high_RC = (values_RC + 8).to(torch.uint8).unflatten(1, (-1, 2)).unbind(-1)
-    return QuantizedMatrix(codes=low_RC | high_RC << 4, scales_RG=scales_RG)
+        return QuantizedMatrix(codes=values_RC.to(torch.int8), scales_RS=scales_RS)
+    low_RC, high_RC = values_RC.to(torch.uint8).unflatten(1, (-1, 2)).unbind(-1)
+    return QuantizedMatrix(codes=low_RC | high_RC << 4, scales_RS=scales_RS)
 
 
 def _in_8_bits(weight_RGN: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,27 +103,43 @@ def _in_8_bits(weight_RGN: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _in_4_bits(weight_RGN: Tensor) -> tuple[Tensor, Tensor]:
-    largest_RG1 = weight_RGN.abs().argmax(-1, keepdim=True)
-    extreme_RG = weight_RGN.gather(-1, largest_RG1).squeeze(-1)
     best: tuple[Tensor, Tensor, Tensor] | None = None
-    for steps in _STEPS_OF_SEARCH:
-        scales_RG = (-extreme_RG / steps).half()
-        values_RGN = _codes(weight_RGN, scales_RG, -8, 7)
-        # Of these codes the scale with the least squared error.
-        fitted_RG = (weight_RGN * values_RGN).sum(-1) / values_RGN.square().sum(-1).clamp_min(1)
-        for tried_RG in (scales_RG, fitted_RG.half()):
-            error_RG = (weight_RGN - values_RGN * tried_RG.float().unsqueeze(-1)).square().sum(-1)
+    for start in _starts(weight_RGN):
+        values_RGN = _codes(weight_RGN - start[1].float().unsqueeze(-1), start[0], 0, 15)
+        for tried in (start, _line(weight_RGN, values_RGN)):
+            scale_RG1, least_RG1 = (part.float().unsqueeze(-1) for part in tried)
+            error_RG = (weight_RGN - values_RGN * scale_RG1 - least_RG1).square().sum(-1)
+            found = (error_RG, values_RGN, torch.stack(tried, dim=1))
             if best is None:
-                best = (error_RG, values_RGN, tried_RG)
+                best = found
                 continue
             better_RG = error_RG < best[0]
             best = (
                 torch.where(better_RG, error_RG, best[0]),
                 torch.where(better_RG.unsqueeze(-1), values_RGN, best[1]),
-                torch.where(better_RG, tried_RG, best[2]),
+                torch.where(better_RG.unsqueeze(1), found[2], best[2]),
             )
     assert best is not None
-    return best[1], best[2]
+    return best[1], best[2].flatten(1)
+
+
+def _starts(weight_RGN: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Scales and least numbers to begin with, (R, G) each."""
+    least_RG, most_RG = weight_RGN.amin(-1), weight_RGN.amax(-1)
+    for share in _RANGES:
+        cut_RG = (most_RG - least_RG) * ((1 - share) / 2)
+        yield ((most_RG - least_RG) * (share / 15)).half(), (least_RG + cut_RG).half()
+    largest_RG1 = weight_RGN.abs().argmax(-1, keepdim=True)
+    scales_RG = (weight_RGN.gather(-1, largest_RG1).squeeze(-1) / -8).half()
+    yield scales_RG, -8 * scales_RG
+
+
+def _line(weight_RGN: Tensor, values_RGN: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and least number with the least squared error for some codes (ordinary least squares)."""
+    mean_RG1, middle_RG1 = weight_RGN.mean(-1, keepdim=True), values_RGN.mean(-1, keepdim=True)
+    away_RGN = values_RGN - middle_RG1
+    scales_RG = ((weight_RGN - mean_RG1) * away_RGN).sum(-1) / away_RGN.square().sum(-1).clamp_min(1e-6)
+    return scales_RG.half(), (mean_RG1.squeeze(-1) - scales_RG * middle_RG1.squeeze(-1)).half()
 
 
 def _codes(weight_RGN: Tensor, scales_RG: Tensor, lowest: int, highest: int) -> Tensor:

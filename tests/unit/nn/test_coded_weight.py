@@ -31,7 +31,7 @@ def coded_vectors(x: torch.Tensor) -> torch.Tensor:
 def test_tiles_hold_what_the_file_has(bits: int) -> None:
     given = matrix(bits)
     again = untiled(*tiled(given), bits, given.shape)
-    assert torch.equal(again.codes, given.codes) and torch.equal(again.scales_RG, given.scales_RG)
+    assert torch.equal(again.codes, given.codes) and torch.equal(again.scales_RS, given.scales_RS)
 
 
 @needs_kernels

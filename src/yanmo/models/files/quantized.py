@@ -1,8 +1,8 @@
 """Quantised folders: matrices as codes with their scales beside them, read as if they were float matrices.
 
-A matrix NAME is stored as codes under its own name (int8, or two of 4 bits in a uint8) and float16 scales
-under NAME.scale (``nn/quantization.py``); config.json says so under ``quantization_config``. All else is
-as in any folder.
+A matrix NAME is stored as codes under its own name (int8, or two of 4 bits in a uint8), and under NAME.scale
+what goes with them: float16 scales, of 4 bits with least numbers behind them (``nn/quantization.py``).
+config.json says so under ``quantization_config``. All else is as in any folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from yanmo.errors import InputError
 from yanmo.models.files.foreign_files import DAMAGED
 from yanmo.models.files.weights import TensorInfo, WeightSource
-from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix
+from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix, num_scales
 
 METHOD = "yanmo"
 SCALE = ".scale"
@@ -79,7 +79,7 @@ class QuantizedWeights:
         """A matrix as codes; None for what is stored as floats."""
         if name not in self._coded:
             return None
-        return QuantizedMatrix(codes=self._stored.read(name), scales_RG=self._stored.read(name + SCALE))
+        return QuantizedMatrix(codes=self._stored.read(name), scales_RS=self._stored.read(name + SCALE))
 
     def bits(self, name: str) -> int | None:
         """Of the codes of a matrix: 8 or 4; None for what is stored as floats."""
@@ -100,7 +100,7 @@ class QuantizedWeights:
         codes, scales = self._stored.tensors.get(name), self._stored.tensors[name + SCALE]
         if codes is not None and len(codes.shape) == 2 and codes.dtype in _COLUMNS_A_CODE:
             columns = codes.shape[1] * _COLUMNS_A_CODE[codes.dtype]
-            wanted = (codes.shape[0], columns // GROUP_SIZE)
+            wanted = (codes.shape[0], num_scales(columns, 8 // _COLUMNS_A_CODE[codes.dtype]))
             if columns % GROUP_SIZE == 0 and scales.shape == wanted and scales.dtype == torch.float16:
                 return
         raise InputError(f"weight {name} does not fit its scales", where=self.path, remedy=DAMAGED)

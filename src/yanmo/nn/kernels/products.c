@@ -44,6 +44,7 @@ INLINE Floats halves(const uint16_t *at) { return _mm512_cvtph_ps(_mm256_loadu_s
 INLINE Floats add_scaled(Floats total, Ints sum, Floats one, Floats other) {
     return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(one, other), total);
 }
+INLINE Floats add_product(Floats total, Floats one, Floats other) { return _mm512_fmadd_ps(one, other, total); }
 INLINE void store(float *at, Floats value) { _mm512_storeu_ps(at, value); }
 #elif WIDE
 typedef __m256i Ints;
@@ -71,6 +72,7 @@ INLINE Floats halves(const uint16_t *at) { return _mm256_cvtph_ps(_mm_loadu_si12
 INLINE Floats add_scaled(Floats total, Ints sum, Floats one, Floats other) {
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(one, other), total);
 }
+INLINE Floats add_product(Floats total, Floats one, Floats other) { return _mm256_fmadd_ps(one, other, total); }
 INLINE void store(float *at, Floats value) { _mm256_storeu_ps(at, value); }
 #else
 static inline float from_half(uint16_t half) {
@@ -94,14 +96,12 @@ INLINE int32_t four_of(const int8_t *codes, int number) {
     return four;
 }
 
-/* What codes are stored plus, as dot() sees them. */
-static int32_t stored_plus(count bits) {
+/* What codes of 8 bits are stored plus, as dot() sees them. */
 #if WIDE && PARTS == 2 && !defined(__AVXVNNI__)
-    return bits == 8 ? 0 : 8;
+#define STORED_PLUS 0
 #else
-    return bits == 8 ? 128 : 8;
+#define STORED_PLUS 128
 #endif
-}
 
 /* Vectors that are multiplied together: so many from this one on. */
 static int block_from(count first, count batch) {
@@ -133,7 +133,7 @@ static void code_group(const float *x, count bits, count columns, count batch, c
     int8_t *four = to->codes + first * columns + (group * 8 * together + b - first) * 4;
     for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
     to->scales[at] = scale;
-    to->offsets[at] = -stored_plus(bits) * sum;
+    to->offsets[at] = bits == 4 ? sum : -STORED_PLUS * sum;
 }
 
 void take_in(const float *numbers, count batch, count columns, count bits, Vectors *to) {
@@ -150,7 +150,8 @@ INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, cou
                          int bits) {
     count groups = matrix->columns / GROUP, group_bytes = GROUP * LANES * bits / 8;
     const uint8_t *codes = (const uint8_t *)matrix->codes + tile * groups * group_bytes;
-    const uint16_t *scales = matrix->scales + tile * groups * LANES;
+    const uint16_t *scales = matrix->scales + tile * groups * LANES * (bits == 4 ? 2 : 1);
+    const uint16_t *least = scales + groups * LANES;
     const int8_t *x_codes = x->codes + first * matrix->columns;
     const float *x_scales = x->scales + first * groups;
     const int32_t *offsets = x->offsets + first * groups;
@@ -163,7 +164,7 @@ INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, cou
         Ints sum[BLOCK][PARTS];
 #pragma GCC unroll 12
         for (int b = 0; b < batch; b++)
-            for (int part = 0; part < PARTS; part++) sum[b][part] = same_ints(offsets[g * batch + b]);
+            for (int part = 0; part < PARTS; part++) sum[b][part] = same_ints(bits == 4 ? 0 : offsets[g * batch + b]);
 #pragma GCC unroll 8
         for (int four = 0; four < bits; four++) {
 #pragma GCC unroll 2
@@ -189,6 +190,13 @@ INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, cou
             for (int b = 0; b < batch; b++)
                 total[b][part] =
                     add_scaled(total[b][part], sum[b][part], scale, same(x_scales[g * batch + b]));
+            if (bits == 8) continue;
+            Floats lowest = halves(least + g * LANES + part * (LANES / PARTS));
+#pragma GCC unroll 12
+            for (int b = 0; b < batch; b++) {
+                float x_sum = x_scales[g * batch + b] * (float)offsets[g * batch + b];
+                total[b][part] = add_product(total[b][part], lowest, same(x_sum));
+            }
         }
     }
 #pragma GCC unroll 12
@@ -201,7 +209,7 @@ INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, cou
         for (int b = 0; b < batch; b++) {
             const int8_t *at = x_codes + (g * 8 * batch + b) * 4;
             int32_t sum[LANES];
-            for (int lane = 0; lane < LANES; lane++) sum[lane] = offsets[g * batch + b];
+            for (int lane = 0; lane < LANES; lane++) sum[lane] = bits == 4 ? 0 : offsets[g * batch + b];
             for (int j = 0; j < GROUP / 4; j++)
                 for (int lane = 0; lane < LANES; lane++)
                     for (int i = 0; i < 4; i++) {
@@ -209,9 +217,11 @@ INLINE void tile_product(const Matrix *matrix, count tile, const Vectors *x, cou
                         if (bits == 4) code = j % 2 ? code >> 4 : code & 15;
                         sum[lane] += (int32_t)code * at[4 * j * batch + i];
                     }
-            for (int lane = 0; lane < LANES; lane++)
-                out[b * LANES + lane] +=
-                    (float)sum[lane] * from_half(scales[g * LANES + lane]) * x_scales[g * batch + b];
+            for (int lane = 0; lane < LANES; lane++) {
+                float found = (float)sum[lane] * from_half(scales[g * LANES + lane]);
+                if (bits == 4) found += (float)offsets[g * batch + b] * from_half(least[g * LANES + lane]);
+                out[b * LANES + lane] += found * x_scales[g * batch + b];
+            }
         }
     }
 #endif

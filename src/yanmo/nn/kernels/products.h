@@ -2,9 +2,10 @@
 
    A matrix has codes of 8 or 4 bits, or bfloat16 numbers in rows (bits 16). Codes lie in tiles of 16 rows: for each
    four columns, 64 bytes with the four codes of each row; codes of 4 bits hold the next four columns in the upper
-   halves. Codes are stored plus 128, or plus 8, so that they are not negative, as the instructions for products of
-   bytes want it; the sum of the vector's codes takes that off again. Vectors are coded in 8 bits a group of 32
-   numbers (as nn/quantization.py says), so a product of a group is exact in whole numbers. */
+   halves. Codes of 8 bits are stored plus 128, so that they are not negative, as the instructions for products of
+   bytes want it; the sum of the vector's codes takes that off again. Codes of 4 bits count from the least number of
+   their group, which the sum of the vector's codes is multiplied with. Vectors are coded in 8 bits a group of 32
+   numbers (as nn/quantization.py says), so a product of a group's codes is exact in whole numbers. */
 
 #ifndef YANMO_PRODUCTS_H
 #define YANMO_PRODUCTS_H
@@ -16,13 +17,13 @@
 
 typedef struct {
     const void *codes;
-    const uint16_t *scales; /* float16, [tile][group][lane] */
+    const uint16_t *scales; /* float16, [tile][group][lane]; of 4 bits, [tile][scales, least numbers][group][lane] */
     count bits, rows, columns;
 } Matrix;
 
 /* A batch of vectors, and room for their codes. Those that are multiplied together lie together: their first four
    codes side by side, then the next four, and their scales of a group side by side. Offsets are what the sums
-   of products begin with. */
+   of products of 8 bits begin with, and of 4 bits the sums of the codes. */
 typedef struct {
     const float *numbers;
     int8_t *codes;
