@@ -232,9 +232,10 @@ def test_half_the_memory_when_asked(model: Path, capsys: pytest.CaptureFixture[s
     # Rounded to 8 bits, but the same model.
     assert half["loss_nats"] != whole["loss_nats"]
     assert half["loss_nats"] == pytest.approx(whole["loss_nats"], rel=0.03)
-    loaded = yanmo.load(model, dtype=torch.bfloat16).model
-    assert isinstance(loaded, Transformer)
-    assert {weight.dtype for weight in loaded.parameters()} == {torch.bfloat16}
+    wide, narrow = (yanmo.load(model, dtype=dtype).model for dtype in (torch.float32, torch.bfloat16))
+    assert isinstance(wide, Transformer) and isinstance(narrow, Transformer)
+    matrices = [weight.nbytes for weight in wide.parameters() if weight.ndim == 2]
+    assert [weight.nbytes for weight in narrow.parameters() if weight.ndim == 2] == [n // 2 for n in matrices]
 
 
 def test_a_name_of_the_cache_is_a_model_everywhere(
