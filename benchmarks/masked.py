@@ -5,7 +5,7 @@
 BERT's shape with next-sentence prediction on Python's reference, ModernBERT's without it on English prose and
 on three Chinese novels, there with whole words masked: accuracy on masked tokens and on pairs of held-out
 text. Then ``yanmo finetune`` teaches the two English encoders, and ones that were never pretrained, SST-2's
-sentences (no phrases), beside TF-IDF with logistic regression; part of the training set chooses of both, the
+sentences (no phrases), beside TF-IDF with a linear SVM; part of the training set chooses of both, the
 development set judges.
 """
 
@@ -66,7 +66,7 @@ def _probe(encoders: dict[str, Path]) -> None:
     folder = _sentences()
     with gzip.open(data_folder("sst2") / "train.jsonl.gz") as stream:
         print(f"SST-2, {sum(1 for _ in stream)} sentences to learn from; the development set judges")
-    print("| what | accuracy (interval) | TF-IDF and logistic regression | lead, p | time |")
+    print("| what | accuracy (interval) | TF-IDF and a linear SVM | lead, p | time |")
     print("|---|---|---|---|---|")
     settings = [(path, name) for name, path in encoders.items()]
     settings += [(_untrained(path), f"{name}'s sizes, never pretrained") for name, path in encoders.items()]

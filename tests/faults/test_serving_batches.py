@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import torch
 from answers_made import decoder
+from requests_made import begin, end, served, until
 
 from yanmo.models.rows import TransformerRows
-from yanmo.serving import server
-from yanmo.serving.app import create_app
 from yanmo.serving.catalog import Catalog, ServedModel
 from yanmo.serving.limits import Limits
 from yanmo.serving.opening import describe
@@ -28,36 +21,6 @@ from yanmo.serving.opening import describe
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     return describe(decoder(tmp_path_factory.mktemp("model")).path)
-
-
-@contextlib.contextmanager
-def served(model: ServedModel, limits: Limits, **memory: int) -> Iterator[tuple[str, Any, Catalog]]:
-    catalog = Catalog([model], **memory)
-    app = create_app(catalog, limits=limits, runs_dir=Path("no-such-folder"))
-    with contextlib.closing(server.listen("127.0.0.1", 0)) as listener:
-        address = urlsplit(server.url("127.0.0.1", listener)).netloc
-        with server.in_background(app, listener, limits=limits):
-            yield address, app.state.batches, catalog
-
-
-def begin(address: str, **body: Any) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection(address, timeout=30)
-    fields = {"model": "qwen3", "prompt": "a cat", "max_tokens": 20, "seed": 1, **body}
-    connection.request("POST", "/v1/completions", json.dumps(fields))
-    return connection
-
-
-def end(connection: http.client.HTTPConnection) -> tuple[int, dict[str, Any]]:
-    with contextlib.closing(connection):
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    give_up_s = time.monotonic() + 20
-    while not condition() and time.monotonic() < give_up_s:
-        time.sleep(0.01)
-    return condition()
 
 
 def is_at_rest(batches: Any, catalog: Catalog) -> bool:
@@ -78,7 +41,8 @@ def together(clients: list[Callable[[], None]]) -> None:
 def test_clients_that_come_and_go_in_little_memory_leave_nothing_behind(model: ServedModel) -> None:
     limits = Limits(max_streams=4, max_waiting=100)
     found: list[tuple[int, int, str]] = []
-    with served(model, limits, key_value_bytes=60_000) as (address, batches, catalog):
+    catalog = Catalog([model], key_value_bytes=60_000)
+    with served(catalog, limits) as (address, batches):
 
         def client(number: int) -> None:
             draw = random.Random(number)
@@ -108,7 +72,8 @@ def test_clients_that_come_and_go_in_little_memory_leave_nothing_behind(model: S
 
 def test_a_flood_is_refused_and_whoever_was_let_in_is_answered(model: ServedModel) -> None:
     limits, statuses = Limits(max_streams=2, max_waiting=2), list[int]()
-    with served(model, limits) as (address, batches, catalog):
+    catalog = Catalog([model])
+    with served(catalog, limits) as (address, batches):
         together([lambda: statuses.append(end(begin(address, n=2))[0])] * 30)
         assert set(statuses) <= {200, 429} and statuses.count(200) >= 4
         assert until(lambda: is_at_rest(batches, catalog))
@@ -128,7 +93,8 @@ def test_a_model_that_breaks_is_a_500_and_the_next_is_answered(
         return works(*arguments)
 
     monkeypatch.setattr(TransformerRows, method, breaking)
-    with served(model, Limits()) as (address, batches, catalog):
+    catalog = Catalog([model])
+    with served(catalog) as (address, batches):
         is_broken.set()
         for _ in range(2):
             status, content = end(begin(address))

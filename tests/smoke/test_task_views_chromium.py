@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.page_audits import too_wide
-from benchmarks.page_scenes import CHROMIUM, FLAGS, SCENES, Scene, leave, show
+from benchmarks.page_scenes import SCENES, Scene, leave, show
 from benchmarks.page_specimens import Prediction, models, served, spans, tasked, write_runs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
 EMOJI = "🎨🎨 王羲之 lived in 会稽."
 may_answer = threading.Event()
@@ -49,14 +48,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     with served([*models(), *more], folder) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

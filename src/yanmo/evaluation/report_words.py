@@ -23,7 +23,8 @@ _TASKS = {
 _BASELINES = {
     "always the mean": "总答平均值",
     "never any": "总答无",
-    "TF-IDF and logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF and a linear SVM": "TF-IDF 加线性支持向量机",
+    "TF-IDF and NB-SVM": "TF-IDF 加朴素贝叶斯支持向量机（NB-SVM）",
     "TF-IDF and ridge regression": "TF-IDF 加岭回归",
     "the names that were seen": "见过的名称",
     "each word's most frequent tag": "每个词最常见的标注",

@@ -7,13 +7,12 @@ them, a fine-tuned translator answers the translation route and completions.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from yanmo.finetuning.registry import KINDS, VECTOR_TASKS, read_skill
+from yanmo.finetuning.registry import VECTOR_TASKS, read_skill, task_of
 from yanmo.finetuning.task_model import TaskModel
 from yanmo.generation.engine import Engine
 from yanmo.generation.prompt_scores import prompt_logprobs
@@ -24,7 +23,7 @@ from yanmo.models.families import any_architecture, family_of, named_architectur
 from yanmo.models.heads import HeadKind
 from yanmo.models.rows import why_alone
 from yanmo.models.sentence import SentenceEncoder
-from yanmo.models.sentence_settings import MODULES_FILE, read_sentence_settings
+from yanmo.models.sentence_settings import read_sentence_settings
 from yanmo.models.transformer import Transformer, TransformerConfig
 from yanmo.serving.catalog import Card, Catalog, OpenModel, ServedModel
 from yanmo.serving.tools import wraps_calls
@@ -38,11 +37,6 @@ ROUTE_OF_TASK = {
     "question-answering": "answer",
     "translation": "translate",
     "summarization": "summarize",
-}
-_TASK_OF_HEAD = {
-    HeadKind.SEQUENCE_CLASSIFICATION: "text-classification",
-    HeadKind.TOKEN_CLASSIFICATION: "token-classification",
-    HeadKind.SPAN: "question-answering",
 }
 _WRITTEN_ROUTES, _VECTOR_ROUTES = ("completions", "chat/completions"), ("embeddings", "similarity")
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
@@ -97,7 +91,7 @@ def describe(path: Path, *, dtype: torch.dtype = torch.float32) -> ServedModel:
         alone = "its state is not kept token by token"
     else:
         ours = _config_of(checkpoint)
-        task = _task_of(checkpoint.config, ours)
+        task = task_of(checkpoint.config, ours.heads, checkpoint.path)
         routes = _routes(checkpoint, ours, task)
         alone = why_alone(ours) or ""
         known = {
@@ -126,25 +120,15 @@ def _config_of(checkpoint: Checkpoint) -> TransformerConfig:
     return family_of(config, where=checkpoint.config_path).read_config(config, where=checkpoint.config_path)
 
 
-def _task_of(config: Mapping[str, Any], ours: TransformerConfig) -> str | None:
-    """As ``finetuning.registry.task_of``, before there is a model."""
-    named = config.get("finetuning_task")
-    if named in KINDS:
-        return str(named)
-    kinds = [head.kind for head in ours.heads]
-    return next((task for head, task in _TASK_OF_HEAD.items() if head in kinds), None)
-
-
 def _routes(checkpoint: Checkpoint, ours: TransformerConfig, task: str | None) -> tuple[str, ...]:
-    own = (ROUTE_OF_TASK[task],) if task in ROUTE_OF_TASK else ()
-    if own and any(head.kind in _TASK_OF_HEAD for head in ours.heads):
-        # What began as a sentence model still has its side files.
-        return own
-    if task in VECTOR_TASKS or (checkpoint.path / MODULES_FILE).exists():
+    if task in VECTOR_TASKS:
         return _VECTOR_ROUTES
+    own = (ROUTE_OF_TASK[task],) if task in ROUTE_OF_TASK else ()
     # A class name that is not known says nothing of its heads.
     exact = any_architecture(checkpoint.config) is checkpoint.config
     continues = exact and any(head.kind in _LANGUAGE_HEADS for head in ours.heads)
+    if own and not continues:
+        return own
     return own + (_WRITTEN_ROUTES if continues else ()) + _VECTOR_ROUTES
 
 

@@ -6,6 +6,7 @@ an entry says is what ``yanmo predict`` says of the same text (``finetuning.skil
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Request
@@ -22,7 +23,7 @@ from yanmo.serving.vectors import require_count
 _Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
-class TaskRequest(ApiRequest):
+class TaskRequest(ApiRequest, ABC):
     """What the routes of fine-tuned models share."""
 
     route: ClassVar[str]
@@ -31,9 +32,9 @@ class TaskRequest(ApiRequest):
     writes: ClassVar[bool] = False
 
     @property
+    @abstractmethod
     def questions(self) -> list[tuple[str, ...]]:
         """The texts of each question."""
-        raise NotImplementedError
 
     def check(self, limits: Limits) -> None:
         """Refuse an empty list, and too many texts."""

@@ -250,4 +250,4 @@ def test_a_page_has_everything_in_both_languages(language: Language) -> None:
     ):
         assert words in html
     assert html.count('lang="en"') >= html.count('lang="zh"') - 1
-    assert "TF-IDF 加逻辑回归" in html and "总答 好" in html
+    assert "支持向量机" in html and "总答 好" in html
