@@ -73,7 +73,7 @@ def choose_recipe(num_examples: int, d_model: int, task: str = "") -> FinetuneRe
         task: that is learned. A model that writes could write before, and goes on; one that learns
             preferences must stay near what it was (Rafailov et al. 2023, arXiv 2305.18290, appendix B).
     """
-    batch_size = 16 if num_examples < 2000 or task in _WRITING else 32
+    batch_size = 16 if num_examples < 2000 or task in _WRITING else 32 if num_examples < 4000 else 64
     steps_an_epoch = -(-num_examples // batch_size)
     rate = min(1.0, 384 / d_model) ** 0.5
     if task in _WRITING:
@@ -87,7 +87,7 @@ def choose_recipe(num_examples: int, d_model: int, task: str = "") -> FinetuneRe
     return FinetuneRecipe(
         epochs=max(epochs, _LEAST_STEPS / steps_an_epoch),
         batch_size=batch_size,
-        learning_rate=1e-4 * rate,
+        learning_rate=(1.5e-4 if batch_size == 64 else 1e-4) * rate,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from yanmo.errors import InputError
 from yanmo.nn.attention import Cache
@@ -21,6 +22,9 @@ from yanmo.nn.kv_cache import LayerCache
 from yanmo.nn.norm import build_norm
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import LinearBias, PositionConfig, PositionKind, RelativeBias, RotaryEmbedding
+
+# Rows of the smallest products that are worth compiling anew.
+_LEAST_STEP = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +140,13 @@ class Stack(nn.Module):
         start = num_held(caches)
         x_BTD = self.input(vectors_BTW, start=start, segments=segments, types_BT=types_BT)
         context = Context(
-            causal=self.config.causal, segments=segments, memory=memory, position_bias=self.position_bias
+            causal=self.config.causal,
+            segments=segments,
+            num_filler=0 if segments is None or caches else _num_filler(x_BTD),
+            memory=memory,
+            position_bias=self.position_bias,
         )
-        return self.through(x_BTD, context, start=start, caches=caches)
+        return context.of_texts(self.through(context.filled(x_BTD), context, start=start, caches=caches))
 
     @property
     def rotary(self) -> RotaryEmbedding | None:
@@ -185,4 +193,18 @@ def _tables(
 ) -> tuple[Tensor, Tensor]:
     if segments is None:
         return rotary.range(start, x_BTD.shape[1], x_BTD.dtype)
-    return rotary.packed(segments, x_BTD.dtype)
+    cos_N1E, sin_N1E = rotary.packed(segments, x_BTD.dtype)
+    behind = (0, 0, 0, 0, 0, x_BTD.shape[1] - len(cos_N1E))
+    return functional.pad(cos_N1E, behind), functional.pad(sin_N1E, behind)
+
+
+def _num_filler(x_1ND: Tensor) -> int:
+    """Rows that make a packed row's length a round number, a sixteenth of it at most where it is long.
+
+    Products of bfloat16 matrices are compiled for their sizes, which takes as long as computing a small one:
+    lengths that recur are compiled once.
+    """
+    if x_1ND.dtype != torch.bfloat16 or x_1ND.device.type != "cpu":
+        return 0
+    num_tokens = x_1ND.shape[1]
+    return -num_tokens % max(_LEAST_STEP, 1 << (num_tokens.bit_length() - 5))

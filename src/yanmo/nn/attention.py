@@ -169,13 +169,14 @@ class Attention(_Heads):
         segments = context.segments
         if segments is not None and cache is None and context.causal and rotary is None and context.is_ragged:
             # No token sees what stands behind its text.
-            return self.out(segments.joined(self._attend_rows(segments.spread(self.qkv(x_BTD)), context)))
+            qkv_BTF = segments.spread(context.of_texts(self.qkv(x_BTD)))
+            return self.out(context.filled(segments.joined(self._attend_rows(qkv_BTF, context))))
         q_BHTE, k_BKSE, v_BKSE = self._heads(self.qkv(x_BTD), rotary)
         if segments is not None and cache is not None:
             assert isinstance(cache, RowsLayer)
             return self.out(self._attend_held(q_BHTE, cache.append(k_BKSE, v_BKSE, segments), context))
         if segments is not None:
-            return self.out(self._attend_packed(q_BHTE, k_BKSE, v_BKSE, context, segments))
+            return self.out(context.filled(self._attend_packed(q_BHTE, k_BKSE, v_BKSE, context, segments)))
         if cache is not None:
             assert isinstance(cache, LayerCache)
             k_BKSE, v_BKSE = cache.append(k_BKSE, v_BKSE)
@@ -237,7 +238,10 @@ class CrossAttention(_Heads):
         assert memory is not None, "cross-attention needs an encoder's output"
         split = (-1, self.config.head_dim)
         if memory.segments is not None and context.segments is not None and context.is_ragged:
-            return self.out(context.segments.joined(self._attend_rows(x_BTD, memory, context.segments)))
+            x_1ND = context.of_texts(x_BTD)
+            return self.out(
+                context.filled(context.segments.joined(self._attend_rows(x_1ND, memory, context.segments)))
+            )
         q_BHTE = self.query(x_BTD).unflatten(-1, split).transpose(1, 2)
         held = None if cache is None else cache.memory
         if held is None:
@@ -258,7 +262,7 @@ class CrossAttention(_Heads):
             keys_BKSE, values_BKSE = (_rows(x, source) for x in (k_BKSE, v_BKSE))
             return self._attend(_rows(q_1HNE, target), keys_BKSE, values_BKSE, causal=False, bias=None)
 
-        out = _over_runs(attend_run, targets, memory.segments)
+        out = context.filled(_over_runs(attend_run, targets, memory.segments))
         return self.out(out.view(rows, length, -1))
 
     def _attend_rows(self, x_1ND: Tensor, memory: Memory, targets: Segments) -> Tensor:

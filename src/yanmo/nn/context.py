@@ -12,6 +12,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from yanmo.nn.packing import Segments, is_ragged
 
@@ -24,6 +25,7 @@ class Context:
 
     Attributes:
         segments: the texts of a packed row, or None for rows of equal length.
+        num_filler: rows behind the packed texts that belong to none (``models/stack.py``).
         rotary: cosines and sines of the tokens, or None without rotary positions.
         local_rotary: those of layers with a window.
         position_bias: from (T, S) to what is added to the scores, (H, T, S), or None.
@@ -33,6 +35,7 @@ class Context:
 
     causal: bool
     segments: Segments | None = None
+    num_filler: int = 0
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None
     position_bias: Callable[[int, int], Tensor] | None = None
@@ -46,6 +49,14 @@ class Context:
             return False
         sources = None if self.memory is None else self.memory.segments
         return is_ragged(self.segments, sources or self.segments)
+
+    def of_texts(self, x_BTF: Tensor) -> Tensor:
+        """Rows of texts alone."""
+        return x_BTF[:, : x_BTF.shape[1] - self.num_filler] if self.num_filler else x_BTF
+
+    def filled(self, x_BTF: Tensor) -> Tensor:
+        """Rows of texts, and zeros behind them: the inverse of ``of_texts``."""
+        return functional.pad(x_BTF, (0, 0, 0, self.num_filler)) if self.num_filler else x_BTF
 
     def bias(self, num_new: int, num_all: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores of the last T of S tokens, or None where nothing is.

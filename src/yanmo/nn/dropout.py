@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from yanmo.nn.packing import Segments
 
@@ -21,7 +22,7 @@ class RowDropout(nn.Module):
         self.probability = 0.0
 
     def forward(self, x_BTD: Tensor, segments: Segments | None = None) -> Tensor:
-        """Same shape out as in; of a packed row, each text has its own mask."""
+        """Same shape out as in; of a packed row, each text has its own mask, and what is behind becomes 0."""
         if not self.training or self.probability == 0.0:
             return x_BTD
         keep = 1.0 - self.probability
@@ -29,4 +30,5 @@ class RowDropout(nn.Module):
         mask_BD = torch.empty(num_texts, x_BTD.shape[2], dtype=x_BTD.dtype).bernoulli_(keep).div_(keep)
         if segments is None:
             return x_BTD * mask_BD[:, None]
-        return x_BTD * mask_BD[segments.texts_N]
+        mask_ND = mask_BD[segments.texts_N]
+        return x_BTD * functional.pad(mask_ND, (0, 0, 0, x_BTD.shape[1] - len(mask_ND)))

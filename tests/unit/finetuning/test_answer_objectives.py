@@ -16,15 +16,20 @@ from yanmo.errors import InputError
 from yanmo.finetuning.answers.batches import AnswerBatches, AnswerText, pack_answers
 from yanmo.finetuning.answers.objective import Completion, DirectPreference, nats_of
 from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
-from yanmo.finetuning.answers.written import Chatting, Rewriting
+from yanmo.finetuning.answers.written import Chatting, Rewriting, TextWriting
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.transformer import Transformer
+from yanmo.tasks.examples import Origin, TextExample
 
 CHATS = [
     chat("hello!", "i rest.", "what do you do?", "a cat", system="a man"),
     chat("你好！", "我在休息。"),
     chat("the door", "a man is eating food"),
+]
+TEXTS = [
+    TextExample(text=text, origin=Origin("texts.txt"))
+    for text in ("a man is eating food", "你好！我在休息。", "the door", "a cat")
 ]
 CASES: dict[str, tuple[Callable[[Path], Checkpoint], Callable[[], Any], Sequence[Any]]] = {
     "translation, encoder-decoder": (
@@ -34,6 +39,7 @@ CASES: dict[str, tuple[Callable[[Path], Checkpoint], Callable[[], Any], Sequence
     ),
     "translation, decoder": (decoder, lambda: Rewriting(task="translation"), PAIRS),
     "summarization": (encoder_decoder, lambda: Rewriting(task="summarization"), PAIRS),
+    "text generation": (decoder, lambda: TextWriting(task="text-generation"), TEXTS),
     "chat": (decoder, lambda: Chatting(task="chat", smoothing=0.2), CHATS),
     "preferences": (decoder, lambda: DirectPreferences(beta=0.3), PREFERENCES),
     "rewards": (decoder, Rewards, PREFERENCES),

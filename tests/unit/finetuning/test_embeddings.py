@@ -97,6 +97,13 @@ def embed_alone(model: Transformer, tokens_1N: Tensor, segments: Segments) -> Te
     return torch.cat([embed(model, ids[None], Segments([len(ids)])) for ids in texts])
 
 
+def texts_alone() -> list[TextRow]:
+    """Rows of feature-extraction: each text belongs to itself."""
+    return [
+        TextRow(first=text, second=text, keys=(number, number, -1)) for number, text in enumerate(FIRSTS)
+    ]
+
+
 def made_rows(*, scored: bool = False, negatives: tuple[int, ...] = (1, 4, 5)) -> list[TextRow]:
     return [
         TextRow(
@@ -128,11 +135,10 @@ def gradient(
     return total, count, found
 
 
-@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("rows", [made_rows(), made_rows(scored=True), texts_alone()])
 def test_packed_alone_and_accumulated_the_gradient_of_a_step_is_the_same(
-    network: Transformer, scored: bool
+    network: Transformer, rows: list[TextRow]
 ) -> None:
-    rows = made_rows(scored=scored)
     total, count, whole = gradient(network, rows, 8)
     assert count == 8 and total > 0.1
     assert sum(float(grad.abs().sum()) for grad in whole.values()) > 1
