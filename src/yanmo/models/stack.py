@@ -23,8 +23,8 @@ from yanmo.nn.norm import build_norm
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import LinearBias, PositionConfig, PositionKind, RelativeBias, RotaryEmbedding
 
-# Rows of the smallest products that are worth compiling anew.
-_LEAST_STEP = 32
+# Lengths of packed rows differ by 2 to this at least.
+_LEAST_BITS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,4 +207,4 @@ def _num_filler(x_1ND: Tensor) -> int:
     if x_1ND.dtype != torch.bfloat16 or x_1ND.device.type != "cpu":
         return 0
     num_tokens = x_1ND.shape[1]
-    return -num_tokens % max(_LEAST_STEP, 1 << (num_tokens.bit_length() - 5))
+    return -num_tokens % (1 << max(_LEAST_BITS, num_tokens.bit_length() - 5))

@@ -99,9 +99,7 @@ def embed_alone(model: Transformer, tokens_1N: Tensor, segments: Segments) -> Te
 
 def texts_alone() -> list[TextRow]:
     """Rows of feature-extraction: each text belongs to itself."""
-    return [
-        TextRow(first=text, second=text, keys=(number, number, -1)) for number, text in enumerate(FIRSTS)
-    ]
+    return [TextRow(first=text, second=text, keys=(number, number, -1)) for number, text in enumerate(FIRSTS)]
 
 
 def made_rows(*, scored: bool = False, negatives: tuple[int, ...] = (1, 4, 5)) -> list[TextRow]:

@@ -74,7 +74,7 @@ def test_nobody_sees_them(family: str, lengths: list[int], monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("num_tokens", "num_filler"), [(32, 0), (33, 31), (433, 15), (1024, 0), (1025, 63), (5000, 120)]
+    ("num_tokens", "num_filler"), [(1, 31), (32, 0), (33, 31), (433, 15), (1024, 0), (1025, 63), (5000, 120)]
 )
 def test_lengths_recur_where_products_are_compiled_for_them(num_tokens: int, num_filler: int) -> None:
     x_1ND = torch.empty(1, num_tokens, 4, dtype=torch.bfloat16)
