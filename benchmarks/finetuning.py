@@ -1,4 +1,4 @@
-"""Fine-tuning all-MiniLM-L6-v2 for seven tasks, beside transformers' Trainer, in alternation.
+"""Fine-tuning all-MiniLM-L6-v2 for eight tasks, beside transformers' Trainer, in alternation.
 
     python -m benchmarks finetuning [TASKS [SEEDS [PEERS [SPLIT [ROWS]]]]]
 
@@ -7,9 +7,10 @@ given. SPLIT is valid (usual: what is tried is judged on validation rows) or tes
 nothing was chosen on; ROWS, the most of a file, is for trying. Ours is ``yanmo finetune`` with its defaults;
 the Trainer has the same rows, as many epochs, and the same seeds: ``defaults`` is AdamW at 5e-5 on batches of
 16 in float32, padded to their longest row, ``best`` is in bf16 with rows of like length together;
-``best@1e-4`` has another learning rate. Seconds are of everything from the files to the score, with
-validation and, of ours, the checks of the rows and the cheap models beside it; a process each, so that
-importing is not counted. The interval is Student's over the seeds. Every run is kept, and found again.
+``best@1e-4`` has another learning rate; vectors are learned by sentence-transformers' trainer. Seconds are of
+everything from the files to the score, with validation and, of ours, the checks of the rows and the cheap
+models beside it; a process each, so that importing is not counted. The interval is Student's over the seeds.
+Every run is kept, and found again.
 """
 
 from __future__ import annotations
@@ -117,11 +118,15 @@ def _ours(task: str, files: list[Path], name: str, seed: int, epochs: str) -> di
 
 
 def _theirs(task: str, files: list[Path], name: str, seed: int, epochs: str) -> dict[str, float]:
-    import transformers  # noqa: F401 - so that importing is not timed
+    import sentence_transformers  # noqa: F401 - so that importing is not timed
+    import transformers  # noqa: F401
 
-    from benchmarks.trainer_peer import train_and_score
+    from benchmarks import sentence_peer, trainer_peer
 
-    found = train_and_score(TASK_DATA[task], files, name, float(epochs), seed)
+    if TASK_DATA[task].task == "sentence-similarity":
+        found = sentence_peer.train_and_score(files, name, float(epochs), seed)
+    else:
+        found = trainer_peer.train_and_score(TASK_DATA[task], files, name, float(epochs), seed)
     return {**found, "epochs": float(epochs)}
 
 

@@ -159,6 +159,16 @@ TASK_DATA = {
         score="spearman",
         together="sentence1",
     ),
+    # The same rows for a model that compares vectors.
+    "stsb-vectors": TaskData(
+        task="sentence-similarity",
+        folder="stsb",
+        files=("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
+        read=_keys("sentence1", "sentence2", "score"),
+        scored_as="text-classification/regression",
+        score="spearman",
+        together="sentence1",
+    ),
     "semeval": TaskData(
         task="relation-extraction",
         folder="semeval2010_task8",

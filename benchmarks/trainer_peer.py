@@ -197,8 +197,8 @@ def train_and_score(
     return {"score": score, "wall_s": time.monotonic() - began_s}
 
 
-def arguments(folder: str, how: Peer, *, epochs: float, seed: int, score: str = "") -> Any:
-    """The Trainer's settings; with a score it chooses the best epoch by it."""
+def arguments(folder: str, how: Peer, *, epochs: float, seed: int, score: str = "", kind: Any = None) -> Any:
+    """The Trainer's settings, or of another kind; with a score it chooses the best epoch by it."""
     from transformers import TrainingArguments
 
     chosen: dict[str, Any] = {"save_strategy": "no"}
@@ -211,7 +211,7 @@ def arguments(folder: str, how: Peer, *, epochs: float, seed: int, score: str = 
             "load_best_model_at_end": True,
             "metric_for_best_model": score,
         }
-    return TrainingArguments(
+    return (kind or TrainingArguments)(
         folder,
         learning_rate=how.learning_rate,
         per_device_train_batch_size=how.batch_size,

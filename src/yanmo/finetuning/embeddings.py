@@ -298,9 +298,11 @@ def fit_embeddings(examples: Sequence[Embedded]) -> Embeddings:
     """
     evidence = evidence_of(examples)
     if evidence is Evidence.SCORES and len({_score_of(example) for example in examples}) == 1:
-        raise InputError("all pairs have the same score: there is nothing to learn")
+        raise InputError(
+            "all pairs have the same score: there is nothing to learn", remedy="add pairs with other scores"
+        )
     if len({_columns(example) for example in examples}) < 2:
-        raise InputError("one pair alone has nothing to be told apart from")
+        raise InputError("one pair alone has nothing to be told apart from", remedy="add others")
     return Embeddings(evidence=evidence)
 
 

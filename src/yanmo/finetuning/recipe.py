@@ -23,6 +23,8 @@ _WRITING = {
     **dict.fromkeys(("translation", "summarization", "chat", "text-generation"), 1e-4),
     "preference": 1e-5,
 }
+# Those of tasks whose models made good vectors before, and must stay near what they were.
+_VECTORS = dict.fromkeys(("sentence-similarity", "feature-extraction"), 3e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def choose_recipe(num_examples: int, d_model: int, task: str = "") -> FinetuneRe
     return FinetuneRecipe(
         epochs=max(epochs, _LEAST_STEPS / steps_an_epoch),
         batch_size=batch_size,
-        learning_rate=(1.5e-4 if batch_size == 64 else 1e-4) * rate,
+        learning_rate=_VECTORS.get(task, 1.5e-4 if batch_size == 64 else 1e-4) * rate,
     )
 
 

@@ -127,7 +127,10 @@ def fit_answers(examples: Sequence[QuestionExample]) -> AnswerSpans:
         InputError: none has one.
     """
     if not any(example.answers for example in examples):
-        raise InputError("no question has an answer: there is nothing to learn")
+        raise InputError(
+            "no question has an answer: there is nothing to learn",
+            remedy="add questions whose answers stand in their contexts",
+        )
     return AnswerSpans(may_refuse=any(not example.answers for example in examples))
 
 

@@ -33,6 +33,7 @@ from yanmo.tasks.labels import LabelKind
 from yanmo.training.objective import LossSum
 
 Labelled = ClassificationExample | PairExample | RelationExample
+_OTHERS = "add rows with others, or name the column of labels: --columns label=NAME"
 _MOST_CLASSES = 20_000
 # Of more classes than this a prediction tells the most likely ones alone.
 _SHOWN_CLASSES = 100
@@ -303,12 +304,14 @@ def fit_labels(examples: Sequence[Labelled], *, task: str) -> TextSkill:
         numbers = [float(str(label_of(example))) for example in examples]
         deviation = statistics.pstdev(numbers)
         if deviation == 0:
-            raise InputError(f"all examples have the number {numbers[0]:g}: there is nothing to learn")
+            raise InputError(
+                f"all examples have the number {numbers[0]:g}: there is nothing to learn", remedy=_OTHERS
+            )
         return Number(mean=statistics.fmean(numbers), deviation=deviation)
     counts = Counter(name for example in examples for name in example.labels())
     if len(counts) < (2 if kinds == {LabelKind.ONE} else 1):
         named = f"the class {next(iter(counts))!r}" if counts else "no class"
-        raise InputError(f"all examples have {named}: there is nothing to learn")
+        raise InputError(f"all examples have {named}: there is nothing to learn", remedy=_OTHERS)
     if len(counts) > _MOST_CLASSES:
         raise InputError(
             f"{len(counts):,} classes are more than {_MOST_CLASSES:,}",
@@ -319,12 +322,12 @@ def fit_labels(examples: Sequence[Labelled], *, task: str) -> TextSkill:
 
 
 def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) -> TextSkill:
-    """The skill of a model that has it, by its config.json."""
-    match config.get("problem_type"):
-        case "regression":
-            return Number(labels=tuple(labels))
-        case "multi_label_classification":
-            return SeveralClasses(labels=tuple(labels), calibration=Calibration.read(config, len(labels)))
+    """The skill of a model that has it, by its config.json; one output without a word is a number."""
+    kind = config.get("problem_type")
+    if kind == "regression" or (kind is None and len(labels) == 1):
+        return Number(labels=tuple(labels))
+    if kind == "multi_label_classification":
+        return SeveralClasses(labels=tuple(labels), calibration=Calibration.read(config, len(labels)))
     return OneClass(labels=tuple(labels), task=task, calibration=Calibration.read(config, len(labels)))
 
 

@@ -201,7 +201,9 @@ def fit_tags(examples: Sequence[Tagged]) -> TokenTags:
     """
     counts = Counter(tag for example in examples for tag in words_of(example).tags or ())
     if set(counts) <= {"O"}:
-        raise InputError("no word has a tag: there is nothing to learn")
+        raise InputError(
+            "no word has a tag: there is nothing to learn", remedy="name their column: --columns tags=NAME"
+        )
     if len(counts) > _MOST_TAGS:
         raise InputError(
             f"{len(counts):,} tags are more than {_MOST_TAGS:,}", remedy="is this the column of the tags?"

@@ -200,7 +200,8 @@ class QuickDecoder:
         hidden_BD = vectors_BD.clone(memory_format=torch.contiguous_format)
         logits_BV = torch.empty(batch, self._vocab_size)
         numbers = width + self._qkv_width + self._mixed_width + 3 * self._d_ff + self._num_heads * longest
-        longest_vector = batch * max(width, self._mixed_width, self._d_ff)
+        # As if all matrices were fine.
+        longest_vector = 2 * batch * max(width, self._mixed_width, self._d_ff)
         room, codes = torch.empty(batch * numbers), torch.empty(longest_vector, dtype=torch.int8)
         scales = torch.empty(longest_vector // GROUP_SIZE)
         sums = torch.empty(longest_vector // GROUP_SIZE, dtype=torch.int32)

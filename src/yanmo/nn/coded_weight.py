@@ -20,6 +20,7 @@ from yanmo.nn.kernels import library
 from yanmo.nn.quantization import GROUP_SIZE, QuantizedMatrix, numbers_of
 
 _LANES = 16
+_FINE = "attention.qkv.weight"
 # Vectors that are coded together: CHUNK of products.c.
 _CHUNK = 256
 
@@ -28,16 +29,18 @@ class CodedWeight(HeldWeight):
     """Held as codes in tiles."""
 
     @staticmethod
-    def __new__(cls, matrix: QuantizedMatrix) -> CodedWeight:
+    def __new__(cls, matrix: QuantizedMatrix, *, is_fine: bool = False) -> CodedWeight:
         """Lay the codes out in tiles.
 
         Args:
             matrix: which need not be kept.
+            is_fine: code what the codes of vectors leave out as well, in products of twice the length.
         """
         weight = Tensor._make_wrapper_subclass(cls, matrix.shape, dtype=torch.float32)
         assert isinstance(weight, CodedWeight)
         weight.held = tiled(matrix)
-        weight.matrix = Matrix(*(tensor.data_ptr() for tensor in weight.held), matrix.bits, *matrix.shape)
+        addresses = (tensor.data_ptr() for tensor in weight.held)
+        weight.matrix = Matrix(*addresses, matrix.bits, *matrix.shape, is_fine)
         return weight
 
     def numbers(self) -> Tensor:
@@ -48,7 +51,8 @@ class CodedWeight(HeldWeight):
     def product(self, x_NC: Tensor) -> Tensor:
         """By the kernel."""
         number, columns = x_NC.shape
-        out_NR, num_codes = torch.empty(number, self.matrix.rows), min(number, _CHUNK) * columns
+        num_codes = min(number, _CHUNK) * columns * (1 + self.matrix.is_fine)
+        out_NR = torch.empty(number, self.matrix.rows)
         codes, scales = torch.empty(num_codes, dtype=torch.int8), torch.empty(num_codes // GROUP_SIZE)
         offsets = torch.empty(num_codes // GROUP_SIZE, dtype=torch.int32)
         addresses = (ctypes.addressof(self.matrix), x_NC.data_ptr(), out_NR.data_ptr())
@@ -108,5 +112,9 @@ def make_room(model: nn.Module, coded: Container[str]) -> None:
 
 
 def hold_as_codes(model: nn.Module, name: str, matrix: QuantizedMatrix) -> None:
-    """Replace one of a model's parameters by codes."""
-    put(model, name, CodedWeight(matrix))
+    """Replace one of a model's parameters by codes.
+
+    Most of what 8 bits lose, they lose in the vectors that queries, keys and values are made of
+    (benchmarks/RESULTS.md), so these are coded twice.
+    """
+    put(model, name, CodedWeight(matrix, is_fine=matrix.bits == 8 and name.endswith(_FINE)))

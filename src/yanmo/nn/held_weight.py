@@ -34,6 +34,7 @@ class Matrix(ctypes.Structure):
         ("bits", ctypes.c_int64),
         ("rows", ctypes.c_int64),
         ("columns", ctypes.c_int64),
+        ("is_fine", ctypes.c_int64),
     ]
 
 

@@ -226,7 +226,9 @@ class _Table:
         if not fitting:
             raise FlawError(
                 Flaw.COLUMNS,
-                f"no column for {role.name} has a few repeated values among: {self._shown()}",
+                f"no column for {role.name} has a few repeated values among: {self._shown()}"
+                if free
+                else f"no column for {role.name}: there is only {self._shown()}",
                 self._advice(role, "NAME"),
             )
         if len(fitting) > 1:

@@ -57,6 +57,13 @@ def labels_drawn(model: Transformer, encoder: InputEncoder, skill: OneClass, tem
     return [skill.labels[int(one)] for one in drawn]
 
 
+def test_a_model_made_elsewhere_with_one_output_says_a_number() -> None:
+    assert isinstance(read_labels(("LABEL_0",), {}, task="text-classification"), Number)
+    several = {"problem_type": "multi_label_classification"}
+    assert isinstance(read_labels(("LABEL_0",), several, task="text-classification"), SeveralClasses)
+    assert isinstance(read_labels(("a", "b"), {}, task="text-classification"), OneClass)
+
+
 def test_a_temperature_makes_probabilities_true_and_changes_no_answer(tmp_path: Path) -> None:
     skill = OneClass(labels=("a", "b"))
     model, encoder = opened(tmp_path, skill, scale=3.0)

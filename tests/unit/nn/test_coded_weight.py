@@ -36,16 +36,22 @@ def test_tiles_hold_what_the_file_has(bits: int) -> None:
 
 @needs_kernels
 @BITS
+@pytest.mark.parametrize("is_fine", [False, True])
 @pytest.mark.parametrize("shape", [(1,), (2, 3), (13,), (31,), (300,)], ids=str)
-def test_products_are_those_of_coded_vectors(bits: int, shape: tuple[int, ...]) -> None:
+def test_products_are_those_of_coded_vectors(bits: int, is_fine: bool, shape: tuple[int, ...]) -> None:
     given = matrix(bits)
     x = torch.randn(*shape, 96, generator=torch.Generator().manual_seed(9))
     x[0, ..., :32] = 0
     bias = torch.randn(50)
-    found = functional.linear(x, CodedWeight(given), bias)
-    expected = functional.linear(coded_vectors(x).double(), given.dequantized().double(), bias.double())
+    found = functional.linear(x, CodedWeight(given, is_fine=is_fine), bias)
+    seen = coded_vectors(x)
+    if is_fine:
+        seen = seen + coded_vectors(x - seen)
+        assert float((x - seen).abs().max()) < float((x - coded_vectors(x)).abs().max()) / 100
+    expected = functional.linear(seen.double(), given.dequantized().double(), bias.double())
     assert found.shape == expected.shape
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    # Of what is left out, a number between two codes may be rounded to either.
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3 if is_fine else 1e-4)
 
 
 @needs_kernels

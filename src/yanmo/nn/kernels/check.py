@@ -155,10 +155,11 @@ def _products() -> Iterator[_Case]:
     for bits, lowest, width in ((8, -127, 255), (4, -8, 16)):
         weight_RC = ((numbers * 7919) % width + lowest).float()
         weight_RC[:, ::32] = lowest
-        weight = CodedWeight(quantize(weight_RC, bits))
+        matrix = quantize(weight_RC, bits)
         for number in (1, 3, 31):
             expected = x_NC[:number].double() @ weight_RC.double().T
-            yield f"product of {bits} bits", [weight.product(x_NC[:number]) / 127], [expected / 127]
+            for weight in (CodedWeight(matrix), CodedWeight(matrix, is_fine=True)):
+                yield f"product of {bits} bits", [weight.product(x_NC[:number]) / 127], [expected / 127]
     narrow = Bfloat16Weight(_wave(torch.bfloat16, 35, 96))
     for number in (1, 5, 11):
         expected = x_NC[:number].double() @ narrow.numbers().double().T

@@ -74,7 +74,8 @@ static void attend(const float *query, const float *keys, const float *values, f
 /* x (B, D) holds the tokens' vectors, and in the end what the head multiplies; cosines and sines (B, E) turn them.
    Each row is as long as it is: caches has, layer by layer, the keys of each row and then the values of each row, each
    (K, capacities[b], E), of which positions[b] tokens are held; longest is the most tokens of a row, these
-   included. room is floats for all between: B * (D + (H + 2K) E + H E + 3 F) + H * B * longest. */
+   included. room is floats for all between: B * (D + (H + 2K) E + H E + 3 F) + H * B * longest; that of codes suffices for
+   vectors of fine matrices. */
 void decode_step(const Decoder *decoder, float *x, float *logits, const float *cosines, const float *sines,
                  float *const *caches, const count *positions, const count *capacities, count batch,
                  count longest, float *room, int8_t *codes, float *scales, int32_t *sums, int threads) {
@@ -89,7 +90,7 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
             const Layer *layer = decoder->layer + number;
             float *const *keys = caches + 2 * number * batch, *const *values = keys + batch;
             norm_all(x, layer->attention_norm, normed, batch, width, decoder->eps);
-            take_in(normed, batch, width, layer->qkv.bits, &coded);
+            take_in(normed, batch, &layer->qkv, &coded);
             product(&layer->qkv, &coded, qkv, batch, 0);
 #pragma omp for schedule(static)
             for (count one = 0; one < batch * groups; one++) {
@@ -109,10 +110,10 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
                 attend(query, keys[b] + from, values[b] + from, shares + one * longest, mixed + one * size,
                        positions[b] + 1, size, (float)decoder->scale);
             }
-            take_in(mixed, batch, heads * size, layer->out.bits, &coded);
+            take_in(mixed, batch, &layer->out, &coded);
             product(&layer->out, &coded, x, batch, 1);
             norm_all(x, layer->feed_forward_norm, normed, batch, width, decoder->eps);
-            take_in(normed, batch, width, layer->gate_up.bits, &coded);
+            take_in(normed, batch, &layer->gate_up, &coded);
             product(&layer->gate_up, &coded, gate_up, batch, 0);
 #pragma omp for schedule(static)
             for (count group = 0; group < batch * ff / GROUP; group++) {
@@ -121,11 +122,11 @@ void decode_step(const Decoder *decoder, float *x, float *logits, const float *c
                 float *to = gated + group * GROUP;
                 for (int i = 0; i < GROUP; i++) to[i] = gate[i] * sigmoid(gate[i]) * gate[i + ff];
             }
-            take_in(gated, batch, ff, layer->down.bits, &coded);
+            take_in(gated, batch, &layer->down, &coded);
             product(&layer->down, &coded, x, batch, 1);
         }
         norm_all(x, decoder->norm, normed, batch, width, decoder->eps);
-        take_in(normed, batch, width, decoder->head.bits, &coded);
+        take_in(normed, batch, &decoder->head, &coded);
         product(&decoder->head, &coded, logits, batch, 0);
     }
     memcpy(x, normed, sizeof(float) * batch * width);

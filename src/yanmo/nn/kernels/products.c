@@ -110,39 +110,58 @@ static int block_from(count first, count batch) {
         if (sizes[i] <= BLOCK && sizes[i] <= batch - first) return sizes[i];
 }
 
-static void code_group(const float *x, count bits, count columns, count batch, count b, count group, Vectors *to) {
+/* The codes of a group and their sum; returns what they are multiples of. */
+static float code(const float *x, int8_t *codes, int32_t *total) {
     float most = 0;
     int32_t sum = 0;
-    int8_t codes[GROUP];
 #pragma omp simd reduction(max : most)
     for (int i = 0; i < GROUP; i++) {
         float size = fabsf(x[i]);
         most = size > most ? size : most;
     }
-    float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+    float inverse = most > 0 ? 127 / most : 0;
 #pragma omp simd reduction(+ : sum)
     for (int i = 0; i < GROUP; i++) {
-        int32_t code = (int32_t)rintf(x[i] * inverse);
-        codes[i] = (int8_t)code;
-        sum += code;
+        int32_t one = (int32_t)rintf(x[i] * inverse);
+        codes[i] = (int8_t)one;
+        sum += one;
     }
-    count first = b / BLOCK * BLOCK;
-    int together = block_from(first, batch);
-    for (; first + together <= b; together = block_from(first, batch)) first += together;
-    count groups = columns / GROUP, at = first * groups + group * together + b - first;
-    int8_t *four = to->codes + first * columns + (group * 8 * together + b - first) * 4;
-    for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
-    to->scales[at] = scale;
-    to->offsets[at] = bits == 4 ? sum : -STORED_PLUS * sum;
+    *total = sum;
+    return most / 127;
 }
 
-void take_in(const float *numbers, count batch, count columns, count bits, Vectors *to) {
+/* The vectors of which number p codes what number p - 1 left out. */
+static Vectors pass_of(const Vectors *x, count pass, count batch, count columns) {
+    count before = pass * batch * columns, groups = before / GROUP;
+    return (Vectors){x->numbers, x->codes + before, x->scales + groups, x->offsets + groups};
+}
+
+static void code_group(const float *x, const Matrix *matrix, count batch, count b, count group, Vectors *to) {
+    count columns = matrix->columns, first = b / BLOCK * BLOCK;
+    int together = block_from(first, batch);
+    for (; first + together <= b; together = block_from(first, batch)) first += together;
+    count at = first * columns / GROUP + group * together + b - first;
+    float left[GROUP];
+    for (count pass = 0; pass <= matrix->is_fine; pass++) {
+        Vectors own = pass_of(to, pass, batch, columns);
+        int8_t codes[GROUP], *four = own.codes + first * columns + (group * 8 * together + b - first) * 4;
+        int32_t sum;
+        float scale = code(x, codes, &sum);
+        for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
+        own.scales[at] = scale;
+        own.offsets[at] = matrix->bits == 4 ? sum : -STORED_PLUS * sum;
+        for (int i = 0; i < GROUP; i++) left[i] = x[i] - scale * codes[i];
+        x = left;
+    }
+}
+
+void take_in(const float *numbers, count batch, const Matrix *matrix, Vectors *to) {
     to->numbers = numbers;
-    if (bits > 8) return;
-    count groups = columns / GROUP;
+    if (matrix->bits > 8) return;
+    count groups = matrix->columns / GROUP;
 #pragma omp for schedule(static)
     for (count one = 0; one < batch * groups; one++)
-        code_group(numbers + one * GROUP, bits, columns, batch, one / groups, one % groups, to);
+        code_group(numbers + one * GROUP, matrix, batch, one / groups, one % groups, to);
 }
 
 /* Products of one tile with some vectors, the first of which is given: each lane is a row of the matrix. */
@@ -313,41 +332,48 @@ static void bfloat16_product(const Matrix *matrix, const float *x, float *out, c
     }
 }
 
+/* Products of a tile with all vectors, so many at once as the registers allow. */
+static void all_vectors(const Matrix *matrix, count tile, const Vectors *x, float *out, count batch, int is_added) {
+    for (count b = 0, together; b < batch; b += together) {
+        together = block_from(b, batch);
+        switch (together) {
+        case BLOCK: some_vectors(matrix, tile, x, b, out, BLOCK, is_added); break;
+#if BLOCK > 8
+        case 8: some_vectors(matrix, tile, x, b, out, 8, is_added); break;
+#endif
+#if BLOCK > 4
+        case 4: some_vectors(matrix, tile, x, b, out, 4, is_added); break;
+#endif
+#if BLOCK > 2
+        case 2: some_vectors(matrix, tile, x, b, out, 2, is_added); break;
+#endif
+        default: some_vectors(matrix, tile, x, b, out, 1, is_added);
+        }
+    }
+}
+
 void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added) {
     if (matrix->bits == 16) {
         bfloat16_product(matrix, x->numbers, out, batch, is_added);
         return;
     }
 #pragma omp for schedule(static)
-    for (count tile = 0; tile < (matrix->rows + LANES - 1) / LANES; tile++) {
-        for (count b = 0, together; b < batch; b += together) {
-            together = block_from(b, batch);
-            switch (together) {
-            case BLOCK: some_vectors(matrix, tile, x, b, out, BLOCK, is_added); break;
-#if BLOCK > 8
-            case 8: some_vectors(matrix, tile, x, b, out, 8, is_added); break;
-#endif
-#if BLOCK > 4
-            case 4: some_vectors(matrix, tile, x, b, out, 4, is_added); break;
-#endif
-#if BLOCK > 2
-            case 2: some_vectors(matrix, tile, x, b, out, 2, is_added); break;
-#endif
-            default: some_vectors(matrix, tile, x, b, out, 1, is_added);
-            }
+    for (count tile = 0; tile < (matrix->rows + LANES - 1) / LANES; tile++)
+        for (count pass = 0; pass <= matrix->is_fine; pass++) {
+            Vectors own = pass_of(x, pass, batch, matrix->columns);
+            all_vectors(matrix, tile, &own, out, batch, is_added || pass);
         }
-    }
 }
 
 /* out (N, rows) = x W^T of many vectors: so many at a time that their codes stay near the processor. codes, scales
-   and offsets have room for CHUNK vectors. */
+   and offsets have room for CHUNK vectors, twice where the matrix is fine. */
 void coded_product(const Matrix *matrix, const float *x, float *out, count number, int8_t *codes, float *scales,
                    int32_t *offsets, int threads) {
 #pragma omp parallel num_threads(threads)
     for (count first = 0; first < number; first += CHUNK) {
         count batch = number - first < CHUNK ? number - first : CHUNK;
         Vectors vectors = {0, codes, scales, offsets};
-        take_in(x + first * matrix->columns, batch, matrix->columns, matrix->bits, &vectors);
+        take_in(x + first * matrix->columns, batch, matrix, &vectors);
         product(matrix, &vectors, out + first * matrix->rows, batch, 0);
     }
 }
