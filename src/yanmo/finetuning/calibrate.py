@@ -69,11 +69,11 @@ def calibrate(
     if isinstance(skill, TokenTags):
         gold = np.concatenate([piece.target for piece in pieces])
         return replace(skill, calibration=_of_tags(torch.cat(outputs).double().numpy(), gold))
-    logits = torch.stack(outputs).double().numpy()
-    targets = np.array([piece.target for piece in pieces])
+    logits = skill.logits(pieces, outputs).double().numpy()
     if isinstance(skill, SeveralClasses):
+        targets = np.array([piece.target for piece in pieces])
         return replace(skill, calibration=_of_several(logits, targets > 0, decide_by))
-    return replace(skill, calibration=_of_one(logits, targets, decide_by))
+    return replace(skill, calibration=_of_one(logits, np.array(skill.numbers(pieces)), decide_by))
 
 
 def _has_thresholds(skill: Skill[Any]) -> bool:

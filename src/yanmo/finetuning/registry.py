@@ -14,6 +14,7 @@ from yanmo.finetuning.answers.preferences import DirectPreferences, Rewards
 from yanmo.finetuning.answers.written import Chatting, Rewriting, TextWriting, WrittenAnswers
 from yanmo.finetuning.calibration import Calibration
 from yanmo.finetuning.embeddings import Embeddings, fit_embeddings
+from yanmo.finetuning.relations import fit_relations, read_relations
 from yanmo.finetuning.skill import Skill
 from yanmo.finetuning.spans import AnswerSpans, fit_answers
 from yanmo.finetuning.text_labels import fit_labels, read_labels
@@ -35,6 +36,7 @@ from yanmo.tasks.examples import (
     SpanExample,
     TextExample,
 )
+from yanmo.tasks.relation import marked_example
 
 _TYPED = Origin("--text")
 # Whose models have no head that matters.
@@ -94,9 +96,9 @@ KINDS: dict[str, TaskKind] = {
     ),
     # The entities of a typed text are marked by its writer: <e1>...</e1>, <e2>...</e2>.
     "relation-extraction": TaskKind(
-        fit=partial(fit_labels, task="relation-extraction"),
+        fit=fit_relations,
         num_texts=1,
-        ask=lambda text: ClassificationExample(text=text, label=None, origin=_TYPED),
+        ask=lambda text: marked_example(text, _TYPED),
     ),
     "token-classification": TaskKind(
         fit=fit_tags, num_texts=1, ask=lambda text: SpanExample(text=text, spans=None, origin=_TYPED)
@@ -191,6 +193,8 @@ def read_skill(task: str, model: Transformer, config: Mapping[str, Any], folder:
     if task == "token-classification":
         tags = labels[HeadKind.TOKEN_CLASSIFICATION]
         return TokenTags(labels=tags, calibration=Calibration.read(config, len(tags)))
+    if task == "relation-extraction" and HeadKind.TOKEN_CLASSIFICATION in labels:
+        return read_relations(labels[HeadKind.TOKEN_CLASSIFICATION], config)
     if task == "question-answering":
         return AnswerSpans(may_refuse=bool(config.get("answers_may_be_missing", True)))
     return read_labels(labels[HeadKind.SEQUENCE_CLASSIFICATION], config, task=task)

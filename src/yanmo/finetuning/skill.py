@@ -113,6 +113,11 @@ class HeadSkill(ABC, Generic[E]):
         """Nothing."""
         return {}
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the head's outputs are called."""
+        return self.labels
+
     @abstractmethod
     def pieces(self, examples: Sequence[E], encoder: InputEncoder, *, labelled: bool) -> list[Encoded[Any]]:
         """Examples as the model takes them, with their targets where they are labelled."""
@@ -137,7 +142,7 @@ class HeadSkill(ABC, Generic[E]):
 
     def network(self, checkpoint: Checkpoint) -> Transformer:
         """The checkpoint's network with the head."""
-        return open_with_head(checkpoint, self.head, labels=self.labels)
+        return open_with_head(checkpoint, self.head, labels=self.output_names)
 
     def batches(
         self, examples: Sequence[E], encoder: InputEncoder, *, batch_size: int, seed: int

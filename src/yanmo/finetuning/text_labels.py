@@ -1,4 +1,4 @@
-"""Classes and numbers of whole texts, of pairs of texts, and of two entities in a text.
+"""Classes and numbers of whole texts and of pairs of texts.
 
 One class: softmax and cross-entropy; several: a sigmoid each (binary cross-entropy, averaged over the
 classes, so that losses of few and many classes are alike); a number: squared error in standard units.
@@ -72,7 +72,11 @@ class TextSkill(HeadSkill[Labelled]):
         self, examples: Sequence[Labelled], pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]
     ) -> list[Prediction]:
         """Label and probabilities."""
-        return self.predictions(torch.stack(list(outputs))) if outputs else []
+        return self.predictions(self.logits(pieces, outputs)) if outputs else []
+
+    def logits(self, pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]) -> Tensor:
+        """What was said of each text, (B, C)."""
+        return torch.stack(list(outputs))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -139,12 +143,19 @@ class OneClass(TextSkill):
 
     def loss(self, outputs: Tensor, batch: PackedBatch) -> LossSum:
         """Cross-entropy."""
-        targets_B = batch.targets
+        return self.loss_of(outputs, batch.targets)
+
+    def loss_of(self, logits_BC: Tensor, numbers_B: Tensor) -> LossSum:
+        """Cross-entropy of the classes with these numbers."""
         weights_C = torch.tensor(self.weights) if self.weights else None
         loss = functional.cross_entropy(
-            outputs, targets_B, weights_C, reduction="sum", label_smoothing=self.smoothing
+            logits_BC, numbers_B, weights_C, reduction="sum", label_smoothing=self.smoothing
         )
-        return LossSum(loss, len(targets_B))
+        return LossSum(loss, len(numbers_B))
+
+    def numbers(self, pieces: Sequence[Encoded[Any]]) -> list[int]:
+        """The class of each text."""
+        return [piece.target for piece in pieces]
 
     def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """The most likely class."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from yanmo.corpus.files import Blob, Encoding
 from yanmo.corpus.tables import bounded_lines
+from yanmo.errors import InputError
 from yanmo.reporting.axes import Words
 from yanmo.tasks.base import Cells, How, Item, Layout, ReadSettings, Shape, Task
 from yanmo.tasks.broken import Flaw, FlawError, Note
@@ -51,9 +52,27 @@ def _marked_example(marked: str, relation: Any, origin: Origin, how: How) -> Rel
     return _example(text, spans["1"], spans["2"], relation, origin, how)
 
 
-def _example(text: str, head: Span, tail: Span, relation: Any, origin: Origin, how: How) -> RelationExample:
+def marked_example(marked: str, origin: Origin) -> RelationExample:
+    """A text with marks as an example without a relation.
+
+    Raises:
+        InputError: not exactly one ``<e1>`` and one ``<e2>`` are there, or they lie in each other.
+    """
+    try:
+        text, spans = _unmark(marked)
+        _refuse_overlap(spans["1"], spans["2"])
+    except FlawError as flaw:
+        raise InputError(flaw.detail, where=str(origin), remedy=flaw.remedy) from None
+    return RelationExample(text=text, head=spans["1"], tail=spans["2"], relation=None, origin=origin)
+
+
+def _refuse_overlap(head: Span, tail: Span) -> None:
     if head.start < tail.end and tail.start < head.end:
         raise FlawError(Flaw.OVERLAP, "the two entities lie in each other", "mark two different places")
+
+
+def _example(text: str, head: Span, tail: Span, relation: Any, origin: Origin, how: How) -> RelationExample:
+    _refuse_overlap(head, tail)
     known = None
     if how.labelled or relation not in (None, ""):
         known = str(read_label(relation, LabelKind.ONE, how.classes.get("relation", ())))

@@ -16,7 +16,6 @@ from yanmo.finetuning.registry import kind_of_task
 from yanmo.finetuning.skill import HeadSkill
 from yanmo.finetuning.text_labels import Number, OneClass, SeveralClasses, fit_labels
 from yanmo.models.checkpoint import Checkpoint
-from yanmo.models.new_head import open_with_head
 from yanmo.models.transformer import Transformer
 from yanmo.tasks.examples import (
     Answer,
@@ -141,7 +140,7 @@ def prepared(
 ) -> tuple[Transformer, ExampleBatches[Any]]:
     checkpoint = Checkpoint.open(make_encoder(folder / "encoder"))
     torch.manual_seed(0)
-    model = open_with_head(checkpoint, skill.head, labels=skill.labels)
+    model = skill.network(checkpoint)
     # A head of zeros would send no gradient to what is below it.
     with torch.no_grad():
         model.get_parameter(f"heads.{skill.head.value}.output.weight").normal_(0, 0.3)
