@@ -61,19 +61,23 @@ def create_app(
     limits = limits or Limits()
     turns = Turns()
     line = Line(max_waiting=limits.max_waiting, turns=turns)
+    # As many as may be with the batch once their model is there.
+    loading = Line(max_waiting=limits.max_streams + limits.max_waiting - 1)
     batch = Batch(memory_bytes=models.key_value_bytes, limits=BatchLimits(most_answers=limits.max_streams))
     batches = Batches(batch, max_waiting=limits.max_waiting, turns=turns)
     models.while_waiting = turns.left
     models.on_evicted = batches.forget_model
-    service = Service(catalog=models, line=line, batches=batches, limits=limits, metrics=Metrics())
+    service = Service(
+        catalog=models, loading=loading, line=line, batches=batches, limits=limits, metrics=Metrics()
+    )
     service.metrics.watch(line, batches, models)
 
     def stop() -> None:
-        line.close()
-        batches.close()
+        for each in (loading, line, batches):
+            each.close()
 
     app = create_site(access=access, runs=[runs_dir], on_stop=stop, on_answer=service.metrics.answered)
-    app.state.line, app.state.batches = line, batches
+    app.state.batches, app.state.computing = batches, (loading, line, batches)
     _add_models(app, models)
     bodies: dict[str, type[ApiRequest]] = {}
 
@@ -137,8 +141,8 @@ def serve(
             server.run(app, listener, where, on_ready=on_ready or _say_ready, limits=limits)
         finally:
             # A thread that still computes when the interpreter goes would abort the process.
-            app.state.line.wait(_END_S)
-            app.state.batches.wait(_END_S)
+            for each in app.state.computing:
+                each.wait(_END_S)
 
 
 def _say_ready(url: str) -> None:

@@ -212,7 +212,7 @@ class Batches:
             if errand.has_begun:
                 self._answer_s += 0.3 * (time.monotonic() - errand.began_s - self._answer_s)
             if errand.order is not None:
-                # In the other thread: it may have to wait for a model that is being loaded.
+                # In the other thread, which holds nothing here while it waits for the catalog.
                 self._released.append(errand.order.release)
             self._changed.notify_all()
 

@@ -206,6 +206,7 @@ class _Place:
     model: ServedModel
     card: Card
     opened: OpenModel | None = None
+    is_loading: bool = False
     num_users: int = 0
     last_use: int = 0
 
@@ -236,7 +237,8 @@ class Catalog:
         self.while_waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         self.on_evicted: Callable[[OpenModel], None] = _do_nothing
         self.num_opened = self.num_evicted = 0
-        self._lock = threading.RLock()
+        # Held for moments: whoever loads a model does not hold it.
+        self._changed = threading.Condition()
         self._clock = itertools.count(1)
         if not models:
             raise InputError("no model to serve", remedy="yanmo serve MODEL...")
@@ -274,8 +276,13 @@ class Catalog:
         """
         place = next(iter(self._places.values()))
         if self._may_ever_fit(place.card):
-            with self._lock:
-                self._bring(place)
+            place.is_loading = True
+            self._load(place)
+
+    def is_open(self, name: str) -> bool:
+        """Whether the model of that name is in memory; False where there is none."""
+        place = self._places.get(name)
+        return place is not None and place.opened is not None
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[OpenModel]:
@@ -286,37 +293,52 @@ class Catalog:
         """
         self.find(name)
         place = self._places[name]
-        with self.while_waiting(), self._lock:
-            if place.opened is None:
-                self._open(place)
-            opened = place.opened
-            assert opened is not None
-            place.num_users += 1
-            place.last_use = next(self._clock)
+        with self.while_waiting():
+            opened = self._use(place)
         try:
             yield opened
         finally:
-            with self.while_waiting(), self._lock:
+            with self._changed:
                 place.num_users -= 1
+
+    def _use(self, place: _Place) -> OpenModel:
+        """One more user of a model, which is loaded first where it is not there; others go on meanwhile."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not place.is_loading)
+                if place.opened is not None:
+                    place.num_users += 1
+                    place.last_use = next(self._clock)
+                    return place.opened
+                card = place.card
+                if not self._may_ever_fit(card):
+                    raise api_errors.model_too_large(card.name, card.num_bytes, self.memory_bytes or 0)
+                self._make_room(card.num_bytes)
+                place.is_loading = True
+            try:
+                self._load(place)
+            except InputError as error:
+                # For the log alone: it names files of this machine.
+                say(f"yanmo: {card.name} cannot be loaded: {error}")
+                raise api_errors.model_not_loaded(card.name) from None
 
     def bytes_in_memory(self) -> dict[str, int]:
         """What each model that is in memory needs."""
         return {name: place.card.num_bytes for name, place in self._places.items() if place.opened}
 
-    def _open(self, place: _Place) -> None:
-        card = place.card
-        if not self._may_ever_fit(card):
-            raise api_errors.model_too_large(card.name, card.num_bytes, self.memory_bytes or 0)
-        self._make_room(card.num_bytes)
+    def _load(self, place: _Place) -> None:
+        """Bring in a model that is marked as loading, which it is no longer afterwards."""
+        opened: OpenModel | None = None
         try:
-            self._bring(place)
-        except InputError as error:
-            # For the log alone: it names files of this machine.
-            say(f"yanmo: {card.name} cannot be loaded: {error}")
-            raise api_errors.model_not_loaded(card.name) from None
+            opened = place.model.open()
+        finally:
+            with self._changed:
+                place.is_loading = False
+                if opened is not None:
+                    self._settle(place, opened)
+                self._changed.notify_all()
 
-    def _bring(self, place: _Place) -> None:
-        opened = place.model.open()
+    def _settle(self, place: _Place, opened: OpenModel) -> None:
         known = {
             name: value
             for name in ("num_parameters", "num_bytes", "architecture")
@@ -335,8 +357,12 @@ class Catalog:
         """
         if self.memory_bytes is None:
             return
-        while sum(self.bytes_in_memory().values()) + num_bytes > self.memory_bytes:
-            idle = [place for place in self._places.values() if place.opened and not place.num_users]
+        places = self._places.values()
+        while (
+            sum(place.card.num_bytes for place in places if place.opened or place.is_loading) + num_bytes
+            > self.memory_bytes
+        ):
+            idle = [place for place in places if place.opened and not place.num_users]
             if not idle:
                 raise api_errors.models_in_use()
             oldest = min(idle, key=lambda place: place.last_use)

@@ -27,9 +27,14 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What every route works with."""
+    """What every route works with.
+
+    Attributes:
+        loading: the line of requests whose model is not in memory yet; no others wait behind them.
+    """
 
     catalog: Catalog
+    loading: Line
     line: Line
     batches: Batches
     limits: Limits
@@ -39,16 +44,19 @@ class Service:
 class Errand(Generic[Event]):
     """Work that is done while its client waits; a context manager that ends it."""
 
-    def __init__(self, request: Request, service: Service, reply: Reply[Event]) -> None:
+    def __init__(
+        self, request: Request, service: Service, reply: Reply[Event], *, is_counted: bool = True
+    ) -> None:
         """Watch over a reply that somebody makes.
 
         Args:
             request: whose client waits; its body has been read.
             service: with the metrics.
             reply: what it waits for.
+            is_counted: whether the metrics shall know how long it waited.
         """
         self._reply = reply
-        self._metrics, self._has_begun = service.metrics, False
+        self._metrics, self._is_counted = service.metrics, is_counted
         self._watcher = asyncio.create_task(_cancel_when_client_leaves(request, reply))
 
     @classmethod
@@ -84,8 +92,8 @@ class Errand(Generic[Event]):
         except Exception as error:
             say(api_errors.report(error))
             raise api_errors.failed() from None
-        if not self._has_begun:
-            self._has_begun = True
+        if self._is_counted:
+            self._is_counted = False
             self._metrics.waited(self._reply.waited_s)
         return event
 
@@ -131,6 +139,25 @@ async def run_once(request: Request, service: Service, work: Callable[[OnProgres
         result = await errand.next()
     assert result is not None
     return result
+
+
+async def bring(request: Request, service: Service, name: str) -> None:
+    """Have a model in memory before a request joins those of models that are.
+
+    Raises:
+        ApiError: it does not fit or cannot be loaded, or too many wait for theirs.
+    """
+    if service.catalog.is_open(name):
+        return
+
+    def load(_: Cancelled) -> Iterator[bool]:
+        with service.catalog.opened(name):
+            yield True
+
+    job: Job[bool] = Job(load, max_request_s=service.limits.max_request_s)
+    service.loading.join(job)
+    with Errand(request, service, job, is_counted=False) as errand:
+        await errand.next()
 
 
 async def _cancel_when_client_leaves(request: Request, reply: Reply[Event]) -> None:

@@ -16,7 +16,7 @@ def load_now(service: Service) -> dict[str, Any]:
     held, key_values = service.catalog.bytes_in_memory(), service.batches.batch.memory
     return {
         "running": service.line.num_running + service.batches.batch.num_running,
-        "waiting": service.line.num_waiting + service.batches.num_waiting,
+        "waiting": sum(line.num_waiting for line in (service.loading, service.line, service.batches)),
         "max_waiting": service.limits.max_waiting,
         "memory": {
             "process": resident_memory_bytes(),

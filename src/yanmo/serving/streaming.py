@@ -21,7 +21,7 @@ from yanmo.serving.answers import Choice, Envelope
 from yanmo.serving.api_errors import ApiError
 from yanmo.serving.batches import Order
 from yanmo.serving.catalog import Card, OpenModel, TextTokenizer
-from yanmo.serving.errand import Errand, Service
+from yanmo.serving.errand import Errand, Service, bring
 from yanmo.serving.limits import Cancelled, Reply
 from yanmo.serving.metrics import Meter
 from yanmo.serving.prompts import Prompt, Prompts, prepare
@@ -59,6 +59,7 @@ async def answer(request: Request, body: GenerationRequest, service: Service) ->
     card = service.catalog.find(body.model)
     card.require("chat/completions" if is_chat else "completions")
     meter = service.metrics.meter(card.name)
+    await bring(request, service, card.name)
     errand = _errand(request, body, service, card)
     try:
         begun = await errand.next()

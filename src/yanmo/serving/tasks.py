@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from yanmo.finetuning.skill import Prediction
 from yanmo.serving.api_errors import ApiError
-from yanmo.serving.errand import OnProgress, Service, run_once
+from yanmo.serving.errand import OnProgress, Service, bring, run_once
 from yanmo.serving.limits import Limits
 from yanmo.serving.schema import ApiRequest
 from yanmo.serving.vectors import require_count
@@ -140,6 +140,7 @@ async def answer_task(request: Request, body: TaskRequest, service: Service) -> 
             num_written = sum(len(count(row["text"])) for row in found) if body.writes else 0
         return found, num_read, num_written
 
+    await bring(request, service, card.name)
     found, num_read, num_written = await run_once(request, service, work)
     service.metrics.read(card.name, num_read)
     content: dict[str, Any] = {

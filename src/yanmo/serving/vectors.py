@@ -18,7 +18,7 @@ from pydantic import Field
 
 from yanmo.serving.api_errors import ApiError, context_exceeded
 from yanmo.serving.catalog import OpenModel, TextVectors
-from yanmo.serving.errand import OnProgress, Service, run_once
+from yanmo.serving.errand import OnProgress, Service, bring, run_once
 from yanmo.serving.limits import Limits
 from yanmo.serving.schema import ApiRequest
 
@@ -103,6 +103,7 @@ async def embed(request: Request, body: EmbeddingRequest, service: Service) -> R
             "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
         }
 
+    await bring(request, service, card.name)
     return _answer(await run_once(request, service, work), service)
 
 
@@ -132,6 +133,7 @@ async def compare(request: Request, body: SimilarityRequest, service: Service) -
             "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
         }
 
+    await bring(request, service, card.name)
     return _answer(await run_once(request, service, work), service)
 
 

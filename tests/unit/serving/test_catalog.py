@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import threading
 from pathlib import Path
 
 import answers_made
 import pytest
 import torch
+from requests_made import begin, end, served
 from serving_fakes import fake_model
 from starlette.testclient import TestClient
 
 from yanmo.errors import InputError
 from yanmo.serving.api_errors import ApiError
 from yanmo.serving.app import create_app
-from yanmo.serving.catalog import Catalog
+from yanmo.serving.catalog import Catalog, OpenModel
 from yanmo.serving.opening import describe, load
 
 
@@ -25,9 +28,13 @@ def catalog(*sizes: int, memory_bytes: int | None) -> Catalog:
 
 def use(models: Catalog, names: str) -> str:
     for name in names:
-        with models.opened(name):
-            pass
+        use_one(models, name)
     return "".join(sorted(models.bytes_in_memory()))
+
+
+def use_one(models: Catalog, name: str) -> None:
+    with models.opened(name):
+        pass
 
 
 def test_the_model_that_was_asked_longest_ago_goes_first() -> None:
@@ -96,3 +103,64 @@ def test_real_folders_take_turns(tmp_path: Path) -> None:
     counted = asked.get("/metrics").text
     assert re.search(r"^yanmo_models_in_memory 1\.0$", counted, re.MULTILINE)
     assert re.search(r"^yanmo_models_evicted 2\.0$", counted, re.MULTILINE)
+
+
+def test_a_model_that_is_loading_holds_up_only_those_who_ask_for_it() -> None:
+    may_go_on, has_begun = threading.Event(), threading.Event()
+    slow = fake_model("slow", num_bytes=4)
+
+    def load_slowly() -> OpenModel:
+        has_begun.set()
+        assert may_go_on.wait(20)
+        return slow.open()
+
+    models = Catalog([fake_model("quick", num_bytes=4), dataclasses.replace(slow, open=load_slowly)])
+    models.open_first()
+    with served(models) as (address, _):
+        waiting = [begin(address, model="slow", prompt="x") for _ in range(2)]
+        assert has_begun.wait(20)
+        assert end(begin(address, model="quick", prompt="x"))[0] == 200
+        assert list(models.bytes_in_memory()) == ["quick"]
+        may_go_on.set()
+        assert [end(each)[0] for each in waiting] == [200, 200]
+    assert models.num_opened == 2
+
+
+def test_what_is_loading_has_its_memory_already() -> None:
+    may_go_on, has_begun = threading.Event(), threading.Event()
+
+    def load_slowly() -> OpenModel:
+        has_begun.set()
+        assert may_go_on.wait(20)
+        return slow.open()
+
+    slow = fake_model("slow", num_bytes=6)
+    loading = dataclasses.replace(slow, open=load_slowly)
+    models = Catalog([loading, fake_model("other", num_bytes=6)], memory_bytes=10)
+    thread = threading.Thread(target=use_one, args=(models, "slow"))
+    thread.start()
+    assert has_begun.wait(20)
+    with pytest.raises(ApiError) as caught, models.opened("other"):
+        pass
+    assert caught.value.code == "models_in_use"
+    may_go_on.set()
+    thread.join()
+    use_one(models, "other")
+    assert models.bytes_in_memory() == {"other": 6}
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again() -> None:
+    tries = iter([InputError("is damaged"), None])
+    good = fake_model("a")
+
+    def load_once_in_vain() -> OpenModel:
+        error = next(tries)
+        if error is not None:
+            raise error
+        return good.open()
+
+    models = Catalog([dataclasses.replace(good, open=load_once_in_vain)])
+    with pytest.raises(ApiError) as caught, models.opened("a"):
+        pass
+    assert caught.value.code == "model_not_loaded"
+    assert use(models, "a") == "a"
