@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from yanmo.cli.models import Model
-from yanmo.cli.output import Force, Json, emit
+from yanmo.cli.output import DryRun, Force, Json, emit
 
 
 def quantize(
@@ -18,6 +18,7 @@ def quantize(
     out: Annotated[Path, Parameter(help="Folder to write; it loads as any other model.")],
     text: Annotated[Path | None, Parameter(help="A UTF-8 file that both are judged by.")] = None,
     gguf: Annotated[bool, Parameter(negative="", help="Write OUT.gguf (q8_0, q4_0) as well.")] = False,
+    dry_run: DryRun = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -27,10 +28,12 @@ def quantize(
     from yanmo.evaluation.evaluate import given_text
 
     judged = None if text is None else given_text(None, text)
-    made = quantize_model(model, out, to=to, text=judged, gguf=gguf, force=force)
-    lines = [
-        f"{made.model}  {format_size(made.num_bytes)} of weights, before {format_size(made.num_bytes_before)}"
-    ]
+    made = quantize_model(model, out, to=to, text=judged, gguf=gguf, force=force, dry_run=dry_run)
+    sizes = f"{format_size(made.num_bytes)} of weights, before {format_size(made.num_bytes_before)}"
+    lines = [f"{made.model}  {sizes}"]
+    if dry_run:
+        emit(made.to_json(), f"would write {lines[0]}", as_json=json)
+        return
     if made.gguf is not None:
         lines.append(str(made.gguf))
     if made.quality_before is not None and made.quality_after is not None:

@@ -7,11 +7,12 @@ are kept at 8 bits in a model of 4: they are looked up or decide the answer, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from yanmo import artifact
@@ -20,6 +21,7 @@ from yanmo.evaluation.evaluate import score
 from yanmo.models import lstm
 from yanmo.models.checkpoint import Checkpoint, sha256_of_model
 from yanmo.models.convert import convert, merged_config, stored_dtype
+from yanmo.models.families import family_of
 from yanmo.models.files.hf_folder import CONFIG_FILE
 from yanmo.models.files.quantized import SCALE, is_quantized, quantization_config
 from yanmo.models.files.safetensors_files import write_safetensors
@@ -27,7 +29,7 @@ from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.ngram import model as ngram
 from yanmo.models.registry import load
 from yanmo.models.transformer import Transformer
-from yanmo.nn.quantization import GROUP_SIZE, can_quantize, quantize
+from yanmo.nn.quantization import GROUP_SIZE, can_quantize, num_scales, quantize
 
 BITS = {"int8": 8, "int4": 4}
 _GGUF_DTYPES = {"int8": "q8_0", "int4": "q4_0"}
@@ -80,6 +82,7 @@ def quantize_model(
     text: str | None = None,
     gguf: bool = False,
     force: bool = False,
+    dry_run: bool = False,
 ) -> Quantization:
     """Write a quantised folder, which loads as any other model.
 
@@ -90,6 +93,7 @@ def quantize_model(
         text: what both are judged by.
         gguf: whether a GGUF file (q8_0 or q4_0) of the same model is written beside the folder.
         force: replace what is there.
+        dry_run: say what would come of it; nothing is written.
 
     Raises:
         InputError: it is not a Transformer, is quantised already, has no matrix that can be, or the place
@@ -98,26 +102,30 @@ def quantize_model(
     checkpoint = Checkpoint.open(source)
     details = {"quantized_from": checkpoint.name, "sha256": sha256_of_model(checkpoint.path), "to": to}
     _refuse_what_cannot_be(checkpoint, destination, to)
-    is_done = artifact.claim(destination, kind="model", details=details, force=force)
-    model = load_transformer(checkpoint.config, checkpoint.source(), where=checkpoint.config_path)
-    weights = CheckpointWeights(
-        model, checkpoint.model_type, dtype=stored_dtype(checkpoint), path=checkpoint.path
+    model = _without_weights(checkpoint)
+    weights = _weights_of(model, checkpoint)
+    sizes = Quantization(
+        model=destination,
+        num_bytes_before=sum(info.num_bytes for info in weights.tensors.values()),
+        num_bytes=_num_bytes(weights, _bits_by_name(weights, model, checkpoint, BITS[to])),
     )
+    is_done = artifact.claim(destination, kind="model", details=details, force=force)
+    if dry_run:
+        return sizes
     if not is_done:
+        model = load_transformer(checkpoint.config, checkpoint.source(), where=checkpoint.config_path)
+        weights = _weights_of(model, checkpoint)
         with artifact.new_folder(destination, kind="model", details=details) as folder:
             write_safetensors(folder, _coded(weights, model, checkpoint, BITS[to]))
             said = merged_config(checkpoint, model) | {"quantization_config": quantization_config(BITS[to])}
             artifact.write_json(folder / CONFIG_FILE, said)
             checkpoint.copy_side_files(folder)
-    num_bytes_before = sum(info.num_bytes for info in weights.tensors.values())
     del model, weights
     beside = destination.with_name(f"{destination.name}.gguf") if gguf else None
     if beside is not None:
         convert(source, beside, to="gguf", dtype=_GGUF_DTYPES[to], force=force)
-    return Quantization(
-        model=destination,
-        num_bytes_before=num_bytes_before,
-        num_bytes=sum(file.stat().st_size for file in destination.glob("*.safetensors")),
+    return replace(
+        sizes,
         quality_before=None if text is None else quality(source, text),
         quality_after=None if text is None else quality(destination, text),
         gguf=beside,
@@ -154,21 +162,62 @@ def _coded(
     weights: CheckpointWeights, model: Transformer, checkpoint: Checkpoint, bits: int
 ) -> Iterator[tuple[str, Tensor]]:
     """What is written, one matrix at a time."""
-    num_coded = 0
+    bits_by_name = _bits_by_name(weights, model, checkpoint, bits)
     for name in weights.tensors:
-        ours, tensor = weights.ours(name), weights.read(name)
-        if not can_quantize(tuple(tensor.shape)) or any(part in ours for part in _KEPT_AS_THEY_ARE):
+        tensor = weights.read(name)
+        if name not in bits_by_name:
             yield name, tensor
             continue
         try:
-            matrix = quantize(tensor, max(bits, 8) if ours.startswith(_AT_LEAST_8_BITS) else bits)
+            matrix = quantize(tensor, bits_by_name[name])
         except InputError as error:
             raise InputError(f"weight {name}: {error}", where=checkpoint.path) from None
-        num_coded += 1
         yield name, matrix.codes
         yield name + SCALE, matrix.scales_RS
-    if not num_coded:
+
+
+def _bits_by_name(
+    weights: CheckpointWeights, model: Transformer, checkpoint: Checkpoint, bits: int
+) -> dict[str, int]:
+    """The matrices that become codes, and of how many bits.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = {}
+    for name, info in weights.tensors.items():
+        ours = weights.ours(name)
+        if can_quantize(info.shape) and not any(part in ours for part in _KEPT_AS_THEY_ARE):
+            found[name] = max(bits, 8) if ours.startswith(_AT_LEAST_8_BITS) else bits
+    if not found:
         raise InputError(
             f"no matrix has rows of whole groups of {GROUP_SIZE} numbers (d_model is {model.config.d_model})",
             where=checkpoint.path,
         )
+    return found
+
+
+def _num_bytes(weights: CheckpointWeights, bits_by_name: Mapping[str, int]) -> int:
+    """Of the weights with those matrices as codes."""
+    num_bytes = 0
+    for name, info in weights.tensors.items():
+        if name not in bits_by_name:
+            num_bytes += info.num_bytes
+            continue
+        (rows, columns), bits = info.shape, bits_by_name[name]
+        num_bytes += rows * (columns * bits // 8 + num_scales(columns, bits) * torch.float16.itemsize)
+    return num_bytes
+
+
+def _without_weights(checkpoint: Checkpoint) -> Transformer:
+    where = checkpoint.config_path
+    with torch.device("meta"):
+        return Transformer(
+            family_of(checkpoint.config, where=where).read_config(checkpoint.config, where=where)
+        )
+
+
+def _weights_of(model: Transformer, checkpoint: Checkpoint) -> CheckpointWeights:
+    return CheckpointWeights(
+        model, checkpoint.model_type, dtype=stored_dtype(checkpoint), path=checkpoint.path
+    )

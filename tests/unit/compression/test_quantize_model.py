@@ -79,6 +79,21 @@ def test_the_command_says_both_perplexities(tmp_path: Path, capsys: pytest.Captu
     assert run(["quantize", str(source), "--to", "int8", "--out", str(tmp_path / "small")]) == 2
 
 
+@pytest.mark.parametrize("to", ["int8", "int4"])
+def test_a_dry_run_knows_the_sizes_and_writes_nothing(
+    to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = decoder(tmp_path).path, tmp_path / "small"
+    arguments = ["quantize", str(source), "--to", to, "--out", str(out), "--json"]
+    assert run([*arguments, "--dry-run"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert not out.exists()
+    assert run(arguments) == 0
+    assert {**said, "gguf": None} == json.loads(capsys.readouterr().out)
+    assert said["num_bytes"] == sum(tensor.nbytes for tensor in load_file(out / "model.safetensors").values())
+    assert run([*arguments[:3], "int4" if to == "int8" else "int8", *arguments[4:], "--dry-run"]) == 2
+
+
 def test_a_quantised_model_is_not_quantised_again(tmp_path: Path) -> None:
     quantize_model(decoder(tmp_path).path, tmp_path / "small", to="int4")
     with pytest.raises(InputError, match="already"):
