@@ -11,16 +11,21 @@ D d_model.
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
+import logging
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from yanmo.models.families import llama
 from yanmo.models.stack import Stack
 from yanmo.models.transformer import Transformer
 from yanmo.nn.attention import Attention, QkNorm
 from yanmo.nn.block import Block, Residual
+from yanmo.nn.coded_weight import hold_as_codes
 from yanmo.nn.feed_forward import Activation, GatedFeedForward
 from yanmo.nn.held_weight import Bfloat16Weight, HeldWeight, Matrix, put
 from yanmo.nn.kernels import library
@@ -28,7 +33,7 @@ from yanmo.nn.kv_cache import Places
 from yanmo.nn.norm import NormKind, RMSNorm
 from yanmo.nn.packing import Segments
 from yanmo.nn.position import PositionKind
-from yanmo.nn.quantization import GROUP_SIZE
+from yanmo.nn.quantization import GROUP_SIZE, quantize
 
 _NORMS = ("attention_norm", "query_norm", "key_norm", "feed_forward_norm")
 _MATRICES = ("qkv", "out", "gate_up", "down")
@@ -57,7 +62,37 @@ def quick_decoder(model: Transformer) -> QuickDecoder | None:
     """
     if not _suits(model) or not library.has_codes():
         return None
-    return QuickDecoder(model) if all(isinstance(weight, HeldWeight) for weight in _weights(model)) else None
+    if not all(isinstance(weight, HeldWeight) for weight in _weights(model)):
+        return None
+    return QuickDecoder(model) if _is_right() else None
+
+
+@functools.cache
+def _is_right() -> bool:
+    """Whether the kernel says of a tiny decoder what torch's operators say; if not, a line tells so."""
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    widths = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 48, "max_position_embeddings": 8}
+    with torch.random.fork_rng(devices=[]):
+        model = Transformer(llama.read_config({"architectures": ["LlamaForCausalLM"], **sizes, **widths}))
+    for bits, (name, weight) in zip(itertools.cycle((4, 8)), list(model.named_parameters())):
+        numbers = torch.arange(1, weight.numel() + 1, dtype=torch.float64)
+        wave = torch.sin(numbers * numbers).view(weight.shape).float()
+        if weight.dim() == 2:
+            hold_as_codes(model, name, quantize(wave / 4, bits))
+        else:
+            weight.data.copy_(1 + wave / 4)
+    tokens_BT = torch.tensor([[3, 41, 5], [17, 2, 40]])
+    said = []
+    for quick in (QuickDecoder(model), None):
+        model.quick, session = quick, model.start(2)
+        said.append(torch.stack([session.extend(token_B1) for token_B1 in tokens_BT.split(1, dim=1)]))
+    # Sums of another order round a few codes the other way.
+    is_right = bool((said[0] - said[1]).abs().median() < 1e-4 * said[1].std())
+    if not is_right:
+        logging.getLogger(__name__).warning(
+            "the kernel that decodes computes wrong numbers: torch's operators are used"
+        )
+    return is_right
 
 
 def hold_in_bfloat16(model: Transformer) -> None:

@@ -9,6 +9,7 @@ import torch
 from answers_made import decoder
 
 from yanmo.compression.quantization import quantize_model
+from yanmo.models import quick_decoding
 from yanmo.models.registry import load
 from yanmo.models.transformer import QUICK_ROWS, Transformer
 from yanmo.nn.held_weight import hold_as_numbers
@@ -120,3 +121,22 @@ def rounded(source: Path) -> Transformer:
     for weight in model.parameters():
         weight.data = weight.data.bfloat16().float()
     return model
+
+
+@needs_kernels
+def test_a_kernel_that_decodes_wrongly_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = library.decode_step
+
+    def wrong(decoder: int, vectors: int, logits: int, cosines: int, *others: int) -> None:
+        # As if nothing were turned by its position.
+        right(decoder, vectors, logits, cosines, cosines, *others[1:])
+
+    monkeypatch.setattr(library, "decode_step", wrong)
+    quick_decoding._is_right.cache_clear()
+    try:
+        assert quantised(tmp_path, "int4").quick is None
+    finally:
+        quick_decoding._is_right.cache_clear()
+    assert caplog.messages == ["the kernel that decodes computes wrong numbers: torch's operators are used"]
