@@ -182,7 +182,7 @@ def fake_prompt_logprobs(
     return [None, *scored]
 
 
-_GENERATION_ROUTES = ("completions", "chat/completions")
+_GENERATION_ROUTES = ("completions", "chat/completions", "responses")
 
 
 def fake_model(

@@ -24,7 +24,7 @@ from yanmo.serving.opening import load
 from yanmo.serving.tasks import TASK_REQUESTS
 
 COUNT = int(os.environ.get("YANMO_MUTATIONS", "300"))
-ROUTES = ("completions", "chat/completions", "embeddings", "similarity")
+ROUTES = ("completions", "chat/completions", "responses", "embeddings", "similarity")
 ALL = (*ROUTES, *(kind.route for kind in TASK_REQUESTS))
 SCALARS: list[Any] = [
     *(None, True, False, 0, -1, 1, 2**31, 2**63, -(2**64), 10**400, 0.5, -1e308, 1e308, 257, 258),

@@ -23,7 +23,14 @@ hypothesis = pytest.importorskip("hypothesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 
 COUNT = int(os.environ.get("YANMO_SCHEMATHESIS", "5"))
-ROUTES = ("completions", "chat/completions", "embeddings", "similarity", *(t.route for t in TASK_REQUESTS))
+ROUTES = (
+    "completions",
+    "chat/completions",
+    "responses",
+    "embeddings",
+    "similarity",
+    *(t.route for t in TASK_REQUESTS),
+)
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,

@@ -174,3 +174,70 @@ def test_a_full_line_is_a_rate_limit_error_and_an_error_in_a_stream_is_raised() 
         assert int(full.value.response.headers["Retry-After"]) >= 1
         with pytest.raises(openai.APIError, match=r"longer than the 1\.5 s"):
             list(stream)
+
+
+def test_responses(client: openai.OpenAI) -> None:
+    answer = client.responses.create(
+        model="fake", input="hi 研墨", instructions="Be brief.", temperature=0.5, max_output_tokens=500
+    )
+    assert (answer.status, answer.output_text, answer.instructions) == ("completed", TEXT, "Be brief.")
+    assert answer.usage.output_tokens == len(TEXT.encode())
+    assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
+    # What was said goes back as the client has it; both ways of writing it are one prompt.
+    parts = [{"type": "input_text", "text": "hi 研墨"}]
+    again = client.responses.create(
+        model="fake",
+        input=[{"role": "user", "content": parts}, *answer.output, {"role": "user", "content": "more"}],
+        max_output_tokens=3,
+    )
+    assert (again.status, again.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert again.output_text == TEXT[:3]
+
+
+def test_streamed_responses(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="fake", input="hi") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert "".join(event.delta for event in deltas) == final.output_text == TEXT
+    others = [event.type.removeprefix("response.") for event in events if event not in deltas]
+    assert others == [
+        *("created", "in_progress", "output_item.added", "content_part.added"),
+        *("output_text.done", "content_part.done", "output_item.done", "completed"),
+    ]
+
+
+def test_tool_calls_of_responses(client: openai.OpenAI) -> None:
+    tools = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
+    answer = client.responses.create(model="caller", input="hi", tools=tools)
+    said, call = answer.output
+    assert (said.type, answer.output_text, call.type) == ("message", "Let me see.", "function_call")
+    assert (call.name, json.loads(call.arguments)) == ("weather", {"town": "杭州"})
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    again = client.responses.create(
+        model="caller", input=[{"role": "user", "content": "hi"}, said, call, result], tools=tools
+    )
+    assert again.output[1].name == "weather"
+    with client.responses.stream(model="caller", input="hi", tools=tools) as stream:
+        events = list(stream)
+    done = [event for event in events if event.type == "response.output_item.done"]
+    assert [event.item.type for event in done] == ["message", "function_call"]
+    assert json.loads(done[1].item.arguments) == {"town": "杭州"}
+
+
+def test_responses_keep_nothing_and_refuse_what_is_not_there(client: openai.OpenAI) -> None:
+    asked = {"model": "fake", "input": "hi"}
+    assert client.responses.create(**asked, store=True, metadata={"a": "b"}).store is False
+    for wrong, param in (
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"background": True}, "background"),
+        ({"input": []}, "input"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input"),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(**asked | wrong)
+        assert caught.value.param == param
+    with pytest.raises(openai.InternalServerError):
+        client.responses.create(model="broken", input="hi")

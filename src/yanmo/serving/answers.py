@@ -12,13 +12,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from yanmo.generation.engine import Piece, TokenLogprob
 from yanmo.serving.catalog import TextTokenizer
 from yanmo.serving.tools import Call, ToolReader
 
 Kind = Literal["completion", "chat"]
+Events = list[dict[str, Any]]
 
 _IMPOSSIBLE = -9999.0  # what the OpenAI API gives for a probability of zero; JSON has no infinity
 
@@ -119,10 +120,43 @@ class Choice:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
 
 
-class Envelope:
-    """What stands around the choices of one request's answer."""
+class Shape(Protocol):
+    """How answers are told, whole or event by event."""
 
-    def __init__(self, kind: Kind, *, model: str, logprobs: bool, num_prompt_tokens: int) -> None:
+    @property
+    def ends_with_done(self) -> bool:
+        """Whether ``[DONE]`` stands behind the last event."""
+
+    def whole(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """The answer to a request that does not stream."""
+
+    def opening(self, index: int) -> Events:
+        """What comes before any text of an answer."""
+
+    def part(self, choice: Choice, text: str, entries: Sequence[TokenEntry]) -> Events:
+        """What one step shows."""
+
+    def closing(self, choice: Choice) -> Events:
+        """The tools that an answer calls, and why it ended."""
+
+    def counts(self, choices: Sequence[Choice]) -> Events:
+        """What comes behind all answers."""
+
+
+class Envelope:
+    """What stands around the choices of one request's answer; a ``Shape``."""
+
+    ends_with_done = True
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        model: str,
+        logprobs: bool,
+        num_prompt_tokens: int,
+        include_usage: bool = False,
+    ) -> None:
         """Begin an answer.
 
         Args:
@@ -130,7 +164,9 @@ class Envelope:
             model: its name.
             logprobs: whether log-probabilities were asked for.
             num_prompt_tokens: of all prompts together.
+            include_usage: whether a stream tells the counts.
         """
+        self._include_usage = include_usage
         self._kind, self._model, self._logprobs = kind, model, logprobs
         self._num_prompt_tokens = num_prompt_tokens
         self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{secrets.token_hex(12)}"
@@ -144,33 +180,32 @@ class Envelope:
             "usage": self._usage(choices),
         }
 
-    def opening(self, index: int) -> dict[str, Any] | None:
+    def opening(self, index: int) -> Events:
         """The chunk before any text; completions have none."""
         if self._kind == "completion":
-            return None
-        return self._chunk(index, {"delta": {"role": "assistant", "content": ""}}, None, None)
+            return []
+        return [self._chunk(index, {"delta": {"role": "assistant", "content": ""}}, None, None)]
 
-    def part(self, choice: Choice, text: str, entries: Sequence[TokenEntry]) -> dict[str, Any] | None:
-        """The chunk for one step, or None where the step shows nothing."""
+    def part(self, choice: Choice, text: str, entries: Sequence[TokenEntry]) -> Events:
+        """The chunk for one step; none where the step shows nothing."""
         if not text and not entries:
-            return None
-        return self._chunk(choice.index, self._text(text), entries, None)
+            return []
+        return [self._chunk(choice.index, self._text(text), entries, None)]
 
-    def called(self, choice: Choice) -> dict[str, Any] | None:
-        """The chunk with the tools that an answer calls, or None where it calls none."""
-        if not choice.calls:
-            return None
-        calls = [{"index": place, **call.to_mapping()} for place, call in enumerate(choice.calls)]
-        return self._chunk(choice.index, {"delta": {"tool_calls": calls}}, None, None)
-
-    def closing(self, choice: Choice) -> dict[str, Any]:
-        """The chunk that names the finish reason."""
+    def closing(self, choice: Choice) -> Events:
+        """The chunk with the tools that an answer calls, and that which names the finish reason."""
+        chunks = []
+        if choice.calls:
+            calls = [{"index": place, **call.to_mapping()} for place, call in enumerate(choice.calls)]
+            chunks.append(self._chunk(choice.index, {"delta": {"tool_calls": calls}}, None, None))
         text = {"delta": {}} if self._kind == "chat" else self._text("")
-        return self._chunk(choice.index, text, None, choice.finish_reason)
+        return [*chunks, self._chunk(choice.index, text, None, choice.finish_reason)]
 
-    def counts(self, choices: Sequence[Choice]) -> dict[str, Any]:
+    def counts(self, choices: Sequence[Choice]) -> Events:
         """The chunk of ``include_usage``: counts and no choice."""
-        return {**self._frame(self._chunk_name, []), "usage": self._usage(choices)}
+        if not self._include_usage:
+            return []
+        return [{**self._frame(self._chunk_name, []), "usage": self._usage(choices)}]
 
     @property
     def _chunk_name(self) -> str:
@@ -195,7 +230,8 @@ class Envelope:
     ) -> dict[str, Any]:
         logprobs = self._scores(entries) if self._logprobs and entries else None
         choice = {"index": index, **content, "logprobs": logprobs, "finish_reason": finish_reason}
-        return self._frame(self._chunk_name, [choice])
+        frame = self._frame(self._chunk_name, [choice])
+        return {**frame, "usage": None} if self._include_usage else frame
 
     def _text(self, text: str) -> dict[str, Any]:
         return {"delta": {"content": text}} if self._kind == "chat" else {"text": text}

@@ -1,8 +1,8 @@
 """The HTTP server: an API that OpenAI's clients speak, and the page.
 
-Routes below /v1: models, completions, chat/completions, embeddings, similarity, and those of fine-tuned
-models (``tasks``); /metrics; /api/load (``load``); /openapi.json, which says all of it; and those of the page
-(``site``).
+Routes below /v1: models, completions, chat/completions, responses, embeddings, similarity, and those of
+fine-tuned models (``tasks``); /metrics; /api/load (``load``); /openapi.json, which says all of it; and those
+of the page (``site``).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from yanmo.serving.limits import Limits, Line, Turns
 from yanmo.serving.load import load_now
 from yanmo.serving.metrics import Metrics
 from yanmo.serving.openapi import describe
+from yanmo.serving.responses import ResponsesRequest, respond
 from yanmo.serving.schema import ApiRequest, ChatRequest, CompletionRequest, parse
 from yanmo.serving.site import create_site, fresh
 from yanmo.serving.streaming import answer
@@ -87,6 +88,7 @@ def create_app(
 
     add("completions", CompletionRequest, answer)
     add("chat/completions", ChatRequest, answer)
+    add("responses", ResponsesRequest, respond)
     add("embeddings", EmbeddingRequest, embed)
     add("similarity", SimilarityRequest, compare)
     for kind in TASK_REQUESTS:

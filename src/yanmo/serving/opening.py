@@ -38,7 +38,8 @@ ROUTE_OF_TASK = {
     "translation": "translate",
     "summarization": "summarize",
 }
-_WRITTEN_ROUTES, _VECTOR_ROUTES = ("completions", "chat/completions"), ("embeddings", "similarity")
+_WRITTEN_ROUTES = ("completions", "chat/completions", "responses")
+_VECTOR_ROUTES = ("embeddings", "similarity")
 _LANGUAGE_HEADS = (HeadKind.CAUSAL_LM, HeadKind.SEQ2SEQ_LM)
 # Of the memory that is free, what may be taken where nothing is said; the rest is for what models compute.
 _MEMORY_SHARE = 0.7

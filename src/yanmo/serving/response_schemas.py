@@ -61,9 +61,20 @@ _MODEL = _object(id=_TEXT, object={"const": "model"})
 _VECTOR: Schema = {"anyOf": [_list({"type": "number"}), {"type": "string", "contentEncoding": "base64"}]}
 _TASK_ROWS = _rows(_TEXT, _USAGE)
 
+_RESPONSE = _object(
+    id=_TEXT,
+    object={"const": "response"},
+    created_at=_COUNT,
+    model=_TEXT,
+    status={"enum": ["completed", "incomplete"]},
+    output=_list(_object(type={"enum": ["message", "function_call"]}, id=_TEXT)),
+    usage=_object(input_tokens=_COUNT, output_tokens=_COUNT, total_tokens=_COUNT),
+)
+
 WHOLE: Mapping[str, Schema] = {
     "/v1/completions": _generated("text_completion", text=_TEXT),
     "/v1/chat/completions": _generated("chat.completion", message=_MESSAGE),
+    "/v1/responses": _RESPONSE,
     "/v1/embeddings": _rows({"const": "embedding"}, _READ, embedding=_VECTOR),
     "/v1/similarity": _rows({"const": "similarity"}, _READ, score={"type": "number"}),
     "/v1/models": _object(object={"const": "list"}, data=_list(_MODEL)),
@@ -80,10 +91,12 @@ WHOLE: Mapping[str, Schema] = {
 CHUNKS: Mapping[str, Schema] = {
     "/v1/completions": _chunk("text_completion", text=_TEXT),
     "/v1/chat/completions": _chunk("chat.completion.chunk", delta=_DELTA),
+    "/v1/responses": _object(type=_TEXT, sequence_number=_COUNT),
 }
 _STREAM = (
     "With `stream`: one `data:` line an event, each a JSON object; an error is an event with `error`; "
-    "the last is `data: [DONE]`. An event is as `x-event` says."
+    "the last is `data: [DONE]`, but of /v1/responses `response.completed` or `response.incomplete`. "
+    "An event is as `x-event` says."
 )
 
 

@@ -29,6 +29,7 @@ IGNORED = frozenset(
     {
         *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
         *("prompt_cache_retention", "parallel_tool_calls", "reasoning_effort", "verbosity", "prediction"),
+        "reasoning",
     }
 )
 # Of the OpenAI API: accepted only at the value that asks for nothing.
@@ -39,6 +40,14 @@ _NOTHING: dict[str, tuple[Any, ...]] = {
     "audio": (None,),
     "web_search_options": (None,),
     "suffix": (None, ""),
+    # Of /v1/responses: nothing is kept that they could refer to.
+    "previous_response_id": (None,),
+    "conversation": (None,),
+    "background": (None, False),
+    "include": (None, []),
+    "prompt": (None,),
+    "truncation": (None, "disabled"),
+    "max_tool_calls": (None,),
 }
 
 _DECIMALS = frozenset(

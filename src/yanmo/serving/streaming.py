@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from yanmo.generation.engine import Piece, TokenLogprob
 from yanmo.generation.sampling import SamplingParams
-from yanmo.serving.answers import Choice, Envelope
+from yanmo.serving.answers import Choice, Envelope, Events, Shape
 from yanmo.serving.api_errors import ApiError
 from yanmo.serving.batches import Order
 from yanmo.serving.catalog import Card, OpenModel, TextTokenizer
@@ -49,8 +49,20 @@ class Echoed:
 Step = tuple[int, Piece | Echoed]
 
 
-async def answer(request: Request, body: GenerationRequest, service: Service) -> Response:
+async def answer(
+    request: Request,
+    body: GenerationRequest,
+    service: Service,
+    *,
+    shape: Callable[[str, int], Shape] | None = None,
+) -> Response:
     """Do what a request asks.
+
+    Args:
+        request: whose client waits.
+        body: of the request.
+        service: that answers.
+        shape: from a model's name and a prompt's tokens to how answers are told; None for the body's own way.
 
     Raises:
         ApiError: whatever keeps it from being done, as long as nothing was sent.
@@ -65,7 +77,8 @@ async def answer(request: Request, body: GenerationRequest, service: Service) ->
         begun = await errand.next()
         assert isinstance(begun, Begun)
         service.metrics.read(card.name, begun.prompts.num_tokens)
-        answers = _Answers(body, begun, meter, name=card.name)
+        told = (shape or _usual_shape(body))(card.name, begun.prompts.num_tokens)
+        answers = _Answers(body, begun, meter, told)
         # Nothing is sent before the first step, so that what goes wrong until then has its own status.
         step = await _next_step(errand)
         if body.stream:
@@ -103,14 +116,8 @@ async def _next_step(errand: Errand[Begun | Step]) -> Step | None:
 class _Answers:
     """The answers of one request as they grow."""
 
-    def __init__(self, body: GenerationRequest, begun: Begun, meter: Meter, *, name: str) -> None:
-        self._include_usage, self._meter = body.include_usage, meter
-        self._envelope = Envelope(
-            "chat" if isinstance(body, ChatRequest) else "completion",
-            model=name,
-            logprobs=body.num_logprobs is not None,
-            num_prompt_tokens=begun.prompts.num_tokens,
-        )
+    def __init__(self, body: GenerationRequest, begun: Begun, meter: Meter, shape: Shape) -> None:
+        self._meter, self._shape = meter, shape
         count = len(begun.prompts.each) * body.num_answers
         self._choices = [Choice(index=index, tokenizer=begun.tokenizer) for index in range(count)]
         tools = body.callable_tools if isinstance(body, ChatRequest) else []
@@ -119,39 +126,36 @@ class _Answers:
                 choice.reader = ToolReader([tool.function.name for tool in tools])
         self._opened: set[int] = set()
 
-    def take(self, step: Step) -> list[dict[str, Any] | None]:
-        """Take in one step; the chunks that show it, None where nothing is to be shown."""
+    def take(self, step: Step) -> Events:
+        """Take in one step; the events that show it."""
         index, piece = step
         choice = self._choices[index]
-        chunks: list[dict[str, Any] | None] = []
+        events: Events = []
         if index not in self._opened:
             self._opened.add(index)
-            chunks.append(self._envelope.opening(index))
+            events += self._shape.opening(index)
         if isinstance(piece, Echoed):
             entries = choice.echo(piece.text, piece.token_ids, piece.logprobs)
-            return [*chunks, self._envelope.part(choice, piece.text, entries)]
+            return [*events, *self._shape.part(choice, piece.text, entries)]
         self._meter.step(len(piece.token_ids))
-        chunks.append(self._envelope.part(choice, *choice.add(piece)))
-        if choice.finish_reason is not None:
-            chunks.append(self._envelope.called(choice))
-            chunks.append(self._envelope.closing(choice))
-        return chunks
+        events += self._shape.part(choice, *choice.add(piece))
+        return events if choice.finish_reason is None else [*events, *self._shape.closing(choice)]
 
     def whole(self) -> dict[str, Any]:
         """All of it, for a request that does not stream."""
-        return self._envelope.whole(self._choices)
+        return self._shape.whole(self._choices)
 
     async def events(self, errand: Errand[Begun | Step], step: Step | None) -> AsyncIterator[str]:
         """The answer as server-sent events; an error ends them with an event of its own."""
         try:
             while step is not None:
-                for chunk in self.take(step):
-                    if chunk is not None:
-                        yield _event({**chunk, "usage": None} if self._include_usage else chunk)
+                for event in self.take(step):
+                    yield _event(event)
                 step = await _next_step(errand)
-            if self._include_usage:
-                yield _event(self._envelope.counts(self._choices))
-            yield "data: [DONE]\n\n"
+            for event in self._shape.counts(self._choices):
+                yield _event(event)
+            if self._shape.ends_with_done:
+                yield "data: [DONE]\n\n"
         except ApiError as error:
             yield _event(error.body())
         finally:
@@ -159,7 +163,21 @@ class _Answers:
 
 
 def _event(content: dict[str, Any]) -> str:
-    return f"data: {json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n"
+    name = f"event: {content['type']}\n" if "type" in content else ""
+    return f"{name}data: {json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n"
+
+
+def _usual_shape(body: GenerationRequest) -> Callable[[str, int], Shape]:
+    def shape(model: str, num_prompt_tokens: int) -> Shape:
+        return Envelope(
+            "chat" if isinstance(body, ChatRequest) else "completion",
+            model=model,
+            logprobs=body.num_logprobs is not None,
+            num_prompt_tokens=num_prompt_tokens,
+            include_usage=body.include_usage,
+        )
+
+    return shape
 
 
 class _Work:

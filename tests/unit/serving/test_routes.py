@@ -125,7 +125,8 @@ def test_the_document_names_every_route_and_every_body() -> None:
             assert operation["summary"], path
             assert "422" not in operation["responses"]
             content = operation["responses"]["200"]["content"]
-            assert ("text/event-stream" in content) is path.endswith("completions")
+            streams = path.endswith(("completions", "responses"))
+            assert ("text/event-stream" in content) is streams
             assert path == "/metrics" or content["application/json"]["schema"]["type"] == "object", path
             if method == "post":
                 name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[

@@ -131,7 +131,7 @@ def test_a_translator_translates_and_completes(tmp_path: Path, make: Any) -> Non
     (folder / "config.json").write_text(json.dumps(config))
     asked = TestClient(create_app(load([folder])), base_url="http://localhost")
     (card,) = asked.get("/v1/models").json()["data"]
-    routes = ["translate", "completions", "chat/completions", "embeddings", "similarity"]
+    routes = ["translate", "completions", "chat/completions", "responses", "embeddings", "similarity"]
     assert (card["task"], card["routes"]) == ("translation", routes)
     wanted = TaskModel.load(folder).predict([("a b",)])[0]["text"]
     model = {"model": card["id"]}
