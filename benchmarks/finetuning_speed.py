@@ -1,6 +1,8 @@
 """Rows a second of fine-tuning and of prediction, beside transformers, in alternating processes.
 
-    python -m benchmarks finetuning_speed [ROUNDS [ROWS]]      3 and 320 where nothing is given
+    python -m benchmarks finetuning_speed [ROUNDS [ROWS [SETS]]]
+
+ROUNDS are 3 and ROWS 320 where nothing is given; SETS are separated by commas, all where nothing is given.
 
 all-MiniLM-L6-v2 with a head of classes, batches of 16 rows, on short texts (SST-2), middling ones (AG News)
 and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
@@ -50,10 +52,11 @@ def main() -> None:
         return
     num_rounds = int(sys.argv[2]) if sys.argv[2:] else 3
     num_rows = int(sys.argv[3]) if sys.argv[3:] else 320
+    names = sys.argv[4].split(",") if sys.argv[4:] else list(_READERS)
     print(f"all-MiniLM-L6-v2, {num_rows} rows, {num_rounds} alternating rounds. {describe()}\n")
     print("| rows | mean tokens | fine-tuning | rows/s | ours is faster |")
     print("|---|---|---|---|---|")
-    for name in _READERS:
+    for name in names:
         folder = _write(name, num_rows)
         rounds = [
             {what: in_a_process("finetuning_speed", "train", folder, what) for what in (OURS, *THEIRS)}
@@ -62,7 +65,7 @@ def main() -> None:
         _print_training(name, rounds)
     print("\n| rows | prediction | rows/s | ours is faster | other labels |")
     print("|---|---|---|---|---|")
-    for name in _READERS:
+    for name in names:
         folder = _write(name, num_rows)
         model = _model(folder)
         rounds = [

@@ -68,12 +68,14 @@ class BatchLimits:
         chunk_tokens: of prompts, taken in between two steps of others.
         idle_chunk_tokens: where there are no others.
         headroom_tokens: room of an answer at first; who is admitted leaves as much to each other one.
+        kept_share: of the memory, for texts that have ended and may be the beginning of the next.
     """
 
     most_answers: int = 16
     chunk_tokens: int = 64
     idle_chunk_tokens: int = 512
     headroom_tokens: int = 64
+    kept_share: float = 0.25
 
 
 @dataclass(eq=False, kw_only=True)
@@ -133,8 +135,8 @@ class Batch:
             memory_bytes: for all keys and values, those that are kept for later prompts included.
             limits: what it may take; None for the defaults.
         """
-        self.memory = KeyValueMemory(memory_bytes)
         self.limits = limits or BatchLimits()
+        self.memory = KeyValueMemory(memory_bytes, kept_share=self.limits.kept_share)
         self.counts = Counts()
         self._numbers = itertools.count()
         self._arrived: deque[_Stream | Callable[[], None]] = deque()

@@ -56,9 +56,14 @@ class Holding:
 class KeyValueMemory:
     """Who holds keys and values, and what is kept of those that have ended."""
 
-    def __init__(self, budget_bytes: int) -> None:
-        """``budget_bytes``: for all keys and values together, those that are kept included."""
-        self.budget_bytes = budget_bytes
+    def __init__(self, budget_bytes: int, *, kept_share: float = 1.0) -> None:
+        """Nothing is held.
+
+        Args:
+            budget_bytes: for all keys and values together, those that are kept included.
+            kept_share: of the budget, for texts that have ended; the last one is kept however long it is.
+        """
+        self.budget_bytes, self._most_kept_bytes = budget_bytes, kept_share * budget_bytes
         self._living: list[Holding] = []
         self._kept: list[Holding] = []
 
@@ -170,10 +175,15 @@ class KeyValueMemory:
             if num_shared == len(kept.ids):
                 self._kept.remove(kept)
         self._kept.append(holding)
+        while len(self._kept) > 1 and self._kept_bytes() > self._most_kept_bytes:
+            self._kept.pop(0)
 
     def forget(self, rows: TransformerRows) -> None:
         """Let go of what is kept of a model."""
         self._kept = [kept for kept in self._kept if kept.rows is not rows]
+
+    def _kept_bytes(self) -> int:
+        return sum(kept.num_bytes for kept in self._kept)
 
     def _kept_of(self, rows: TransformerRows) -> list[Holding]:
         return [kept for kept in self._kept if kept.rows is rows]

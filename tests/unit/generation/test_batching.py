@@ -257,7 +257,8 @@ def test_the_budget_is_held_and_everyone_is_answered(engine: Engine) -> None:
 
 def test_kept_texts_go_first_those_needed_longest_ago_before_others(engine: Engine) -> None:
     token_bytes = engine.rows.start().bytes_for(1)
-    batch = Batch(memory_bytes=3 * 30 * token_bytes + 12 * engine.model.vocab_size)
+    memory_bytes = 3 * 30 * token_bytes + 12 * engine.model.vocab_size
+    batch = Batch(memory_bytes=memory_bytes, limits=BatchLimits(kept_share=1.0))
     prompts = [[10 + number] * 30 for number in range(3)]
 
     def hits(prompt: list[int]) -> bool:
@@ -271,6 +272,19 @@ def test_kept_texts_go_first_those_needed_longest_ago_before_others(engine: Engi
     assert not hits(prompts[2])
     assert not hits([30] * 30)
     assert hits(prompts[2]) and not hits(prompts[1])
+
+
+def test_texts_that_have_ended_keep_their_share_and_the_last_is_always_kept(engine: Engine) -> None:
+    token_bytes = engine.rows.start().bytes_for(1)
+    batch = Batch(memory_bytes=280 * token_bytes, limits=BatchLimits(kept_share=0.25))
+    for number in range(6):
+        ask(batch, engine, [10 + number] * 30, max_tokens=1, seed=1)
+        run(batch)
+        assert batch.memory.used_bytes <= 70 * token_bytes
+    assert batch.memory.num_kept == 2
+    ask(batch, engine, [30] * 90, max_tokens=1, seed=1)
+    run(batch)
+    assert batch.memory.num_kept == 1 and batch.memory.used_bytes > 70 * token_bytes
 
 
 def test_what_can_never_fit_is_refused(engine: Engine) -> None:
