@@ -275,16 +275,16 @@ def test_kept_texts_go_first_those_needed_longest_ago_before_others(engine: Engi
 
 
 def test_texts_that_have_ended_keep_their_share_and_the_last_is_always_kept(engine: Engine) -> None:
-    token_bytes = engine.rows.start().bytes_for(1)
-    batch = Batch(memory_bytes=280 * token_bytes, limits=BatchLimits(kept_share=0.25))
+    most_bytes = 70 * engine.rows.start().bytes_for(1) + 8 * engine.model.vocab_size
+    batch = Batch(memory_bytes=4 * most_bytes, limits=BatchLimits(kept_share=0.25))
     for number in range(6):
         ask(batch, engine, [10 + number] * 30, max_tokens=1, seed=1)
         run(batch)
-        assert batch.memory.used_bytes <= 70 * token_bytes
+        assert batch.memory.used_bytes <= most_bytes
     assert batch.memory.num_kept == 2
-    ask(batch, engine, [30] * 90, max_tokens=1, seed=1)
+    ask(batch, engine, [30] * 95, max_tokens=1, seed=1)
     run(batch)
-    assert batch.memory.num_kept == 1 and batch.memory.used_bytes > 70 * token_bytes
+    assert batch.memory.num_kept == 1 and batch.memory.used_bytes > most_bytes
 
 
 def test_what_can_never_fit_is_refused(engine: Engine) -> None:
