@@ -32,15 +32,24 @@ class MetricsLog:
         self.path = path
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one row and flush it; a number that is not finite is written as null.
+        """Write one row whole or not at all; a number that is not finite is written as null.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
         line = json.dumps(_finite(row), ensure_ascii=False, allow_nan=False)
         # A lone surrogate becomes its JSON escape instead of failing the run.
-        with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(line + "\n")
+        raw = f"{line}\n".encode(errors="backslashreplace")
+        with self.path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                num_written = file.write(raw)
+                # What did not fit fails with the reason.
+                while num_written < len(raw):
+                    num_written += file.write(raw[num_written:])
+            except OSError:
+                file.truncate(end)
+                raise
 
     def newest(self, name: str) -> float | None:
         """The newest value of a number, as far as the end of the file tells; None where none does."""

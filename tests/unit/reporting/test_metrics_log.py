@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pytest
+
 from yanmo.reporting.metrics_log import MetricsLog, read_metrics
 
 
@@ -30,6 +32,22 @@ def test_every_row_is_on_disk_at_once(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path / "m.jsonl")
     log.append({"step": 1})
     assert read_metrics(tmp_path / "m.jsonl") == [{"step": 1}]
+
+
+def test_a_row_that_does_not_fit_leaves_no_part_of_it(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    log = write(tmp_path / "m.jsonl", 2)
+    before = log.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.append({"kind": "sample", "step": 3, "text": "墨" * 40})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert log.path.read_bytes() == before
+    log.append({"step": 3})
+    assert len(read_metrics(log.path)) == 4
 
 
 def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
