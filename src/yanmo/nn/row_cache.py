@@ -1,12 +1,16 @@
 """Keys and values of texts of unequal length that are continued together: a buffer of its own for each text.
 
 A text that joins or leaves moves nobody else's keys and values, takes no more memory than it is long, and its
-beginning can be kept when it ends, for the next one that begins so.
+beginning can be kept when it ends, for the next one that begins so. The buffers lie outside the heap, where
+texts of other lengths, coming and going for hours, would leave more and more holes.
 Shapes: L layers, K heads, S tokens there is room for, E head_dim, T new tokens, N new tokens of all texts.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +48,7 @@ class RowCache:
         assert capacity >= self.num_tokens
         layers, both, heads, _, head_dim = self._buffer_L2KSE.shape
         old_L2KSE = self._buffer_L2KSE
-        self._buffer_L2KSE = old_L2KSE.new_empty(layers, both, heads, capacity, head_dim)
+        self._buffer_L2KSE = _mapped((layers, both, heads, capacity, head_dim), old_L2KSE.dtype)
         self._buffer_L2KSE[:, :, :, : self.num_tokens] = old_L2KSE[:, :, :, : self.num_tokens]
 
     def copy_from(self, other: RowCache, num_tokens: int) -> None:
@@ -73,6 +77,17 @@ class RowCache:
         first, step = self._buffer_L2KSE.data_ptr(), self._buffer_L2KSE.stride(1)
         step *= self._buffer_L2KSE.element_size()
         return range(first, first + 2 * len(self._buffer_L2KSE) * step, step)
+
+
+def _mapped(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor whose memory is the system's again as soon as nobody holds it, and its until it is written."""
+    size = math.prod(shape) * dtype.itemsize
+    if size == 0 or sys.platform == "win32":
+        return torch.empty(shape, dtype=dtype)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if sys.platform == "linux":
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)
 
 
 class RowsLayer:
