@@ -107,8 +107,9 @@ class Bfloat16Weight(HeldWeight):
         """By the kernel where vectors are few, else by torch, in the type that this machine is quick at."""
         if len(x_NC) < _MATRIX_MIN_VECTORS:
             out_NR = torch.empty(len(x_NC), self.matrix.rows)
+            rounded_NC = torch.empty_like(x_NC, dtype=torch.bfloat16)
             addresses = (ctypes.addressof(self.matrix), x_NC.data_ptr(), out_NR.data_ptr())
-            library.coded_product(*addresses, len(x_NC), 0, 0, 0)
+            library.coded_product(*addresses, len(x_NC), rounded_NC.data_ptr(), 0, 0)
             return out_NR
         if machine.cpu_flags(_BFLOAT16_FLAGS):
             return functional.linear(x_NC.bfloat16(), self.held[0]).float()

@@ -112,7 +112,8 @@ def test_bfloat16_weights_take_the_quick_way(rows: int, prefill: int, tmp_path: 
     by_layers = steps(model, tokens_BT, prefill)
     torch.testing.assert_close(quick, by_layers, rtol=1e-3, atol=1e-3)
     expected = steps(rounded(source), tokens_BT, prefill)
-    torch.testing.assert_close(quick, expected, rtol=1e-3, atol=1e-3)
+    # Vectors may be rounded too (nn/kernels/products.h): to 8 binary digits, in each product of two layers.
+    torch.testing.assert_close(quick, expected, rtol=0.0, atol=0.05 * expected.std().item())
 
 
 def rounded(source: Path) -> Transformer:

@@ -7,6 +7,8 @@
 
 #include "products.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 typedef struct {
     const float *attention_norm, *query_norm, *key_norm, *feed_forward_norm;
     Matrix qkv, out, gate_up, down;
@@ -44,11 +46,27 @@ static void turn(float *x, const float *weight, const float *cosines, const floa
     }
 }
 
-/* Attention of one query to the keys of its head so far; shares is room for a number a token. */
-static void attend(const float *query, const float *keys, const float *values, float *shares, float *out,
-                   count tokens, count size, float scale) {
-    float highest = -INFINITY, sum = 0;
-    for (count s = 0; s < tokens; s++) {
+/* Attention of one query to the keys of its head so far; shares is room for a number a token. Four tokens at a time:
+   their sums do not wait for each other. */
+INLINE void attend_to(const float *query, const float *keys, const float *values, float *shares, float *out,
+                      count tokens, count size, float scale) {
+    float highest = -INFINITY, sum = 0, mixed[size];
+    count s = 0;
+    for (; s + 4 <= tokens; s += 4) {
+        const float *four = keys + s * size;
+        float scores[4] = {0};
+        for (int token = 0; token < 4; token++) {
+            float score = 0;
+#pragma omp simd reduction(+ : score)
+            for (count i = 0; i < size; i++) score += query[i] * four[token * size + i];
+            scores[token] = score;
+        }
+        for (int token = 0; token < 4; token++) {
+            shares[s + token] = scores[token] * scale;
+            highest = shares[s + token] > highest ? shares[s + token] : highest;
+        }
+    }
+    for (; s < tokens; s++) {
         float score = 0;
 #pragma omp simd reduction(+ : score)
         for (count i = 0; i < size; i++) score += query[i] * keys[s * size + i];
@@ -56,19 +74,27 @@ static void attend(const float *query, const float *keys, const float *values, f
         highest = shares[s] > highest ? shares[s] : highest;
     }
 #pragma omp simd reduction(+ : sum)
-    for (count s = 0; s < tokens; s++) sum += shares[s] = exponential(shares[s] - highest);
-    memset(out, 0, sizeof(float) * size);
-    count s = 0;
-    for (; s + 4 <= tokens; s += 4) {
-        const float *restrict from = values + s * size;
+    for (s = 0; s < tokens; s++) sum += shares[s] = exponential(shares[s] - highest);
+    for (count i = 0; i < size; i++) mixed[i] = 0;
+    for (s = 0; s + 4 <= tokens; s += 4) {
+        const float *from = values + s * size;
 #pragma omp simd
         for (count i = 0; i < size; i++)
-            out[i] += shares[s] * from[i] + shares[s + 1] * from[i + size] + shares[s + 2] * from[i + 2 * size] +
-                      shares[s + 3] * from[i + 3 * size];
+            mixed[i] += shares[s] * from[i] + shares[s + 1] * from[i + size] + shares[s + 2] * from[i + 2 * size] +
+                        shares[s + 3] * from[i + 3 * size];
     }
     for (; s < tokens; s++)
-        for (count i = 0; i < size; i++) out[i] += shares[s] * values[s * size + i];
-    for (count i = 0; i < size; i++) out[i] /= sum;
+#pragma omp simd
+        for (count i = 0; i < size; i++) mixed[i] += shares[s] * values[s * size + i];
+    for (count i = 0; i < size; i++) out[i] = mixed[i] / sum;
+}
+
+/* Sizes of heads that are usual are known when this is compiled. */
+static void attend(const float *query, const float *keys, const float *values, float *shares, float *out,
+                   count tokens, count size, float scale) {
+    if (size == 64) attend_to(query, keys, values, shares, out, tokens, 64, scale);
+    else if (size == 128) attend_to(query, keys, values, shares, out, tokens, 128, scale);
+    else attend_to(query, keys, values, shares, out, tokens, size, scale);
 }
 
 /* x (B, D) holds the tokens' vectors, and in the end what the head multiplies; cosines and sines (B, E) turn them.

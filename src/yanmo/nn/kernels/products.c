@@ -110,6 +110,17 @@ static int block_from(count first, count batch) {
         if (sizes[i] <= BLOCK && sizes[i] <= batch - first) return sizes[i];
 }
 
+/* Whether there are instructions that multiply bfloat16 numbers: then vectors are rounded to them, as by torch. */
+#ifdef __AVX512BF16__
+#define MULTIPLIES_BFLOAT16 1
+#else
+#define MULTIPLIES_BFLOAT16 0
+#endif
+
+static void narrow_group(const float *x, bfloat16 *to) {
+    for (int i = 0; i < GROUP; i++) to[i] = to_bfloat16(x[i]);
+}
+
 /* The codes of a group and their sum; returns what they are multiples of. */
 static float code(const float *x, int8_t *codes, int32_t *total) {
     float most = 0;
@@ -157,11 +168,12 @@ static void code_group(const float *x, const Matrix *matrix, count batch, count 
 
 void take_in(const float *numbers, count batch, const Matrix *matrix, Vectors *to) {
     to->numbers = numbers;
-    if (matrix->bits > 8) return;
+    if (matrix->bits > 8 && !MULTIPLIES_BFLOAT16) return;
     count groups = matrix->columns / GROUP;
 #pragma omp for schedule(static)
     for (count one = 0; one < batch * groups; one++)
-        code_group(numbers + one * GROUP, matrix, batch, one / groups, one % groups, to);
+        if (matrix->bits > 8) narrow_group(numbers + one * GROUP, (bfloat16 *)to->codes + one * GROUP);
+        else code_group(numbers + one * GROUP, matrix, batch, one / groups, one % groups, to);
 }
 
 /* Products of one tile with some vectors, the first of which is given: each lane is a row of the matrix. */
@@ -287,9 +299,31 @@ INLINE float sum_of(Numbers x) {
 }
 #endif
 
-/* Products of a row of bfloat16 numbers with some vectors, each number widened once for all. Rows come one after the
-   other, as memory is read ahead best; sums of several stretches keep the adders busy. */
-INLINE void row_product(const Matrix *matrix, count row, const float *x, float *out, int batch, int stretches,
+/* What is read of a row at a time, and what it is multiplied with: numbers widened once for all vectors, or as they
+   are where there are instructions for it. */
+#if MULTIPLIES_BFLOAT16
+#define STRETCH 32
+typedef __m512bh Stretch;
+typedef bfloat16 Given;
+INLINE const Given *given(const Vectors *x) { return (const Given *)x->codes; }
+INLINE Stretch stretch_at(const bfloat16 *at) { return (__m512bh)_mm512_loadu_si512(at); }
+INLINE Numbers add_products(Numbers sum, Stretch stretch, const Given *x) {
+    return (Numbers)_mm512_dpbf16_ps((__m512)sum, stretch, (__m512bh)_mm512_loadu_si512(x));
+}
+#else
+#define STRETCH WIDTH
+typedef Numbers Stretch;
+typedef float Given;
+INLINE const Given *given(const Vectors *x) { return x->numbers; }
+INLINE Stretch stretch_at(const bfloat16 *at) { return widened(at); }
+INLINE Numbers add_products(Numbers sum, Stretch stretch, const Given *x) {
+    return sum + stretch * *(const Numbers *)x;
+}
+#endif
+
+/* Products of a row of bfloat16 numbers with some vectors. Rows come one after the other, as memory is read ahead best;
+   sums of several stretches keep the adders busy. */
+INLINE void row_product(const Matrix *matrix, count row, const Given *x, float *out, int batch, int stretches,
                         int is_added) {
     const bfloat16 *numbers = (const bfloat16 *)matrix->codes + row * matrix->columns;
     Numbers sum[8][4];
@@ -298,18 +332,18 @@ INLINE void row_product(const Matrix *matrix, count row, const float *x, float *
 #pragma GCC unroll 4
         for (int i = 0; i < stretches; i++) sum[b][i] = (Numbers){0};
     count c = 0;
-    for (; c + stretches * WIDTH <= matrix->columns; c += stretches * WIDTH)
+    for (; c + stretches * STRETCH <= matrix->columns; c += stretches * STRETCH)
 #pragma GCC unroll 4
         for (int i = 0; i < stretches; i++) {
-            Numbers wide = widened(numbers + c + i * WIDTH);
+            Stretch stretch = stretch_at(numbers + c + i * STRETCH);
 #pragma GCC unroll 8
             for (int b = 0; b < batch; b++)
-                sum[b][i] += wide * *(const Numbers *)(x + b * matrix->columns + c + i * WIDTH);
+                sum[b][i] = add_products(sum[b][i], stretch, x + b * matrix->columns + c + i * STRETCH);
         }
-    for (; c < matrix->columns; c += WIDTH)
+    for (; c < matrix->columns; c += STRETCH)
 #pragma GCC unroll 8
         for (int b = 0; b < batch; b++)
-            sum[b][0] += widened(numbers + c) * *(const Numbers *)(x + b * matrix->columns + c);
+            sum[b][0] = add_products(sum[b][0], stretch_at(numbers + c), x + b * matrix->columns + c);
 #pragma GCC unroll 8
     for (int b = 0; b < batch; b++) {
         float *to = out + b * matrix->rows + row;
@@ -319,7 +353,8 @@ INLINE void row_product(const Matrix *matrix, count row, const float *x, float *
     }
 }
 
-static void bfloat16_product(const Matrix *matrix, const float *x, float *out, count batch, int is_added) {
+static void bfloat16_product(const Matrix *matrix, const Vectors *vectors, float *out, count batch, int is_added) {
+    const Given *x = given(vectors);
 #pragma omp for schedule(static)
     for (count row = 0; row < matrix->rows; row++) {
         count b = 0;
@@ -354,7 +389,7 @@ static void all_vectors(const Matrix *matrix, count tile, const Vectors *x, floa
 
 void product(const Matrix *matrix, const Vectors *x, float *out, count batch, int is_added) {
     if (matrix->bits == 16) {
-        bfloat16_product(matrix, x->numbers, out, batch, is_added);
+        bfloat16_product(matrix, x, out, batch, is_added);
         return;
     }
 #pragma omp for schedule(static)

@@ -6,7 +6,8 @@
    bytes want it; the sum of the vector's codes takes that off again. Codes of 4 bits count from the least number of
    their group, which the sum of the vector's codes is multiplied with. Vectors are coded in 8 bits a group of 32
    numbers (as nn/quantization.py says), so a product of a group's codes is exact in whole numbers. A fine matrix is
-   multiplied with what that leaves out too, coded in the same way: two products for one. */
+   multiplied with what that leaves out too, coded in the same way: two products for one. A matrix of bfloat16 numbers is
+   multiplied with vectors rounded to the same where there are instructions for it, else with vectors as they are. */
 
 #ifndef YANMO_PRODUCTS_H
 #define YANMO_PRODUCTS_H
