@@ -14,6 +14,17 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
+    """Cores to compute on: those that are allowed, or fewer where OMP_NUM_THREADS wishes so.
+
+    Of several processes the wish counts for nothing: torchrun sets it to 1 where nobody did.
+    """
+    wish = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    wished = int(wish) if is_alone and wish.isdecimal() else 0
+    return min(allowed_cores(), wished) if wished else allowed_cores()
+
+
+def allowed_cores() -> int:
     """Physical cores that this process may use: affinity and cgroup quota, hyper-threads counted once."""
     if hasattr(os, "sched_getaffinity"):
         allowed = os.sched_getaffinity(0)

@@ -18,6 +18,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], cpus: set
     monkeypatch.setattr(machine_module, "_read", lambda path: files.get(str(path), ""))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: cpus, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def test_hyper_threads_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +55,19 @@ def test_no_quota_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     pretend(monkeypatch, files, set(range(16)))
     assert usable_cores() == 16
+
+
+@pytest.mark.parametrize(
+    ("wish", "processes", "cores"),
+    [("3", "1", 3), ("2,1", "1", 2), ("99", "1", 16), ("1", "2", 16), ("0", "1", 16), ("two", "1", 16)],
+)
+def test_fewer_threads_can_be_wished_for(
+    wish: str, processes: str, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, {}, set(range(16)))
+    monkeypatch.setenv("OMP_NUM_THREADS", wish)
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    assert usable_cores() == cores
 
 
 def test_memory_is_what_the_tightest_limit_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from yanmo.config import format_size
+from yanmo.machine import allowed_cores
 from yanmo.nn import kernels
 from yanmo.planning.probe import Machine, probe
 
@@ -137,10 +138,10 @@ def _speed_problems(machine: Machine) -> Iterator[Problem]:
             what="huge memory pages are switched off, which slows large tensors",
             remedy=f"as root: echo madvise > {_HUGE_PAGES}",
         )
-    if machine.threads != machine.cores:
+    if machine.cores < allowed_cores():
         yield Problem(
-            what=f"torch uses {machine.threads} threads on {machine.cores} cores",
-            remedy=f"set OMP_NUM_THREADS={machine.cores}, or unset it",
+            what=f"OMP_NUM_THREADS leaves {machine.cores} of {allowed_cores()} cores to compute on",
+            remedy="unset it",
         )
     if not torch.backends.mkldnn.is_available():
         yield Problem(

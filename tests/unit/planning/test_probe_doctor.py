@@ -110,6 +110,7 @@ def found(machine: Machine) -> str:
 @pytest.fixture
 def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_module, "_huge_pages", lambda: "always [madvise] never")
+    monkeypatch.setattr(doctor_module, "allowed_cores", lambda: HEALTHY.cores)
     monkeypatch.setattr(metadata, "requires", lambda name: [])
 
 
@@ -127,7 +128,7 @@ def test_a_healthy_machine_has_no_problem() -> None:
         ({"disk_free_bytes": GIB}, "--out a folder on another disk"),
         ({"dtype": "float32"}, "training runs in float32"),
         ({"compiler": ""}, "apt install gcc g++"),
-        ({"threads": 1}, "torch uses 1 threads on 2 cores: set OMP_NUM_THREADS=2"),
+        ({"cores": 1}, "OMP_NUM_THREADS leaves 1 of 2 cores to compute on: unset it"),
     ],
 )
 def test_each_weakness_is_found_with_its_remedy(changed: dict[str, object], words: str) -> None:
