@@ -3,8 +3,9 @@
 The same command finds its finished run, so a benchmark that was stopped goes on, and the figures of several
 tables come from the same runs. Three texts: ``shakespeare`` (the last tenth is judged), ``novels`` (three
 Chinese novels to learn from, Dream of the Red Chamber to be judged on), ``python`` (its reference
-and docstrings). A fourth, ``prose``, is for encoders alone: passages of English novels (LAMBADA), articles
-(WikiText-2), and the sentences that SST-2 is learned from, without their labels; in small letters.
+and docstrings). Two are for encoders alone: ``english``, passages of novels (LAMBADA) and articles
+(WikiText-2) in small letters, and ``prose``, the same with the sentences that SST-2 is learned from, without
+their labels.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _write_novels(folder: Path) -> None:
         (folder / ("test.txt" if title == _JUDGED else f"{title}.txt")).write_bytes(text)
 
 
-def _write_prose(folder: Path) -> None:
+def _write_english(folder: Path) -> None:
     sources = {
         "novels-1": "lambada/dev.tokenised.txt.gz",
         "novels-2": "lambada/test.tokenised.txt.gz",
@@ -94,6 +95,10 @@ def _write_prose(folder: Path) -> None:
     for name, source_name in sources.items():
         data = (data_folder(Path(source_name).parts[0]) / Path(source_name).name).read_bytes()
         (folder / f"{name}.txt").write_text(gzip.decompress(data).decode().lower(), encoding="utf-8")
+
+
+def _write_prose(folder: Path) -> None:
+    _write_english(folder)
     with gzip.open(data_folder("sst2") / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
         sentences = [json.loads(line)["text"] for line in lines]
     for start in range(0, len(sentences), _SENTENCES_A_FILE):
@@ -105,5 +110,6 @@ _WRITERS = {
     "shakespeare": _write_shakespeare,
     "novels": _write_novels,
     "python": write_python_reference,
+    "english": _write_english,
     "prose": _write_prose,
 }

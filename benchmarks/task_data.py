@@ -102,7 +102,7 @@ def _lines(path: Path) -> list[str]:
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
 
 
-def _keys(*names: str) -> Callable[[Path], Iterator[Row]]:
+def read_keys(*names: str) -> Callable[[Path], Iterator[Row]]:
     """Some keys of the records; ``new=old`` gives one another name."""
     pairs = [(name.split("=")[0], name.split("=")[-1]) for name in names]
 
@@ -116,7 +116,7 @@ def _keys(*names: str) -> Callable[[Path], Iterator[Row]]:
 
 
 def _read_news(path: Path) -> Iterator[Row]:
-    for row in _keys("title", "text", "label=label_name")(path):
+    for row in read_keys("title", "text", "label=label_name")(path):
         yield {"text": f"{row['title']}. {row['text']}", "label": row["label"]}
 
 
@@ -138,7 +138,7 @@ TASK_DATA = {
         task="text-classification",
         folder="sst2",
         files=("train.jsonl.gz", None, "dev.jsonl.gz"),
-        read=_keys("text", "label"),
+        read=read_keys("text", "label"),
         scored_as="text-classification",
         score="accuracy",
     ),
@@ -146,7 +146,7 @@ TASK_DATA = {
         task="text-classification",
         folder="trec",
         files=("train.jsonl.gz", "dev.jsonl", "test.jsonl"),
-        read=_keys("text", "label"),
+        read=read_keys("text", "label"),
         scored_as="text-classification",
         score="accuracy",
     ),
@@ -154,7 +154,7 @@ TASK_DATA = {
         task="pair-classification",
         folder="stsb",
         files=("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
-        read=_keys("sentence1", "sentence2", "score"),
+        read=read_keys("sentence1", "sentence2", "score"),
         scored_as="text-classification/regression",
         score="spearman",
         together="sentence1",
@@ -164,7 +164,7 @@ TASK_DATA = {
         task="sentence-similarity",
         folder="stsb",
         files=("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
-        read=_keys("sentence1", "sentence2", "score"),
+        read=read_keys("sentence1", "sentence2", "score"),
         scored_as="text-classification/regression",
         score="spearman",
         together="sentence1",
@@ -173,7 +173,7 @@ TASK_DATA = {
         task="relation-extraction",
         folder="semeval2010_task8",
         files=("train.jsonl.gz", None, "test.jsonl.gz"),
-        read=_keys("text", "relation"),
+        read=read_keys("text", "relation"),
         scored_as="relation-extraction",
         score="f1_macro",
     ),
@@ -198,7 +198,7 @@ TASK_DATA = {
         task="text-classification",
         folder="cuad_clauses",
         files=("clauses.train.jsonl.gz", None, "clauses.dev.jsonl.gz"),
-        read=_keys("contract", "text", "label"),
+        read=read_keys("contract", "text", "label"),
         scored_as="text-classification",
         score="f1_macro",
         together="contract",
