@@ -20,6 +20,7 @@ ONLY_BY_NAME = (
     "held_out",
     "planner",
     "masked",
+    "from_scratch",
     "corpus",
     "cleaning",
     "duplicates",
