@@ -7,6 +7,8 @@ are kept at 8 bits in a model of 4: they are looked up or decide the answer, and
 from __future__ import annotations
 
 import math
+import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.evaluation.evaluate import score
 from yanmo.models import lstm
+from yanmo.models.base import LanguageModel
 from yanmo.models.checkpoint import Checkpoint, sha256_of_model
 from yanmo.models.convert import convert, merged_config, stored_dtype
 from yanmo.models.families import family_of
@@ -35,15 +38,24 @@ BITS = {"int8": 8, "int4": 4}
 _GGUF_DTYPES = {"int8": "q8_0", "int4": "q4_0"}
 _KEPT_AS_THEY_ARE = (".input.", "position_bias", ".router.")
 _AT_LEAST_8_BITS = ("embedding.", "heads.")
+_TIMED_STEPS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How well a model predicts a text; perplexity is per token."""
+    """How well a model predicts a text, and how fast it writes.
+
+    Attributes:
+        perplexity: per token.
+        bits_per_byte: of the text.
+        num_tokens: of the text.
+        tokens_per_s: decoded one after another, on this machine.
+    """
 
     perplexity: float
     bits_per_byte: float
     num_tokens: int
+    tokens_per_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +145,27 @@ def quantize_model(
 
 
 def quality(model: Path | str, text: str) -> Quality:
-    """Perplexity of a model on a text, of windows that overlap by half."""
-    scored = score(load(model), text)
+    """Perplexity of a model on a text, of windows that overlap by half; and its speed."""
+    loaded = load(model)
+    scored = score(loaded, text)
     num_tokens = max(1, int(scored["num_tokens"]))
     return Quality(
         perplexity=math.exp(float(scored["loss_nats"]) / num_tokens),
         bits_per_byte=float(scored["bits_per_byte"]),
         num_tokens=num_tokens,
+        tokens_per_s=_tokens_per_s(loaded.model),
     )
+
+
+def _tokens_per_s(model: LanguageModel) -> float:
+    """The median of some greedy steps."""
+    session, times_s = model.start(1), list[float]()
+    scores_1V = session.extend(torch.zeros(1, 1, dtype=torch.int64))
+    for _ in range(min(_TIMED_STEPS, (model.max_seq_len or _TIMED_STEPS + 1) - 1)):
+        began_s = time.perf_counter()
+        scores_1V = session.extend(scores_1V.argmax(-1, keepdim=True))
+        times_s.append(time.perf_counter() - began_s)
+    return 1 / statistics.median(times_s)
 
 
 def _refuse_what_cannot_be(checkpoint: Checkpoint, destination: Path, to: str) -> None:

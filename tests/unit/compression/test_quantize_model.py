@@ -73,6 +73,7 @@ def test_the_command_says_both_perplexities(tmp_path: Path, capsys: pytest.Captu
     assert run([*arguments, "--text", str(text), "--gguf", "--json"]) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said["quality_after"]["perplexity"] != said["quality_before"]["perplexity"]
+    assert said["quality_after"]["tokens_per_s"] > 0
     assert Path(said["gguf"]).stat().st_size > 0 and said["num_bytes"] < said["num_bytes_before"]
     # The same again has nothing to do; another width in the same place is refused.
     assert run(arguments) == 0
