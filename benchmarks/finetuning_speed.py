@@ -1,8 +1,9 @@
 """Rows a second of fine-tuning and of prediction, beside transformers, in alternating processes.
 
-    python -m benchmarks finetuning_speed [ROUNDS [ROWS [SETS]]]
+    python -m benchmarks finetuning_speed [ROUNDS [ROWS [SETS [PARTS]]]]
 
-ROUNDS are 3 and ROWS 320 where nothing is given; SETS are separated by commas, all where nothing is given.
+ROUNDS are 3 and ROWS 320 where nothing is given; SETS and PARTS (train, predict) are separated by commas, all
+where nothing is given.
 
 all-MiniLM-L6-v2 with a head of classes, batches of 16 rows, on short texts (SST-2), middling ones (AG News)
 and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
@@ -22,7 +23,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,29 +54,26 @@ def main() -> None:
     num_rounds = int(sys.argv[2]) if sys.argv[2:] else 3
     num_rows = int(sys.argv[3]) if sys.argv[3:] else 320
     names = sys.argv[4].split(",") if sys.argv[4:] else list(_READERS)
-    print(f"all-MiniLM-L6-v2, {num_rows} rows, {num_rounds} alternating rounds. {describe()}\n")
-    print("| rows | mean tokens | fine-tuning | rows/s | ours is faster |")
-    print("|---|---|---|---|---|")
-    for name in names:
-        folder = _write(name, num_rows)
-        rounds = [
-            {what: in_a_process("finetuning_speed", "train", folder, what) for what in (OURS, *THEIRS)}
-            for _ in range(num_rounds)
-        ]
-        _print_training(name, rounds)
-    print("\n| rows | prediction | rows/s | ours is faster | other labels |")
-    print("|---|---|---|---|---|")
-    for name in names:
-        folder = _write(name, num_rows)
-        model = _model(folder)
-        rounds = [
-            {
-                what: in_a_process("finetuning_speed", "predict", folder, model, what)
-                for what in (OURS, "pipeline")
-            }
-            for _ in range(num_rounds)
-        ]
-        _print_prediction(name, rounds)
+    parts = sys.argv[5].split(",") if sys.argv[5:] else ["train", "predict"]
+    print(f"all-MiniLM-L6-v2, {num_rows} rows, {num_rounds} alternating rounds. {describe()}")
+    if "train" in parts:
+        print("\n| rows | mean tokens | fine-tuning | rows/s | ours is faster |\n|---|---|---|---|---|")
+        for name in names:
+            folder = _write(name, num_rows)
+            _print_training(name, _rounds(num_rounds, (OURS, *THEIRS), "train", folder))
+    if "predict" in parts:
+        print("\n| rows | prediction | rows/s | ours is faster | other labels |\n|---|---|---|---|---|")
+        for name in names:
+            folder = _write(name, num_rows)
+            model = _model(folder)
+            _print_prediction(name, _rounds(num_rounds, (OURS, "pipeline"), "predict", folder, model))
+
+
+def _rounds(num_rounds: int, sides: Sequence[str], *arguments: object) -> list[dict[str, dict[str, Any]]]:
+    return [
+        {side: in_a_process("finetuning_speed", *arguments, side) for side in sides}
+        for _ in range(num_rounds)
+    ]
 
 
 def _print_training(name: str, rounds: list[dict[str, dict[str, float]]]) -> None:
