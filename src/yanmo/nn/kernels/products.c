@@ -121,8 +121,23 @@ static void narrow_group(const float *x, bfloat16 *to) {
     for (int i = 0; i < GROUP; i++) to[i] = to_bfloat16(x[i]);
 }
 
-/* The codes of a group and their sum; returns what they are multiples of. */
-static float code(const float *x, int8_t *codes, int32_t *total) {
+/* The codes of a group, their sum and what they leave out; returns what they are multiples of. */
+#if WIDE && PARTS == 1
+INLINE float code(const float *x, int8_t *codes, int32_t *total, float *left) {
+    __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
+    float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+    __m512 scale = same(most / 127), inverse = same(most > 0 ? 127 / most : 0);
+    __m512i first = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
+    __m512i second = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+    _mm_storeu_si128((void *)codes, _mm512_cvtepi32_epi8(first));
+    _mm_storeu_si128((void *)(codes + 16), _mm512_cvtepi32_epi8(second));
+    store(left, _mm512_fnmadd_ps(scale, _mm512_cvtepi32_ps(first), low));
+    store(left + 16, _mm512_fnmadd_ps(scale, _mm512_cvtepi32_ps(second), high));
+    *total = _mm512_reduce_add_epi32(_mm512_add_epi32(first, second));
+    return most / 127;
+}
+#else
+static float code(const float *x, int8_t *codes, int32_t *total, float *left) {
     float most = 0;
     int32_t sum = 0;
 #pragma omp simd reduction(max : most)
@@ -130,16 +145,18 @@ static float code(const float *x, int8_t *codes, int32_t *total) {
         float size = fabsf(x[i]);
         most = size > most ? size : most;
     }
-    float inverse = most > 0 ? 127 / most : 0;
+    float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
 #pragma omp simd reduction(+ : sum)
     for (int i = 0; i < GROUP; i++) {
         int32_t one = (int32_t)rintf(x[i] * inverse);
         codes[i] = (int8_t)one;
+        left[i] = x[i] - scale * (float)one;
         sum += one;
     }
     *total = sum;
-    return most / 127;
+    return scale;
 }
+#endif
 
 /* The vectors of which number p codes what number p - 1 left out. */
 static Vectors pass_of(const Vectors *x, count pass, count batch, count columns) {
@@ -152,17 +169,14 @@ static void code_group(const float *x, const Matrix *matrix, count batch, count 
     int together = block_from(first, batch);
     for (; first + together <= b; together = block_from(first, batch)) first += together;
     count at = first * columns / GROUP + group * together + b - first;
-    float left[GROUP];
+    float left[2][GROUP];
     for (count pass = 0; pass <= matrix->is_fine; pass++) {
         Vectors own = pass_of(to, pass, batch, columns);
         int8_t codes[GROUP], *four = own.codes + first * columns + (group * 8 * together + b - first) * 4;
         int32_t sum;
-        float scale = code(x, codes, &sum);
-        for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
-        own.scales[at] = scale;
+        own.scales[at] = code(pass ? left[0] : x, codes, &sum, left[pass]);
         own.offsets[at] = matrix->bits == 4 ? sum : -STORED_PLUS * sum;
-        for (int i = 0; i < GROUP; i++) left[i] = x[i] - scale * codes[i];
-        x = left;
+        for (int i = 0; i < 8; i++) memcpy(four + i * together * 4, codes + 4 * i, 4);
     }
 }
 
