@@ -1,12 +1,12 @@
 """Rows a second of fine-tuning and of prediction, beside transformers, in alternating processes.
 
-    python -m benchmarks finetuning_speed [ROUNDS [ROWS [SETS [PARTS]]]]
+    python -m benchmarks finetuning_speed [ROUNDS [ROWS [SETS [PARTS [BATCH]]]]]
 
-ROUNDS are 3 and ROWS 320 where nothing is given; SETS and PARTS (train, predict) are separated by commas, all
-where nothing is given.
+ROUNDS are 3, ROWS 320 and BATCH 16 where nothing is given; SETS and PARTS (train, predict) are separated by
+commas, all where nothing is given.
 
-all-MiniLM-L6-v2 with a head of classes, batches of 16 rows, on short texts (SST-2), middling ones (AG News)
-and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
+all-MiniLM-L6-v2 with a head of classes, batches of so many rows on both sides, on short texts (SST-2),
+middling ones (AG News) and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
 batches without padding, in the number format that this machine is quickest in. The Trainer's are padded to
 512 tokens in float32; padded to the longest row of a batch in float32; and in bf16 with rows of like length
 together. Each learns the rows twice, and the second time counts, without validation (padded to 512, where
@@ -19,6 +19,7 @@ ratio is the median of each round's own.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 import sys
@@ -41,7 +42,7 @@ SHOWN = {
     "defaults": "Trainer, padded to the batch, float32",
     "best": "Trainer, grouped by length, bf16",
 }
-BATCH, VALID_ROWS, PADDED_SHARE = 16, 32, 8
+VALID_ROWS, PADDED_SHARE, _WARM_ROWS = 32, 8, 16
 PIPELINE_BATCHES = (1, 8, 32, 64)
 
 
@@ -55,12 +56,14 @@ def main() -> None:
     num_rows = int(sys.argv[3]) if sys.argv[3:] else 320
     names = sys.argv[4].split(",") if sys.argv[4:] else list(_READERS)
     parts = sys.argv[5].split(",") if sys.argv[5:] else ["train", "predict"]
-    print(f"all-MiniLM-L6-v2, {num_rows} rows, {num_rounds} alternating rounds. {describe()}")
+    batch = int(sys.argv[6]) if sys.argv[6:] else 16
+    rows = f"{num_rows} rows in batches of {batch}"
+    print(f"all-MiniLM-L6-v2, {rows}, {num_rounds} alternating rounds. {describe()}")
     if "train" in parts:
         print("\n| rows | mean tokens | fine-tuning | rows/s | ours is faster |\n|---|---|---|---|---|")
         for name in names:
             folder = _write(name, num_rows)
-            _print_training(name, _rounds(num_rounds, (OURS, *THEIRS), "train", folder))
+            _print_training(name, _rounds(num_rounds, (OURS, *THEIRS), "train", folder, batch))
     if "predict" in parts:
         print("\n| rows | prediction | rows/s | ours is faster | other labels |\n|---|---|---|---|---|")
         for name in names:
@@ -136,17 +139,19 @@ def _model(folder: Path) -> Path:
     return run / "model"
 
 
-def _train(folder: str, what: str) -> dict[str, float]:
-    return _train_ours(Path(folder)) if what == OURS else _train_theirs(Path(folder), what)
+def _train(folder: str, batch: str, what: str) -> dict[str, float]:
+    if what == OURS:
+        return _train_ours(Path(folder), int(batch))
+    return _train_theirs(Path(folder), int(batch), what)
 
 
-def _train_ours(folder: Path) -> dict[str, float]:
+def _train_ours(folder: Path, batch: int) -> dict[str, float]:
     from yanmo.runtime import tune_process
 
     tune_process()
     from yanmo.recipes.finetune import FinetuneSettings, finetune
 
-    settings = FinetuneSettings(task="text-classification", model=model_folder(), epochs=2, batch_size=BATCH)
+    settings = FinetuneSettings(task="text-classification", model=model_folder(), epochs=2, batch_size=batch)
     files = [folder / f"{split}.jsonl" for split in ("train", "valid")]
     with TemporaryDirectory() as run:
         finetune(files, Path(run) / "run", settings=settings)
@@ -159,12 +164,12 @@ def _train_ours(folder: Path) -> dict[str, float]:
     return {"rows_per_s": sum(rows[-half:]) / sum(times_s[-half:])}
 
 
-def _train_theirs(folder: Path, what: str) -> dict[str, float]:
+def _train_theirs(folder: Path, batch: int, what: str) -> dict[str, float]:
     from transformers import Trainer, TrainerCallback
 
     from benchmarks.trainer_peer import Fitted, arguments, peer
 
-    rows, how = read_rows(folder / "train.jsonl"), peer(what)
+    rows, how = read_rows(folder / "train.jsonl"), dataclasses.replace(peer(what), batch_size=batch)
     chosen = rows if how.pad_to is None else rows[::PADDED_SHARE]
     # Classes are read alike, whatever the rows are.
     fitted = Fitted(TASK_DATA["sst2"], rows)
@@ -201,7 +206,7 @@ def _predict_ours(texts: list[str], model: str) -> dict[str, Any]:
 
     loaded = TaskModel.load(model)
     inputs = [(text,) for text in texts]
-    loaded.predict(inputs[:BATCH])
+    loaded.predict(inputs[:_WARM_ROWS])
     began_s = time.perf_counter()
     found = loaded.predict(inputs)
     rate = len(texts) / (time.perf_counter() - began_s)
@@ -215,7 +220,7 @@ def _predict_theirs(texts: list[str], model: str) -> dict[str, Any]:
 
     ask = pipeline("text-classification", model=model, device="cpu")
     settings: dict[str, Any] = {"truncation": True, "max_length": MAX_SEQ_LEN}
-    ask(texts[:BATCH], batch_size=1, **settings)
+    ask(texts[:_WARM_ROWS], batch_size=1, **settings)
     best: dict[str, Any] = {"rows_per_s": 0.0}
     orders = {"in order": list(range(len(texts)))}
     orders["sorted by length"] = sorted(orders["in order"], key=lambda row: len(texts[row]))
