@@ -6,11 +6,11 @@ ROUNDS are 3, ROWS 320 and BATCH 16 where nothing is given; SETS and PARTS (trai
 commas, all where nothing is given.
 
 all-MiniLM-L6-v2 with a head of classes, batches of so many rows on both sides, on short texts (SST-2),
-middling ones (AG News) and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is ``yanmo finetune``: packed
-batches without padding, in the number format that this machine is quickest in. The Trainer's are padded to
-512 tokens in float32; padded to the longest row of a batch in float32; and in bf16 with rows of like length
-together. Each learns the rows twice, and the second time counts, without validation (padded to 512, where
-every step costs the same, an eighth of the rows).
+middling ones (AG News) and long ones (abstracts of SciTLDR, with a class that means nothing). Ours is
+``yanmo finetune``: packed batches without padding, in the number format that this machine is quickest in. The
+Trainer's are padded to 512 tokens in float32; padded to the longest row of a batch in float32; and in bf16
+with rows of like length together. Each learns the rows twice, and the second time counts, without validation
+(padded to 512, where every step costs the same, an eighth of the rows).
 
 Then prediction, in float32: ``TaskModel`` against ``transformers.pipeline`` on the same model folder, the
 best of batches of 1, 8, 32 and 64 rows, in the rows' order and sorted by length. Medians over the rounds; a
