@@ -216,12 +216,15 @@ class QuickDecoder:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def step(self, vectors_BD: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+    def step(
+        self, vectors_BD: Tensor, places: Places, logits_BV: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Take in one token a row.
 
         Args:
             vectors_BD: of the tokens, float32; not changed.
             places: where their keys and values, in float32, are written behind those before.
+            logits_BV: where the logits are written, contiguous; None makes room for them.
 
         Returns:
             What the head multiplies (B, D), and the logits (B, V).
@@ -233,7 +236,9 @@ class QuickDecoder:
         one_each = Segments([1] * batch, before=places.positions)
         cosines, sines = (table.contiguous() for table in rotary.packed(one_each, torch.float32))
         hidden_BD = vectors_BD.clone(memory_format=torch.contiguous_format)
-        logits_BV = torch.empty(batch, self._vocab_size)
+        if logits_BV is None:
+            logits_BV = torch.empty(batch, self._vocab_size)
+        assert logits_BV.is_contiguous() and logits_BV.shape == (batch, self._vocab_size)
         numbers = width + self._qkv_width + self._mixed_width + 3 * self._d_ff + self._num_heads * longest
         # As if all matrices were fine.
         longest_vector = 2 * batch * max(width, self._mixed_width, self._d_ff)

@@ -89,22 +89,28 @@ class TransformerRows:
         quick = self._model.quick
         if quick is None:
             return self._scores(self._hidden(rows, token_ids, [1] * len(rows))[0])
-        scores, start = [], 0
+        scores_BV = torch.empty(len(rows), self._model.vocab_size)
         # In parts of equal size.
-        for part in torch.tensor(token_ids).tensor_split(-(-len(rows) // QUICK_ROWS)):
-            places = slice(start, start + len(part))
-            scores.append(self._quickly(quick, rows[places], token_ids[places], [1] * len(part)))
-            start += len(part)
-        return scores[0] if len(scores) == 1 else torch.cat(scores)
+        num_parts = -(-len(rows) // QUICK_ROWS)
+        ends = [len(rows) * part // num_parts for part in range(num_parts + 1)]
+        for own in map(slice, ends, ends[1:]):
+            part = scores_BV[own]
+            self._quickly(quick, rows[own], token_ids[own], [1] * len(part), part)
+        return scores_BV
 
     def _quickly(
-        self, quick: QuickStep, rows: Sequence[RowCache], token_ids: Sequence[int], lengths: Sequence[int]
+        self,
+        quick: QuickStep,
+        rows: Sequence[RowCache],
+        token_ids: Sequence[int],
+        lengths: Sequence[int],
+        logits_NV: Tensor | None = None,
     ) -> Tensor:
-        """Scores behind each of some tokens, ``QUICK_ROWS`` at most."""
+        """Scores behind each of some tokens, ``QUICK_ROWS`` at most; written to ``logits_NV`` if given."""
         ends = [row.num_tokens + length for row, length in zip(rows, lengths, strict=True)]
         self._model.require_fit(max(ends))
         vectors_ND = self._model.embedding(torch.tensor(token_ids))
-        logits_NV = quick.step(vectors_ND, row_places(rows, lengths))[1]
+        logits_NV = quick.step(vectors_ND, row_places(rows, lengths), logits_NV)[1]
         for row, end in zip(rows, ends, strict=True):
             row.num_tokens = end
         return logits_NV

@@ -102,7 +102,9 @@ def _num_parameters(config: TransformerConfig) -> int:
 class QuickStep(Protocol):
     """A quicker way to decode one token a row."""
 
-    def step(self, vectors_BD: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+    def step(
+        self, vectors_BD: Tensor, places: Places, logits_BV: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the head multiplies (B, D), logits (B, V); keys and values are written to ``places``."""
 
 
