@@ -42,7 +42,7 @@ def test_one_text_is_answered(learned: Path, capsys: pytest.CaptureFixture[str])
     assert run(["predict", str(learned / "run"), "--text", "a cat is the man"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("cat ") and said.endswith("\ta cat is the man\n")
-    assert run(["predict", str(learned / "run"), "--text", "the dog", "--json"]) == 0
+    assert run(["predict", str(learned / "run"), "--text", "the dog", "--dtype", "bfloat16", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["predictions"]
     assert row["label"] == "dog" and sum(row["probabilities"].values()) == pytest.approx(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from yanmo.cli.finetune import Columns, HeaderFlag, columns_of
-from yanmo.cli.models import Model
+from yanmo.cli.models import Dtype, Model, torch_dtype
 from yanmo.cli.output import Force, Json, emit
 
 
@@ -24,6 +24,7 @@ def predict(
     columns: Columns = None,
     header: HeaderFlag = None,
     out: Annotated[Path | None, Parameter(help="CSV or JSONL file to write.")] = None,
+    dtype: Dtype = "float32",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -32,6 +33,9 @@ def predict(
     Args:
         pair: A second text: what the first is compared with, or where a question is answered from.
     """
+    from yanmo.runtime import tune_process
+
+    tune_process()
     from yanmo.errors import InputError
     from yanmo.evaluation.predictions import questions
     from yanmo.finetuning.task_model import TaskModel
@@ -41,7 +45,7 @@ def predict(
         raise InputError("give either --text (with --pair for a second one) or --file")
     if out is not None and out.exists() and not force:
         raise InputError("already exists", where=out, remedy="choose another --out, or --force")
-    loaded = TaskModel.load(model)
+    loaded = TaskModel.load(model, dtype=torch_dtype(dtype))
     texts = None if text is None else (text, pair) if pair is not None else (text,)
     examples = questions(loaded.task, texts, file, columns=columns_of(columns), header=header, note=say)
     with Progress("predict", total=len(examples), unit="texts") as progress:
