@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 def is_at_rest(batches: Any, catalog: Catalog) -> bool:
     """Nobody has a place, waits, or holds on to a model."""
-    idle = not batches.batch.has_work and not batches._joined and not batches._released
+    idle = not batches.batch.has_work and not batches._joined
     return idle and all(place.num_users == 0 for place in catalog._places.values())
 
 

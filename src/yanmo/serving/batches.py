@@ -73,7 +73,6 @@ class Batches:
         self._changed = threading.Condition()
         self._joined: list[_Errand] = []
         self._unprepared: deque[_Errand] = deque()
-        self._released: deque[Callable[[], None]] = deque()
         self._threads: list[threading.Thread] = []
         self._closed = False
         self._answer_s = 1.0
@@ -134,15 +133,11 @@ class Batches:
     def _prepare_each(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._unprepared or self._released or self._closed)
+                self._changed.wait_for(lambda: self._unprepared or self._closed)
                 if self._closed:
                     return
-                released, self._released = self._released, deque()
-                errand = self._unprepared.popleft() if self._unprepared else None
-            for release in released:
-                release()
-            if errand is not None:
-                self._prepare(errand)
+                errand = self._unprepared.popleft()
+            self._prepare(errand)
 
     def _prepare(self, errand: _Errand) -> None:
         try:
@@ -201,9 +196,11 @@ class Batches:
         """So many answers of a request have ended, in whatever way."""
         with self._changed:
             errand.num_left -= num_answers
-            if errand.num_left == 0:
-                errand.reply.finish()
-                self._end(errand)
+            is_over = errand.num_left == 0
+        if is_over:
+            # Before its reader is told, who may ask for another model that wants the room.
+            self._end(errand)
+            errand.reply.finish()
 
     def _end(self, errand: _Errand) -> None:
         with self._changed:
@@ -211,10 +208,10 @@ class Batches:
                 self._joined.remove(errand)
             if errand.has_begun:
                 self._answer_s += 0.3 * (time.monotonic() - errand.began_s - self._answer_s)
-            if errand.order is not None:
-                # In the other thread, which holds nothing here while it waits for the catalog.
-                self._released.append(errand.order.release)
             self._changed.notify_all()
+        if errand.order is not None:
+            # Not while this is locked: the catalog tells of models that leave while it is.
+            errand.order.release()
 
     def _compute(self) -> None:
         while True:
