@@ -72,6 +72,9 @@ def finetune(
         Literal["f1", "probability"] | None,
         Parameter(help="Tune thresholds by F1 (usual of several classes), or leave them."),
     ] = None,
+    blend: Annotated[
+        bool, Parameter(help="Let a linear model of words speak too, where validation rows say it helps.")
+    ] = True,
     reward: Annotated[
         bool, Parameter(negative="", help="Of preferences: a model that gives each answer a number.")
     ] = False,
@@ -123,6 +126,7 @@ def finetune(
         r_drop=r_drop,
         class_weights=None if class_weights == "none" else class_weights,
         decide_by=decide_by,
+        blend=blend,
         reward=reward,
         columns=columns_of(columns),
         header=header,
@@ -172,6 +176,7 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"model    {result['model']}",
         f"learned  {result['num_train_examples']:,} rows in {format_duration(result['wall_s'])}",
+        *_words_line(result.get("blend")),
         *_trials_table(result.get("tune")),
         *_runs_table(result.get("repeats")),
         f"scores   of {result['num_examples']:,} {_SPLITS.get(result['split'], result['split'] + ' rows')}",
@@ -183,6 +188,12 @@ def _table(result: dict[str, Any]) -> str:
         lines.append(f"report   {result['report']}")
     lines.append(f'next     yanmo predict {result["model"]} --text "..."')
     return "\n".join(lines)
+
+
+def _words_line(blend: dict[str, Any] | None) -> list[str]:
+    if blend is None:
+        return []
+    return [f"words    {blend['words']} speaks beside the network, {blend['weight']:.3g} times"]
 
 
 def _rehearsal_table(rehearsal: dict[str, Any]) -> str:

@@ -2,26 +2,16 @@
 
 Of labels: TF-IDF with a linear model, and mere guessing. Of names: a dictionary of those that were seen. Of
 answers: the sentence that has most words of the question.
-
-Words and pairs of neighbouring words of English, pairs of characters of Chinese; over classes a linear
-support vector machine, with or without the weights of naive Bayes (Wang and Manning 2012, "Baselines and
-Bigrams": hard to beat on few rows), over numbers ridge regression. Which of them and how strong is chosen on
-held-out thirds of the training rows. Of a pair of texts there are the terms of the first, of the second, and
-those that both have.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags_array, hstack
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from yanmo import metrics
 from yanmo.evaluation.answer_baselines import CharacterModel, Copy, Lead, Longer, UsualAnswer
@@ -31,19 +21,20 @@ from yanmo.finetuning.answers.written import LikelyTexts, Rewriting
 from yanmo.finetuning.embeddings import Embeddings
 from yanmo.finetuning.skill import Prediction, Skill
 from yanmo.finetuning.spans import AnswerSpans
-from yanmo.finetuning.text_labels import Labelled, Number, OneClass, SeveralClasses, TextSkill, label_of
+from yanmo.finetuning.text_labels import (
+    Labelled,
+    Number,
+    OneClass,
+    TextSkill,
+    fit_linear_terms,
+    label_of,
+)
 from yanmo.finetuning.token_tags import Tagged, TokenTags, words_of
 from yanmo.metrics.segments import split_words
-from yanmo.models.features.analyser import Analyser
-from yanmo.models.features.terms import TfIdf, TfIdfConfig
+from yanmo.models.features.linear_terms import LinearTerms
 from yanmo.tasks.examples import QuestionExample
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*|\n+")
-_RIDGE, _MACHINE, _BAYES = "ridge regression", "a linear SVM", "NB-SVM"
-_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
-_MAX_ITERATIONS = 10_000
-_PARTS = 3
-_MAX_TERMS = 200_000
 
 
 class TaskBaseline(Protocol):
@@ -57,8 +48,16 @@ class TaskBaseline(Protocol):
         """Predictions, as the skill scores them."""
 
 
-def baselines_of(skill: Skill[Any], train: Sequence[Any]) -> list[TaskBaseline]:
-    """The cheap models of a skill, trained on the same rows; none where there are no rows."""
+def baselines_of(
+    skill: Skill[Any], train: Sequence[Any], words: LinearTerms | None = None
+) -> list[TaskBaseline]:
+    """The cheap models of a skill, trained on the same rows; none where there are no rows.
+
+    Args:
+        skill: of the model that they stand beside.
+        train: rows to learn from.
+        words: the linear one, where it has learned from these rows already.
+    """
     if isinstance(skill, AnswerSpans):
         return [LikestSentence()]
     if isinstance(skill, Embeddings):
@@ -75,7 +74,7 @@ def baselines_of(skill: Skill[Any], train: Sequence[Any]) -> list[TaskBaseline]:
     if isinstance(skill, TokenTags):
         return [SeenTags(skill, train)]
     if isinstance(skill, TextSkill):
-        return [Guess(skill, train), LinearTerms(skill, train)]
+        return [Guess(skill, train), WordWeights(skill, words or fit_linear_terms(skill, train))]
     return []
 
 
@@ -103,90 +102,22 @@ class Guess:
         return [self._answer] * len(examples)
 
 
-class LinearTerms:
-    """TF-IDF and a linear model."""
+class WordWeights:
+    """TF-IDF and a linear model (``LinearTerms``)."""
 
-    def __init__(self, skill: TextSkill, train: Sequence[Labelled]) -> None:
-        """Learn from the training rows.
-
-        Raises:
-            InputError: they hold no terms.
-        """
-        self._skill = skill
-        config = TfIdfConfig(analyser=Analyser.BIGRAMS, sublinear=True, max_ngram=2, max_terms=_MAX_TERMS)
-        self._terms = TfIdf(config).fit(text for example in train for text in example.inputs())
-        rows, targets = self._rows(train), _targets(skill, train)
-        kinds = (_RIDGE,) if isinstance(skill, Number) else (_MACHINE, _BAYES)
-        ways = itertools.product(kinds, _STRENGTHS)
-        kind, self.strength = max(ways, key=lambda way: self._held_out(rows, targets, *way))
-        self.name = f"TF-IDF and {kind}"
-        self._model = self._estimator(kind, self.strength).fit(rows, targets)
+    def __init__(self, skill: TextSkill, model: LinearTerms) -> None:
+        """Take one that has learned."""
+        self._skill, self._model, self.name = skill, model, model.name
 
     def predict(self, examples: Sequence[Labelled]) -> list[Prediction]:
         """Classes, sets of classes, or numbers."""
-        found = self._model.predict(self._rows(examples))
+        found = self._model.outputs([example.inputs() for example in examples])
         if isinstance(self._skill, Number):
-            return [{"score": float(value)} for value in found]
+            return [{"score": float(value)} for value in found[:, 0]]
         labels = self._skill.labels
         if isinstance(self._skill, OneClass):
-            return [{"label": labels[index]} for index in found]
-        return [{"labels": [labels[index] for index in np.flatnonzero(row)]} for row in found]
-
-    def _rows(self, examples: Sequence[Labelled]) -> csr_matrix:
-        columns = list(zip(*(example.inputs() for example in examples), strict=True))
-        parts = [self._terms.transform(texts) for texts in columns]
-        if len(parts) == 2:
-            parts.append(parts[0].multiply(parts[1]).tocsr())
-        return hstack(parts, format="csr")
-
-    def _held_out(self, rows: csr_matrix, targets: Any, kind: str, strength: float) -> float:
-        """Mean score on held-out parts; the least where there are too few rows to hold any out."""
-        if rows.shape[0] < 2 * _PARTS:
-            return -abs(strength - 1.0)
-        place = np.arange(rows.shape[0]) % _PARTS
-        scores = []
-        for part in range(_PARTS):
-            kept, held = np.flatnonzero(place != part), np.flatnonzero(place == part)
-            if targets.ndim == 1 and not isinstance(self._skill, Number) and len(set(targets[kept])) < 2:
-                return -abs(strength - 1.0)
-            model = self._estimator(kind, strength).fit(rows[kept], targets[kept])
-            scores.append(model.score(rows[held], targets[held]))
-        return float(np.mean(scores))
-
-    def _estimator(self, kind: str, strength: float) -> Any:
-        from sklearn.linear_model import Ridge
-        from sklearn.multiclass import OneVsRestClassifier
-        from sklearn.pipeline import make_pipeline
-        from sklearn.svm import LinearSVC
-
-        if kind == _RIDGE:
-            return Ridge(alpha=1 / strength)
-        machine = LinearSVC(C=strength, max_iter=_MAX_ITERATIONS, random_state=0)
-        if kind == _BAYES:
-            return OneVsRestClassifier(make_pipeline(_LogCountRatios(), machine))
-        return machine if isinstance(self._skill, OneClass) else OneVsRestClassifier(machine)
-
-
-class _LogCountRatios(TransformerMixin, BaseEstimator):
-    """Each term weighed by how much likelier it is in one of two classes (Wang and Manning, equation 1)."""
-
-    def fit(self, rows: csr_matrix, targets: NDArray[np.int64]) -> _LogCountRatios:
-        """Count in how many rows of each class a term is, one more than there are."""
-        yes, no = (1.0 + (rows[targets == side] > 0).sum(axis=0) for side in (1, 0))
-        self.weights_ = np.asarray(np.log((yes / yes.sum()) / (no / no.sum()))).ravel()
-        return self
-
-    def transform(self, rows: csr_matrix) -> csr_matrix:
-        """Weighed rows."""
-        return (rows @ diags_array(self.weights_)).tocsr()
-
-
-def _targets(skill: TextSkill, examples: Sequence[Labelled]) -> Any:
-    if isinstance(skill, Number):
-        return np.array([float(str(label_of(example))) for example in examples])
-    if isinstance(skill, SeveralClasses):
-        return np.array([skill.target(example) for example in examples], np.int64)
-    return np.array([skill.target(example) for example in examples])
+            return [{"label": labels[index]} for index in found.argmax(1)]
+        return [{"labels": [labels[index] for index in np.flatnonzero(row > 0)]} for row in found]
 
 
 class SeenTags:

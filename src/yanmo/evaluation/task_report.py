@@ -132,7 +132,10 @@ def task_report(
         places=_places,
         states=state_words,
         tables=[
-            (Words("Recipe", "训练配方"), [*_class_weights(settings), *flat(result.get("recipe") or {})]),
+            (
+                Words("Recipe", "训练配方"),
+                [*_class_weights(settings), *_words_beside(result), *flat(result.get("recipe") or {})],
+            ),
             (Words("Settings", "设置"), list(flat(settings))),
         ],
     )
@@ -260,6 +263,15 @@ def _class_weights(settings: Mapping[str, Any]) -> list[Fact]:
     given = settings.get("class_weights", "none")
     value = ", ".join(f"{k} {v:g}" for k, v in given.items()) if isinstance(given, Mapping) else str(given)
     return [Fact(name=Words("class weights", "类别权重"), value=value)]
+
+
+def _words_beside(result: Mapping[str, Any]) -> list[Fact]:
+    """The linear model that speaks beside the network; nothing where there is none."""
+    blend = result.get("blend")
+    if not blend:
+        return []
+    value = f"{blend['words']} × {blend['weight']:.3g}"
+    return [Fact(name=Words("words beside the network", "与网络共同判断的词模型"), value=value)]
 
 
 def _trials(tune: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from yanmo.finetuning.task_model import TaskModel
 from yanmo.finetuning.text_labels import OneClass
 from yanmo.finetuning.token_tags import TokenTags, words_of
 from yanmo.metrics import Difference, Scores
+from yanmo.models.features.linear_terms import LinearTerms
 from yanmo.tasks.base import ReadSettings
 from yanmo.tasks.check import check_examples
 from yanmo.tasks.columns import Columns
@@ -132,6 +133,7 @@ def evaluate_task(
     examples: Sequence[Any],
     *,
     train: Sequence[Example] = (),
+    words: LinearTerms | None = None,
     seed: int = 0,
 ) -> TaskEvaluation:
     """Score a model on labelled examples.
@@ -140,6 +142,7 @@ def evaluate_task(
         model: what answers.
         examples: to be judged on.
         train: what it has learned from, for the cheap models; without any there are none.
+        words: the linear one of them, where it has learned already.
         seed: of the intervals and the test.
 
     Raises:
@@ -154,7 +157,7 @@ def evaluate_task(
     scores = skill.score(examples, predictions)
     own = judge(model.name, scores, seed=seed)
     decides = metrics.task_metrics(skill.metrics_name).decides
-    others = [(one.name, one.predict(examples)) for one in baselines_of(skill, train)]
+    others = [(one.name, one.predict(examples)) for one in baselines_of(skill, train, words)]
     ranked = sorted(
         ((judge(name, skill.score(examples, found), seed=seed), found) for name, found in others),
         key=lambda pair: _worth(pair[0], decides),

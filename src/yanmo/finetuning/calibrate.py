@@ -1,4 +1,4 @@
-"""Fit temperature and thresholds on rows that the weights were not learned from.
+"""Fit the weight of words, temperature and thresholds on rows that the weights were not learned from.
 
 One temperature for all labels (Guo et al. 2017, arXiv 1706.04599, section 4.2). A handful of rows that are
 all answered right would call for certainty; so the right label of n rows counts as 1 - 1 / (n + 2) (the rule
@@ -19,12 +19,14 @@ import torch
 
 from yanmo import metrics
 from yanmo.errors import InputError
+from yanmo.finetuning.blend import Blend, FittedWeight, fit_weight, suits
 from yanmo.finetuning.calibration import UNCALIBRATED, Calibration, DecideBy
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.skill import Skill, read_off
 from yanmo.finetuning.text_labels import OneClass, SeveralClasses
 from yanmo.finetuning.token_tags import TokenTags
 from yanmo.metrics.scores import FloatArray, IntArray
+from yanmo.models.features.linear_terms import LinearTerms
 from yanmo.models.transformer import Transformer
 from yanmo.reporting.progress import say
 
@@ -43,15 +45,17 @@ def calibrate(
     examples: Sequence[Any],
     encoder: InputEncoder,
     *,
+    words: LinearTerms | None = None,
     decide_by: DecideBy | None = None,
 ) -> S:
-    """The skill with a temperature and thresholds; as it is where it gives no probabilities.
+    """The skill with what words say, a temperature and thresholds; as it is where it gives no probabilities.
 
     Args:
         skill: of the model as exported.
         model: in evaluation mode.
         examples: labelled, not learned from; where there are none, nothing is fitted.
         encoder: makes tokens of texts.
+        words: a linear model that may speak beside the network (``blend``).
         decide_by: ``f1`` tunes thresholds, ``probability`` leaves them; None tunes those of several classes.
 
     Raises:
@@ -70,10 +74,25 @@ def calibrate(
         gold = np.concatenate([piece.target for piece in pieces])
         return replace(skill, calibration=_of_tags(torch.cat(outputs).double().numpy(), gold))
     logits = skill.logits(pieces, outputs).double().numpy()
+    targets = np.array([skill.target(example) for example in examples]).astype(np.int64)
+    if words is not None and suits(words, len(examples)):
+        said = words.outputs([example.inputs() for example in examples]).astype(np.float64)
+        if blend := _blended(words, fit_weight(logits, said, targets)):
+            skill, logits = replace(skill, blend=blend), logits + blend.weight * said
     if isinstance(skill, SeveralClasses):
-        targets = np.array([piece.target for piece in pieces])
         return replace(skill, calibration=_of_several(logits, targets > 0, decide_by))
-    return replace(skill, calibration=_of_one(logits, np.array(skill.numbers(pieces)), decide_by))
+    return replace(skill, calibration=_of_one(logits, targets, decide_by))
+
+
+def _blended(words: LinearTerms, fitted: FittedWeight) -> Blend | None:
+    if not fitted.weight:
+        return None
+    before, after = fitted.alone_nats, fitted.blended_nats
+    say(
+        f"words speak beside the network ({words.name}): loss of the validation rows {after:.4f} nats"
+        f" instead of {before:.4f}; --no-blend leaves them out"
+    )
+    return Blend(words=words, weight=fitted.weight)
 
 
 def _has_thresholds(skill: Skill[Any]) -> bool:

@@ -194,7 +194,7 @@ def read_skill(task: str, model: Transformer, config: Mapping[str, Any], folder:
         tags = labels[HeadKind.TOKEN_CLASSIFICATION]
         return TokenTags(labels=tags, calibration=Calibration.read(config, len(tags)))
     if task == "relation-extraction" and HeadKind.TOKEN_CLASSIFICATION in labels:
-        return read_relations(labels[HeadKind.TOKEN_CLASSIFICATION], config)
+        return read_relations(labels[HeadKind.TOKEN_CLASSIFICATION], config, folder)
     if task == "question-answering":
         return AnswerSpans(may_refuse=bool(config.get("answers_may_be_missing", True)))
-    return read_labels(labels[HeadKind.SEQUENCE_CLASSIFICATION], config, task=task)
+    return read_labels(labels[HeadKind.SEQUENCE_CLASSIFICATION], config, folder, task=task)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +24,11 @@ import torch
 from torch import Tensor
 
 from yanmo.finetuning.batches import Encoded, PackedBatch
+from yanmo.finetuning.blend import Blend
 from yanmo.finetuning.calibration import Calibration
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.r_drop import Divergence, of_classes
-from yanmo.finetuning.text_labels import Labelled, OneClass, fit_labels
+from yanmo.finetuning.text_labels import Labelled, OneClass, fit_labels, settings_of
 from yanmo.models.heads import HeadKind
 from yanmo.tasks.examples import RelationExample
 from yanmo.tokenizers.encoding import Encoding
@@ -59,8 +61,8 @@ class Relations(OneClass):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The calibration."""
-        return self.calibration.settings
+        """What is done with the outputs."""
+        return settings_of(self)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -112,10 +114,6 @@ class Relations(OneClass):
             ]
         )
 
-    def numbers(self, pieces: Sequence[Encoded[Any]]) -> list[int]:
-        """The class of each text."""
-        return [piece.target.number for piece in pieces]
-
 
 def fit_relations(examples: Sequence[RelationExample]) -> Relations:
     """The relations that examples have.
@@ -126,10 +124,14 @@ def fit_relations(examples: Sequence[RelationExample]) -> Relations:
     return Relations(labels=fit_labels(examples, task=_TASK).labels)
 
 
-def read_relations(outputs: Sequence[str], config: Any) -> Relations:
-    """The skill of a model that has it, by the names of its outputs and its config.json."""
+def read_relations(outputs: Sequence[str], config: Any, folder: Path) -> Relations:
+    """The skill of a model that has it, by the names of its outputs, its config.json and its folder."""
     labels = tuple(name.removesuffix(f"|{_ENTITIES[0]}") for name in outputs[: len(outputs) // 2])
-    return Relations(labels=labels, calibration=Calibration.read(config, len(labels)))
+    return Relations(
+        labels=labels,
+        blend=Blend.read(config, folder, len(labels)),
+        calibration=Calibration.read(config, len(labels)),
+    )
 
 
 def _marked(example: Labelled) -> tuple[str, list[tuple[int, int]]]:

@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,11 +24,13 @@ from torch.nn import functional
 from yanmo import metrics
 from yanmo.errors import InputError
 from yanmo.finetuning.batches import Encoded, PackedBatch
+from yanmo.finetuning.blend import Blend
 from yanmo.finetuning.calibration import UNCALIBRATED, Calibration
 from yanmo.finetuning.encoding import InputEncoder, whole_pieces
 from yanmo.finetuning.r_drop import Divergence, of_classes, of_numbers, of_several
 from yanmo.finetuning.skill import HeadSkill, Prediction, Skill
 from yanmo.metrics import Scores
+from yanmo.models.features.linear_terms import LinearTerms, Targets
 from yanmo.models.heads import HeadKind
 from yanmo.tasks.examples import ClassificationExample, Label, PairExample, RelationExample
 from yanmo.tasks.labels import LabelKind
@@ -44,6 +48,7 @@ class TextSkill(HeadSkill[Labelled]):
 
     head = HeadKind.SEQUENCE_CLASSIFICATION
     labels: tuple[str, ...]
+    blend: Blend | None = None
 
     @abstractmethod
     def target(self, example: Labelled) -> Any:
@@ -72,7 +77,12 @@ class TextSkill(HeadSkill[Labelled]):
         self, examples: Sequence[Labelled], pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]
     ) -> list[Prediction]:
         """Label and probabilities."""
-        return self.predictions(self.logits(pieces, outputs)) if outputs else []
+        if not outputs:
+            return []
+        logits_BC = self.logits(pieces, outputs)
+        if self.blend is not None:
+            logits_BC = self.blend.added(logits_BC, [example.inputs() for example in examples])
+        return self.predictions(logits_BC)
 
     def logits(self, pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]) -> Tensor:
         """What was said of each text, (B, C)."""
@@ -112,6 +122,7 @@ class OneClass(TextSkill):
         smoothing: share of the target that is spread over all classes (Szegedy et al. 2016, arXiv 1512.00567,
             section 7).
         weights: what an example of each class counts in the loss; empty for 1.
+        blend: what else speaks, beside the network.
         calibration: of the probabilities. With thresholds the class is the one whose probability is the
             largest multiple of its threshold.
     """
@@ -120,6 +131,7 @@ class OneClass(TextSkill):
     task: str = "text-classification"
     smoothing: float = 0.0
     weights: tuple[float, ...] = ()
+    blend: Blend | None = None
     calibration: Calibration = UNCALIBRATED
 
     @property
@@ -135,7 +147,7 @@ class OneClass(TextSkill):
     @property
     def settings(self) -> dict[str, Any]:
         """As transformers has it, and the calibration."""
-        return {"problem_type": "single_label_classification", **self.calibration.settings}
+        return {"problem_type": "single_label_classification", **settings_of(self)}
 
     def target(self, example: Labelled) -> int:
         """Number of the class."""
@@ -152,10 +164,6 @@ class OneClass(TextSkill):
             logits_BC, numbers_B, weights_C, reduction="sum", label_smoothing=self.smoothing
         )
         return LossSum(loss, len(numbers_B))
-
-    def numbers(self, pieces: Sequence[Encoded[Any]]) -> list[int]:
-        """The class of each text."""
-        return [piece.target for piece in pieces]
 
     def predictions(self, outputs_BC: Tensor) -> list[Prediction]:
         """The most likely class."""
@@ -180,11 +188,13 @@ class SeveralClasses(TextSkill):
     Attributes:
         labels: the classes.
         weights: how many times as much as a no a yes of each class counts in the loss; empty for 1.
+        blend: what else speaks, beside the network.
         calibration: of the probabilities; a class holds from its threshold on.
     """
 
     labels: tuple[str, ...]
     weights: tuple[float, ...] = ()
+    blend: Blend | None = None
     calibration: Calibration = UNCALIBRATED
 
     @property
@@ -200,7 +210,7 @@ class SeveralClasses(TextSkill):
     @property
     def settings(self) -> dict[str, Any]:
         """As transformers has it, and the calibration."""
-        return {"problem_type": "multi_label_classification", **self.calibration.settings}
+        return {"problem_type": "multi_label_classification", **settings_of(self)}
 
     def target(self, example: Labelled) -> tuple[float, ...]:
         """One for each class that holds, else zero."""
@@ -332,14 +342,43 @@ def fit_labels(examples: Sequence[Labelled], *, task: str) -> TextSkill:
     return OneClass(labels=labels, task=task) if kinds == {LabelKind.ONE} else SeveralClasses(labels=labels)
 
 
-def read_labels(labels: Sequence[str], config: Mapping[str, Any], *, task: str) -> TextSkill:
-    """The skill of a model that has it, by its config.json; one output without a word is a number."""
+def read_labels(labels: Sequence[str], config: Mapping[str, Any], folder: Path, *, task: str) -> TextSkill:
+    """The skill of a model that has it, by its config.json; one output without a word is a number.
+
+    Args:
+        labels: of its outputs.
+        config: its config.json.
+        folder: that it lies in.
+        task: its name.
+
+    Raises:
+        InputError: the settings, or files beside them, are damaged.
+    """
     kind = config.get("problem_type")
     if kind == "regression" or (kind is None and len(labels) == 1):
         return Number(labels=tuple(labels))
+    blend, calibration = Blend.read(config, folder, len(labels)), Calibration.read(config, len(labels))
     if kind == "multi_label_classification":
-        return SeveralClasses(labels=tuple(labels), calibration=Calibration.read(config, len(labels)))
-    return OneClass(labels=tuple(labels), task=task, calibration=Calibration.read(config, len(labels)))
+        return SeveralClasses(labels=tuple(labels), blend=blend, calibration=calibration)
+    return OneClass(labels=tuple(labels), task=task, blend=blend, calibration=calibration)
+
+
+def settings_of(skill: OneClass | SeveralClasses) -> dict[str, Any]:
+    """What config.json says of what is done with the outputs of the head."""
+    return {**({} if skill.blend is None else skill.blend.settings), **skill.calibration.settings}
+
+
+def fit_linear_terms(skill: TextSkill, examples: Sequence[Any]) -> LinearTerms:
+    """The linear model of words that learns what a skill learns.
+
+    Raises:
+        InputError: the texts hold no terms.
+    """
+    if isinstance(skill, Number):
+        targets: Targets = np.array([float(str(label_of(example))) for example in examples])
+    else:
+        targets = np.array([skill.target(example) for example in examples]).astype(np.int64)
+    return LinearTerms.fit([example.inputs() for example in examples], targets, num_classes=len(skill.labels))
 
 
 def weigh_classes(

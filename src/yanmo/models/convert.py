@@ -19,13 +19,14 @@ from yanmo.errors import InputError
 from yanmo.models import lstm
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import FAMILIES
-from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.files.hf_folder import CONFIG_FILE, LINEAR_TERMS_FOLDER
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights, load_transformer
 from yanmo.models.gguf.writer import DTYPES as GGUF_DTYPES
 from yanmo.models.gguf.writer import write_gguf
 from yanmo.models.ngram import model as ngram
 from yanmo.models.transformer import Transformer
+from yanmo.reporting.progress import say
 
 FORMATS = ("hf", "gguf", "onnx")
 _HF_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -87,6 +88,8 @@ def convert(
     weights = checkpoint.source(allow_pickle=True)
     model = load_transformer(checkpoint.config, weights, where=checkpoint.config_path)
     _probe(model, where=checkpoint.path, remedy="its weights are damaged, or training went astray")
+    if to != "hf" and (checkpoint.path / LINEAR_TERMS_FOLDER).is_dir():
+        say(f"{destination} answers by its network alone: the words that speak beside it are left out")
     if is_done:
         difference = _difference(model, destination)
     else:

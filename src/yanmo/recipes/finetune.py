@@ -19,7 +19,7 @@ from yanmo.finetuning.task_model import TaskModel
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.recipes.beginning import open_model
 from yanmo.recipes.finetune_report import write_finetune_report
-from yanmo.recipes.finetune_settings import FinetuneSettings
+from yanmo.recipes.finetune_settings import EARLIER, FinetuneSettings
 from yanmo.recipes.learner import Learner
 from yanmo.recipes.repeats import Repeats
 from yanmo.recipes.run_folder import CHECKS_FILE, RESULT_FILE, RunFolder
@@ -59,7 +59,7 @@ def finetune(
         run.clear()
     sources = [data] if isinstance(data, Path) else list(data)
     checkpoint = open_model(settings)
-    run.open(settings.recorded(sources, checkpoint), earlier={}, force=force)
+    run.open(settings.recorded(sources, checkpoint), earlier=EARLIER, force=force)
     with run.lock(), runtime.stop_signal() as stop:
         result = run.read(RESULT_FILE)
         if result is not None and (run.path / "model").is_dir():
@@ -90,7 +90,7 @@ def finetune_examples(
     """
     began_s = time.monotonic()
     run, checkpoint = RunFolder(Path(out)), open_model(settings)
-    run.open(settings.recorded_rows(splits, checkpoint), earlier={}, force=False)
+    run.open(settings.recorded_rows(splits, checkpoint), earlier=EARLIER, force=False)
     with run.lock(), runtime.stop_signal() as stop:
         learner = Learner(run, checkpoint, splits, settings, stop, began_s=began_s, quiet=quiet)
         learner.learn()

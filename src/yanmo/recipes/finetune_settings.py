@@ -24,6 +24,8 @@ from yanmo.tasks.columns import Columns
 from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.split import Splits
 
+# What a run means that was begun before there were such settings.
+EARLIER = {"blend": True}
 DISTURBANCES: dict[str, AdversarialConfig] = {"fgm": FGM, "freelb": FREELB}
 
 
@@ -77,6 +79,7 @@ class FinetuneSettings:
         r_drop: weight of the agreement of two passes; 0 for one pass.
         class_weights: what classes count in the loss: by name, or ``balanced``; None: all alike.
         decide_by: ``f1``: thresholds are tuned; ``probability``: they are not; None: of several classes.
+        blend: a linear model of words speaks beside the network where validation rows say that it helps.
         reward: of preferences, a model that gives each answer a number, instead of one that answers.
         folds: parts of the examples, each of which is the test once for a model that learned from the others.
         seeds: how many trainings that differ in what is drawn tell how sure the score is.
@@ -107,6 +110,7 @@ class FinetuneSettings:
     r_drop: float = 0.0
     class_weights: Mapping[str, float] | str | None = None
     decide_by: DecideBy | None = None
+    blend: bool = True
     reward: bool = False
     folds: int | None = None
     seeds: int | None = None

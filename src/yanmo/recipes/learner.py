@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +27,18 @@ from yanmo.finetuning.r_drop import RDrop
 from yanmo.finetuning.recipe import FinetuneRecipe
 from yanmo.finetuning.skill import HeadSkill, Validate
 from yanmo.finetuning.task_model import TaskModel
-from yanmo.finetuning.text_labels import weigh_classes
+from yanmo.finetuning.text_labels import (
+    OneClass,
+    SeveralClasses,
+    TextSkill,
+    fit_linear_terms,
+    weigh_classes,
+)
 from yanmo.machine import usable_cores
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.convert import merged_config
-from yanmo.models.files.hf_folder import CONFIG_FILE
+from yanmo.models.features.linear_terms import LinearTerms
+from yanmo.models.files.hf_folder import CONFIG_FILE, LINEAR_TERMS_FOLDER
 from yanmo.models.files.safetensors_files import write_safetensors
 from yanmo.models.folder import CheckpointWeights
 from yanmo.planning.probe import probe
@@ -111,6 +119,7 @@ class Learner:
         self._energy: dict[str, Any] = {}
         self._store = CheckpointStore(run.path / "checkpoints")
         self._weights: dict[str, torch.Tensor] = {}
+        self._words: LinearTerms | None = None
 
     @property
     def chooses(self) -> str:
@@ -164,6 +173,7 @@ class Learner:
             self._network,
             self._splits.valid,
             self._encoder,
+            words=self._learn_words(),
             decide_by=self._settings.decide_by,
         )
         self._write_model(exported)
@@ -181,7 +191,9 @@ class Learner:
         run, state = self._run, self._state
         assert state is not None
         judged, name = (self._splits.test, "test") if self._splits.test else (self._splits.valid, "valid")
-        evaluation = evaluate_task(model, judged, train=self._splits.train, seed=self._settings.seed)
+        evaluation = evaluate_task(
+            model, judged, train=self._splits.train, words=self._words, seed=self._settings.seed
+        )
         run.write(EVALUATION_FILE, {"split": name, **evaluation.to_json()})
         say(evaluation.to_text())
         return {
@@ -196,6 +208,7 @@ class Learner:
             "slices": evaluation.analysis["slices"],
             "calibration": evaluation.analysis["calibration"],
             "valid": state.best,
+            "blend": self._blend(),
             "recipe": to_mapping(self.recipe),
             "num_parameters": self._network.config.num_parameters,
             "steps": state.step,
@@ -204,6 +217,19 @@ class Learner:
             "peak_memory_bytes": runtime.peak_memory_bytes(),
             **self._energy,
         }
+
+    def _learn_words(self) -> LinearTerms | None:
+        """A linear model of the same rows, where one may speak beside the network."""
+        settings, skill = self._settings, self._skill
+        if not settings.blend or settings.class_weights is not None or not self._splits.valid:
+            return None
+        if isinstance(skill, OneClass | SeveralClasses):
+            self._words = fit_linear_terms(skill, self._splits.train)
+        return self._words
+
+    def _blend(self) -> dict[str, Any] | None:
+        blend = self._skill.blend if isinstance(self._skill, TextSkill) else None
+        return None if blend is None else {"words": blend.words.name, "weight": blend.weight}
 
     def _choose_weights(self) -> None:
         """Which weights are trained: all but the table of tokens, the upper ones, or adapters."""
@@ -312,8 +338,10 @@ class Learner:
 
     def _write_model(self, weights: dict[str, torch.Tensor]) -> None:
         checkpoint, network = self._checkpoint, self._network
-        config = merged_config(checkpoint, network) | self._skill.settings
-        config |= {
+        learned = merged_config(checkpoint, network)
+        # What an earlier task did with its outputs is not this one's.
+        config = {name: value for name, value in learned.items() if not name.startswith("finetuning_")}
+        config |= self._skill.settings | {
             "finetuning_task": self._settings.task,
             "finetuning_max_seq_len": self._encoder.max_seq_len,
             "dtype": "float32",
@@ -325,6 +353,9 @@ class Learner:
             write_safetensors(folder, kept)
             artifact.write_json(folder / CONFIG_FILE, config)
             checkpoint.copy_side_files(folder)
+            shutil.rmtree(folder / LINEAR_TERMS_FOLDER, ignore_errors=True)
+            if isinstance(self._skill, TextSkill) and self._skill.blend is not None:
+                self._skill.blend.save(folder)
             if isinstance(self._skill, Embeddings):
                 self._skill.write_side_files(folder, max_seq_len=self._encoder.max_seq_len)
             if self._settings.task == "chat" and not checkpoint.tokenizer.chat_tuned:

@@ -18,7 +18,7 @@ from typing import Any
 from yanmo import metrics
 from yanmo.metrics.intervals import SeedsInterval
 from yanmo.models.checkpoint import Checkpoint
-from yanmo.recipes.finetune_settings import FinetuneSettings
+from yanmo.recipes.finetune_settings import EARLIER, FinetuneSettings
 from yanmo.recipes.learner import Learner
 from yanmo.recipes.run_folder import RESULT_FILE, RunFolder
 from yanmo.reporting.progress import say
@@ -139,7 +139,7 @@ class Repeats:
 def _result_of(folder: Path, checkpoint: Checkpoint | None, part: _Part, stop: StopSignal) -> dict[str, Any]:
     """What a repetition came to, from its folder where it is done; its weights are removed then."""
     run = RunFolder(folder)
-    run.open(part.settings.recorded_rows(part.splits, checkpoint), earlier={}, force=False)
+    run.open(part.settings.recorded_rows(part.splits, checkpoint), earlier=EARLIER, force=False)
     with run.lock():
         result = run.read(RESULT_FILE)
         if result is None:

@@ -27,7 +27,7 @@ from yanmo.finetuning.recipe import FinetuneRecipe
 from yanmo.finetuning.scratch import ScratchRecipe
 from yanmo.models.base import Trainable
 from yanmo.models.checkpoint import Checkpoint
-from yanmo.recipes.finetune_settings import FinetuneSettings
+from yanmo.recipes.finetune_settings import EARLIER, FinetuneSettings
 from yanmo.recipes.learner import Learner
 from yanmo.recipes.run_folder import METRICS_FILE, RunFolder
 from yanmo.reporting.axes import Words
@@ -155,7 +155,7 @@ class Search:
             settings = dataclasses.replace(settings, budget_s=self._length.seconds)
         say(f"trial {number}: {_words(trial.params)}")
         run = RunFolder(self._folder / _TRIALS / f"{number:03d}")
-        run.open(settings.recorded_rows(self._splits, self._checkpoint), earlier={}, force=False)
+        run.open(settings.recorded_rows(self._splits, self._checkpoint), earlier=EARLIER, force=False)
         watcher = _Watcher(trial, run.path / METRICS_FILE, self._decides, lambda: self._is_late(began_s))
         row: Row = {"number": number, "settings": dict(trial.params), "reason": ""}
         with run.lock():

@@ -58,10 +58,10 @@ def labels_drawn(model: Transformer, encoder: InputEncoder, skill: OneClass, tem
 
 
 def test_a_model_made_elsewhere_with_one_output_says_a_number() -> None:
-    assert isinstance(read_labels(("LABEL_0",), {}, task="text-classification"), Number)
+    assert isinstance(read_labels(("LABEL_0",), {}, Path(), task="text-classification"), Number)
     several = {"problem_type": "multi_label_classification"}
-    assert isinstance(read_labels(("LABEL_0",), several, task="text-classification"), SeveralClasses)
-    assert isinstance(read_labels(("a", "b"), {}, task="text-classification"), OneClass)
+    assert isinstance(read_labels(("LABEL_0",), several, Path(), task="text-classification"), SeveralClasses)
+    assert isinstance(read_labels(("a", "b"), {}, Path(), task="text-classification"), OneClass)
 
 
 def test_a_temperature_makes_probabilities_true_and_changes_no_answer(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_temperature_makes_probabilities_true_and_changes_no_answer(tmp_path: 
         for found in (before, after)
     )
     assert better["nll"] < worse["nll"] - 0.1 and better["ece"] < worse["ece"]
-    again = read_labels(skill.labels, fitted.settings, task=skill.task)
+    again = read_labels(skill.labels, fitted.settings, tmp_path, task=skill.task)
     assert again.answer(model, examples, encoder) == after
 
 
@@ -109,7 +109,7 @@ def test_thresholds_of_two_classes_and_of_several(tmp_path: Path) -> None:
     assert len(tuned_several.calibration.thresholds) == 2
     untuned = calibrate(several, model, rows(sets), encoder, decide_by="probability")
     assert untuned.calibration.thresholds == ()
-    again = read_labels(several.labels, tuned_several.settings, task="text-classification")
+    again = read_labels(several.labels, tuned_several.settings, tmp_path, task="text-classification")
     asked = rows(sets)
     assert again.answer(model, asked, encoder) == tuned_several.answer(model, asked, encoder)
 

@@ -60,6 +60,9 @@ _SIDE_FILES = (
 # The numbered folders of sentence-transformers: 1_Pooling/config.json, 2_Dense/model.safetensors.
 _MODULE_FOLDER = re.compile(r"\d{1,2}_[A-Za-z]+")
 _MODULE_FILES = ("config.json", "model.safetensors")
+# What speaks beside the network of a fine-tuned model.
+LINEAR_TERMS_FOLDER = "linear_terms"
+_LINEAR_TERMS_FILES = ("features.json", "terms.json", "features.safetensors")
 _CODE_KEYS = ("auto_map", "custom_pipelines")
 _MAX_NAMED = 4
 
@@ -141,6 +144,8 @@ class HfFolder:
             names += sorted(path.relative_to(self.path).as_posix() for path in self.path.glob(pattern))
         for folder in sorted(path for path in self.path.iterdir() if _MODULE_FOLDER.fullmatch(path.name)):
             names += [f"{folder.name}/{name}" for name in _MODULE_FILES if (folder / name).exists()]
+        terms = (f"{LINEAR_TERMS_FOLDER}/{name}" for name in _LINEAR_TERMS_FILES)
+        names += [name for name in terms if (self.path / name).exists()]
         for name in names:
             inside(self.path, name, where=self.path)
         return names

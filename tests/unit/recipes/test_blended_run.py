@@ -1,0 +1,81 @@
+"""A fine-tuned model in which words speak beside the network, from the rows to other folders."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sentence_made import make_encoder
+
+from yanmo.artifact import read_json
+from yanmo.compression.quantization import quantize_model
+from yanmo.errors import InputError
+from yanmo.finetuning.task_model import TaskModel
+from yanmo.models.convert import convert
+from yanmo.recipes.finetune import FinetuneSettings, finetune
+
+# Words that the tiny vocabulary of the encoder does not hold: to the network they are all alike.
+WORDS = {"good": ("splendid", "lovely", "charming"), "bad": ("dreadful", "boring", "awful")}
+
+
+def write_rows(path: Path) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["sentence", "label"])
+        for number in range(80):
+            for label, words in WORDS.items():
+                writer.writerows([f"the dog {number} is {word}", label] for word in words)
+    return path
+
+
+def learn(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
+    made = FinetuneSettings(
+        task="text-classification", model=model, epochs=1.0, batch_size=32, dropout=0.0, **changes
+    )
+    valid = write_rows(folder / "valid.csv")
+    return finetune([write_rows(folder / "train.csv"), valid], folder / "run", settings=made, force=True)
+
+
+def test_words_that_a_network_cannot_read_are_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    assert learn(tmp_path, encoder, blend=False)["metrics"]["accuracy"]["value"] < 0.7
+    assert not (tmp_path / "run" / "model" / "linear_terms").exists()
+    capsys.readouterr()
+    assert learn(tmp_path, encoder)["metrics"]["accuracy"]["value"] > 0.95
+    assert "words speak beside the network" in capsys.readouterr().err
+
+
+def test_they_go_where_the_model_goes_and_end_where_another_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    learn(tmp_path, encoder)
+    model = tmp_path / "run" / "model"
+    asked = [("a lovely cat",), ("an awful cat",)]
+    expected = TaskModel.load(model).predict(asked)
+    assert [row["label"] for row in expected] == ["good", "bad"]
+    convert(model, tmp_path / "converted", to="hf")
+    quantize_model(model, tmp_path / "quantized", to="int8")
+    capsys.readouterr()
+    convert(model, tmp_path / "model.onnx", to="onnx")
+    assert "the words that speak beside it are left out" in capsys.readouterr().err
+    for other in ("converted", "quantized"):
+        found = TaskModel.load(tmp_path / other).predict(asked)
+        assert [row["label"] for row in found] == ["good", "bad"]
+    second = tmp_path / "second"
+    second.mkdir()
+    learn(second, model, blend=False)
+    config = read_json(second / "run" / "model" / "config.json")
+    assert "finetuning_blend_weight" not in config and not (second / "run/model/linear_terms").exists()
+    (model / "linear_terms" / "terms.json").unlink()
+    with pytest.raises(InputError):
+        TaskModel.load(model)
+
+
+def test_classes_that_count_otherwise_are_left_to_the_network(tmp_path: Path) -> None:
+    learn(tmp_path, make_encoder(tmp_path / "encoder"), class_weights="balanced")
+    assert not (tmp_path / "run" / "model" / "linear_terms").exists()
