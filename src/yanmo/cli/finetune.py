@@ -193,7 +193,8 @@ def _table(result: dict[str, Any]) -> str:
 def _words_line(blend: dict[str, Any] | None) -> list[str]:
     if blend is None:
         return []
-    return [f"words    {blend['words']} speaks beside the network, {blend['weight']:.3g} times"]
+    before, after = blend["valid_loss_nats_alone"], blend["valid_loss_nats"]
+    return [f"words    {blend['words']} beside the network: validation loss {before:.4f} -> {after:.4f} nats"]
 
 
 def _rehearsal_table(rehearsal: dict[str, Any]) -> str:

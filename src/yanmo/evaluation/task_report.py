@@ -270,7 +270,8 @@ def _words_beside(result: Mapping[str, Any]) -> list[Fact]:
     blend = result.get("blend")
     if not blend:
         return []
-    value = f"{blend['words']} × {blend['weight']:.3g}"
+    before, after = blend["valid_loss_nats_alone"], blend["valid_loss_nats"]
+    value = f"{blend['words']} × {blend['weight']:.3g}: {before:.4f} → {after:.4f} nats"
     return [Fact(name=Words("words beside the network", "与网络共同判断的词模型"), value=value)]
 
 

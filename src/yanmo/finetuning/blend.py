@@ -38,6 +38,21 @@ _MOST_NUMBERS = 10_000_000
 _MOST_OUTPUTS = 200_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class FittedWeight:
+    """How much words count, and what it gives.
+
+    Attributes:
+        weight: 0 where the network answers alone.
+        alone_nats: mean loss of held-out rows by the network alone, at its best temperature.
+        blended_nats: by both, likewise.
+    """
+
+    weight: float
+    alone_nats: float
+    blended_nats: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blend:
     """What words say, and how much it counts.
@@ -45,10 +60,12 @@ class Blend:
     Attributes:
         words: the linear model.
         weight: what its distances are multiplied by, before they are added to the network's outputs.
+        fitted: what that gave; None of a model that was read.
     """
 
     words: LinearTerms
     weight: float
+    fitted: FittedWeight | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,21 +105,6 @@ class Blend:
                 where=folder / LINEAR_TERMS_FOLDER,
             )
         return cls(words=words, weight=float(weight))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FittedWeight:
-    """How much words count, and what it gives.
-
-    Attributes:
-        weight: 0 where the network answers alone.
-        alone_nats: mean loss of held-out rows by the network alone, at its best temperature.
-        blended_nats: by both, likewise.
-    """
-
-    weight: float
-    alone_nats: float
-    blended_nats: float
 
 
 def suits(words: LinearTerms, num_rows: int) -> bool:

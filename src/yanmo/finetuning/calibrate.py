@@ -92,7 +92,7 @@ def _blended(words: LinearTerms, fitted: FittedWeight) -> Blend | None:
         f"words speak beside the network ({words.name}): loss of the validation rows {after:.4f} nats"
         f" instead of {before:.4f}; --no-blend leaves them out"
     )
-    return Blend(words=words, weight=fitted.weight)
+    return Blend(words=words, weight=fitted.weight, fitted=fitted)
 
 
 def _has_thresholds(skill: Skill[Any]) -> bool:

@@ -228,8 +228,16 @@ class Learner:
         return self._words
 
     def _blend(self) -> dict[str, Any] | None:
+        """The words that speak beside the network, and what that gives on the validation rows."""
         blend = self._skill.blend if isinstance(self._skill, TextSkill) else None
-        return None if blend is None else {"words": blend.words.name, "weight": blend.weight}
+        if blend is None or blend.fitted is None:
+            return None
+        return {
+            "words": blend.words.name,
+            "weight": blend.weight,
+            "valid_loss_nats": blend.fitted.blended_nats,
+            "valid_loss_nats_alone": blend.fitted.alone_nats,
+        }
 
     def _choose_weights(self) -> None:
         """Which weights are trained: all but the table of tokens, the upper ones, or adapters."""
