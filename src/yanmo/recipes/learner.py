@@ -49,6 +49,7 @@ from yanmo.recipes.run_folder import EVALUATION_FILE, METRICS_FILE, RunFolder
 from yanmo.reporting.metrics_log import MetricsLog
 from yanmo.reporting.progress import say
 from yanmo.runtime import StopSignal
+from yanmo.tasks.examples import Example
 from yanmo.tasks.split import Splits
 from yanmo.training.checkpoint import CheckpointStore
 from yanmo.training.listeners import Listener
@@ -171,7 +172,7 @@ class Learner:
         self._skill = calibrate(
             self._skill.learned(),
             self._network,
-            self._splits.valid,
+            self._unseen(),
             self._encoder,
             words=self._learn_words(),
             decide_by=self._settings.decide_by,
@@ -217,6 +218,12 @@ class Learner:
             "peak_memory_bytes": runtime.peak_memory_bytes(),
             **self._energy,
         }
+
+    def _unseen(self) -> list[Example]:
+        """The validation rows that are not among those that were learned from; all where no other is left."""
+        learned = {example.inputs() for example in self._splits.train}
+        valid = self._splits.valid
+        return [example for example in valid if example.inputs() not in learned] or valid
 
     def _learn_words(self) -> LinearTerms | None:
         """A linear model of the same rows, where one may speak beside the network."""

@@ -20,21 +20,22 @@ from yanmo.recipes.finetune import FinetuneSettings, finetune
 WORDS = {"good": ("splendid", "lovely", "charming"), "bad": ("dreadful", "boring", "awful")}
 
 
-def write_rows(path: Path) -> Path:
+def write_rows(path: Path, *more: tuple[str, str]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["sentence", "label"])
         for number in range(80):
             for label, words in WORDS.items():
                 writer.writerows([f"the dog {number} is {word}", label] for word in words)
+        writer.writerows(more)
     return path
 
 
-def learn(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
+def learn(folder: Path, model: Path, *more: tuple[str, str], **changes: Any) -> dict[str, Any]:
     made = FinetuneSettings(
         task="text-classification", model=model, epochs=1.0, batch_size=32, dropout=0.0, **changes
     )
-    valid = write_rows(folder / "valid.csv")
+    valid = write_rows(folder / "valid.csv", *more)
     return finetune([write_rows(folder / "train.csv"), valid], folder / "run", settings=made, force=True)
 
 
@@ -78,4 +79,16 @@ def test_they_go_where_the_model_goes_and_end_where_another_begins(
 
 def test_classes_that_count_otherwise_are_left_to_the_network(tmp_path: Path) -> None:
     learn(tmp_path, make_encoder(tmp_path / "encoder"), class_weights="balanced")
+    assert not (tmp_path / "run" / "model" / "linear_terms").exists()
+
+
+def test_rows_that_were_learned_from_do_not_say_how_much_words_count(tmp_path: Path) -> None:
+    # 480 copies that words know by heart, and 120 rows on which they know nothing.
+    fresh = [
+        (f"the cat {number} is {words[number % 3]}", label)
+        for number in range(30)
+        for words in WORDS.values()
+        for label in WORDS
+    ]
+    learn(tmp_path, make_encoder(tmp_path / "encoder"), *fresh)
     assert not (tmp_path / "run" / "model" / "linear_terms").exists()
