@@ -21,6 +21,7 @@ _TASKS = {
     "preference": "偏好学习",
 }
 _BASELINES = {
+    "the network alone": "仅网络本身",
     "always the mean": "总答平均值",
     "never any": "总答无",
     "TF-IDF and a linear SVM": "TF-IDF 加线性支持向量机",

@@ -210,14 +210,22 @@ def _of_rows(evaluation: Mapping[str, Any]) -> Words:
 
 
 def _judged(evaluation: Mapping[str, Any]) -> list[Words]:
-    """The model and the cheap ones, the best first."""
-    others = [baseline_words(other["name"]) for other in reversed(evaluation["baselines"])]
-    return [Words("this model", "本模型"), *others]
+    """What stands in the table of scores."""
+    return [
+        Words("this model", "本模型"),
+        *(baseline_words(other["name"]) for other in _compared(evaluation)),
+    ]
+
+
+def _compared(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What stands beside the model: the network alone where words speak too, and cheap ones, best first."""
+    alone = evaluation.get("alone")
+    return [*([alone] if alone else []), *reversed(evaluation["baselines"])]
 
 
 def _beside(evaluation: Mapping[str, Any]) -> Markup:
     decides = evaluation["decides"]
-    found = [evaluation["metrics"], *(other["metrics"] for other in reversed(evaluation["baselines"]))]
+    found = [evaluation["metrics"], *(other["metrics"] for other in _compared(evaluation))]
     rows = [
         Estimate(
             name=name,
@@ -233,7 +241,7 @@ def _beside(evaluation: Mapping[str, Any]) -> Markup:
 
 def _scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[Words, list[tuple[str, str]]]]:
     """Each score: value and interval of the model, and of the cheap ones."""
-    found = [evaluation["metrics"], *(other["metrics"] for other in reversed(evaluation["baselines"]))]
+    found = [evaluation["metrics"], *(other["metrics"] for other in _compared(evaluation))]
     shown = metrics.task_metrics(evaluation["metrics_name"]).shown
     for name in dict.fromkeys([*shown, *evaluation["metrics"]]):
         if name in evaluation["metrics"]:

@@ -30,6 +30,8 @@ from yanmo.tasks.examples import Example
 from yanmo.tasks.labels import LabelKind
 from yanmo.tasks.read import load_examples
 
+NETWORK_ALONE = "the network alone"
+
 
 class Answerer(Protocol):
     """What answers a task: a fine-tuned model, or a language model with a prompt."""
@@ -70,6 +72,7 @@ class TaskEvaluation:
         task: name of the task.
         metrics_name: its name among ``yanmo.metrics.TASKS``.
         model: the model's scores.
+        alone: those of its network without the words that speak beside it; None where none do.
         baselines: those of cheap models, the best last; empty where there were no rows to train them on.
         lead: of the model over the best of them by the deciding score, with interval and p-value; None
             without one.
@@ -83,6 +86,7 @@ class TaskEvaluation:
     task: str
     metrics_name: str
     model: Judged
+    alone: Judged | None
     baselines: tuple[Judged, ...]
     lead: Difference | None
     num_examples: int
@@ -98,6 +102,7 @@ class TaskEvaluation:
             "name": self.model.name,
             "metrics_name": self.metrics_name,
             "metrics": dict(self.model.metrics),
+            "alone": None if self.alone is None else self.alone.to_json(),
             "num_examples": self.num_examples,
             "decides": self.decides,
             "baseline": self.baselines[-1].to_json() if self.baselines else {},
@@ -110,7 +115,8 @@ class TaskEvaluation:
 
     def to_text(self) -> str:
         """A small table for people."""
-        shown = [self.model, *reversed(self.baselines)]
+        alone = [] if self.alone is None else [self.alone]
+        shown = [self.model, *alone, *reversed(self.baselines)]
         names = metrics.task_metrics(self.metrics_name).shown
         width = max(len(judged.name) for judged in shown)
         lines = [f"{'':<{width}}  " + "  ".join(f"{name:<26}" for name in names)]
@@ -153,7 +159,11 @@ def evaluate_task(
     skill: Skill[Any] = model.skill
     if isinstance(skill, Embeddings):
         skill, examples = skill.judging(examples)
-    predictions = model.answer(examples)
+    predictions, alone = (
+        model.answer_with_network_alone(examples)
+        if isinstance(model, TaskModel)
+        else (model.answer(examples), None)
+    )
     scores = skill.score(examples, predictions)
     own = judge(model.name, scores, seed=seed)
     decides = metrics.task_metrics(skill.metrics_name).decides
@@ -166,6 +176,7 @@ def evaluate_task(
         task=model.task,
         metrics_name=skill.metrics_name,
         model=own,
+        alone=None if alone is None else judge(NETWORK_ALONE, skill.score(examples, alone), seed=seed),
         baselines=tuple(baseline for baseline, _ in ranked),
         lead=_lead(skill, examples, predictions, ranked[-1][1], decides, seed) if ranked else None,
         num_examples=len(examples),

@@ -182,9 +182,22 @@ class HeadSkill(ABC, Generic[E]):
         on_progress: OnProgress | None = None,
     ) -> list[Prediction]:
         """What the head says, decoded."""
+        (said,) = self.answer_as([self], model, examples, encoder, on_progress=on_progress)
+        return said
+
+    def answer_as(
+        self,
+        skills: Sequence[Self],
+        model: Transformer,
+        examples: Sequence[E],
+        encoder: InputEncoder,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[list[Prediction]]:
+        """What each of several skills, which differ in decoding alone, makes of what the head says once."""
         pieces = self.pieces(examples, encoder, labelled=False)
-        read = read_off(model, self, pieces, on_progress=on_progress)
-        return self.decode(examples, pieces, read.outputs)
+        outputs = read_off(model, self, pieces, on_progress=on_progress).outputs
+        return [skill.decode(examples, pieces, outputs) for skill in skills]
 
     def exported(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As they are."""

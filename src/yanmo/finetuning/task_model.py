@@ -12,6 +12,7 @@ from yanmo.errors import InputError
 from yanmo.finetuning.encoding import InputEncoder
 from yanmo.finetuning.registry import VECTOR_TASKS, ask, read_skill, task_of
 from yanmo.finetuning.skill import OnProgress, Prediction, Skill
+from yanmo.finetuning.text_labels import TextSkill
 from yanmo.models.checkpoint import Checkpoint
 from yanmo.models.families import FAMILIES
 from yanmo.models.folder import load_transformer
@@ -111,3 +112,17 @@ class TaskModel:
             InputError: a text is not valid Unicode.
         """
         return self.skill.answer(self.model, examples, self._encoder, on_progress=on_progress)
+
+    def answer_with_network_alone(
+        self, examples: Sequence[Any]
+    ) -> tuple[list[Prediction], list[Prediction] | None]:
+        """What it says of examples, and what the network says alone where words speak beside it.
+
+        Raises:
+            InputError: a text is not valid Unicode.
+        """
+        skill = self.skill
+        if not isinstance(skill, TextSkill) or (alone := skill.network_alone()) is None:
+            return self.answer(examples), None
+        both, network = skill.answer_as([skill, alone], self.model, examples, self._encoder)
+        return both, network

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -84,6 +84,10 @@ class TextSkill(HeadSkill[Labelled]):
             logits_BC = self.blend.added(logits_BC, [example.inputs() for example in examples])
         return self.predictions(logits_BC)
 
+    def network_alone(self) -> Self | None:
+        """The skill as other programs read the model folder; None where nothing speaks beside the network."""
+        return None
+
     def logits(self, pieces: Sequence[Encoded[Any]], outputs: Sequence[Tensor]) -> Tensor:
         """What was said of each text, (B, C)."""
         return torch.stack(list(outputs))
@@ -149,6 +153,10 @@ class OneClass(TextSkill):
         """As transformers has it, and the calibration."""
         return {"problem_type": "single_label_classification", **settings_of(self)}
 
+    def network_alone(self) -> Self | None:
+        """Without words, and with the probabilities that the network was trained to give."""
+        return None if self.blend is None else replace(self, blend=None, calibration=UNCALIBRATED)
+
     def target(self, example: Labelled) -> int:
         """Number of the class."""
         return self._number_of(example, label_of(example))
@@ -211,6 +219,10 @@ class SeveralClasses(TextSkill):
     def settings(self) -> dict[str, Any]:
         """As transformers has it, and the calibration."""
         return {"problem_type": "multi_label_classification", **settings_of(self)}
+
+    def network_alone(self) -> Self | None:
+        """Without words, and with the probabilities that the network was trained to give."""
+        return None if self.blend is None else replace(self, blend=None, calibration=UNCALIBRATED)
 
     def target(self, example: Labelled) -> tuple[float, ...]:
         """One for each class that holds, else zero."""

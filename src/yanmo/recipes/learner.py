@@ -205,6 +205,7 @@ class Learner:
             "num_examples": evaluation.num_examples,
             "num_train_examples": len(self._splits.train),
             "metrics": dict(evaluation.model.metrics),
+            "alone": None if evaluation.alone is None else evaluation.alone.to_json(),
             "baseline": evaluation.baselines[-1].to_json() if evaluation.baselines else {},
             "slices": evaluation.analysis["slices"],
             "calibration": evaluation.analysis["calibration"],

@@ -46,8 +46,12 @@ def test_words_that_a_network_cannot_read_are_heard(
     assert learn(tmp_path, encoder, blend=False)["metrics"]["accuracy"]["value"] < 0.7
     assert not (tmp_path / "run" / "model" / "linear_terms").exists()
     capsys.readouterr()
-    assert learn(tmp_path, encoder)["metrics"]["accuracy"]["value"] > 0.95
-    assert "words speak beside the network" in capsys.readouterr().err
+    result = learn(tmp_path, encoder)
+    assert result["metrics"]["accuracy"]["value"] > 0.95
+    assert result["alone"]["metrics"]["accuracy"]["value"] < 0.7
+    told = capsys.readouterr().err
+    assert "words speak beside the network" in told and "the network alone" in told
+    assert "the network alone" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_they_go_where_the_model_goes_and_end_where_another_begins(
