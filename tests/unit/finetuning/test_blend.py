@@ -83,7 +83,7 @@ def test_a_folder_that_promises_words_and_has_none_is_refused(tmp_path: Path) ->
             Blend.read({"finetuning_blend_weight": weight}, tmp_path, 2)
     with pytest.raises(InputError, match="of 2 classes, the model of 3"):
         Blend.read(blend.settings, tmp_path, 3)
-    terms = tmp_path / "linear_terms" / "terms.json"
+    terms = tmp_path / "linear_terms" / "words" / "terms.json"
     terms.write_text(json.dumps({"terms": ["ink"]}))
     with pytest.raises(InputError):
         Blend.read(blend.settings, tmp_path, 2)

@@ -76,7 +76,7 @@ def test_they_go_where_the_model_goes_and_end_where_another_begins(
     learn(second, model, blend=False)
     config = read_json(second / "run" / "model" / "config.json")
     assert "finetuning_blend_weight" not in config and not (second / "run/model/linear_terms").exists()
-    (model / "linear_terms" / "terms.json").unlink()
+    (model / "linear_terms" / "words" / "terms.json").unlink()
     with pytest.raises(InputError):
         TaskModel.load(model)
 

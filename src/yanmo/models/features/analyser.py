@@ -7,6 +7,10 @@ or every two neighbouring characters are a term, which needs no dictionary and i
 classification and retrieval (Nie, Gao, Zhang and Zhou 2000, "On the Use of Words and N-grams for Chinese
 Information Retrieval"). Languages that write neither spaces nor Chinese characters, such as Thai or
 Japanese kana, are not cut.
+
+Or terms are smaller than words: runs of a few characters of each, which an ending or a misspelling leaves
+mostly alone (Bojanowski, Grave, Joulin and Mikolov 2017, "Enriching Word Vectors with Subword Information",
+section 3.2).
 """
 
 from __future__ import annotations
@@ -14,12 +18,15 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 
 from yanmo.tokenizers.segmenter import chinese_words, segmenter_version
 
+Cut = Callable[[str], Sequence[str]]
 _LAST_MARK = 0x1FFFF
+# Words whose subwords are remembered.
+_KEPT_WORDS = 50_000
 # The unified ideographs and their extensions, compatibility forms, and the marks that repeat one.
 _CHINESE = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
@@ -33,16 +40,18 @@ class Analyser(enum.Enum):
     BIGRAMS = "bigrams"
     """Chinese by pairs of neighbouring characters."""
 
+    SUBWORDS = "subwords"
+    """Runs of three to five characters of each word between its borders, of Chinese one to three."""
+
     def terms(self, text: str) -> list[str]:
         """Terms in the order of the text, with repetitions.
 
         Raises:
             InputError: the text holds Chinese and the segmenter is not installed.
         """
-        cut = _CUTS[self]
         found: list[str] = []
         for word in _word_pattern().findall(normalise(text)):
-            found.extend(_word_terms(word, cut))
+            found.extend(_TERMS[self](word))
         return found
 
     def version(self) -> str | None:
@@ -55,25 +64,47 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
 
 
-def _word_terms(word: str, cut: Callable[[str], list[str]]) -> Iterator[str]:
-    """The parts of a word between Chinese characters as they are, runs of these as ``cut`` cuts them."""
+def _word_terms(word: str, cut: Cut, part: Cut) -> Iterator[str]:
+    """The terms of a word: ``cut`` gives those of runs of Chinese characters, ``part`` those of the rest."""
     start = 0
     for run in _CHINESE.finditer(word):
         if run.start() > start:
-            yield word[start : run.start()]
+            yield from part(word[start : run.start()])
         yield from cut(run[0])
         start = run.end()
     if start < len(word):
-        yield word[start:]
+        yield from part(word[start:])
 
 
-def _bigrams(run: str) -> list[str]:
+def _bigrams(run: str) -> Sequence[str]:
     return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
 
 
-_CUTS: dict[Analyser, Callable[[str], list[str]]] = {
-    Analyser.JIEBA: chinese_words,
-    Analyser.BIGRAMS: _bigrams,
+def _whole(part: str) -> Sequence[str]:
+    return (part,)
+
+
+def _runs(text: str, sizes: Iterable[int]) -> list[str]:
+    return [text[i : i + size] for size in sizes for i in range(len(text) - size + 1)]
+
+
+@lru_cache(_KEPT_WORDS)
+def _subwords(word: str) -> tuple[str, ...]:
+    return tuple(_word_terms(word, _short_runs, _bordered_runs))
+
+
+def _short_runs(run: str) -> Sequence[str]:
+    return _runs(run, (1, 2, 3))
+
+
+def _bordered_runs(part: str) -> Sequence[str]:
+    return _runs(f"<{part}>", (3, 4, 5))
+
+
+_TERMS: dict[Analyser, Callable[[str], Iterable[str]]] = {
+    Analyser.JIEBA: partial(_word_terms, cut=chinese_words, part=_whole),
+    Analyser.BIGRAMS: partial(_word_terms, cut=_bigrams, part=_whole),
+    Analyser.SUBWORDS: _subwords,
 }
 
 

@@ -140,7 +140,7 @@ def read_features(
     return StoredFeatures(
         config=config,
         terms=(terms := _read_terms(folder / TERMS_FILE)),
-        numbers=_read_numbers(folder / NUMBERS_FILE, len(terms), numbers) if numbers else {},
+        numbers=read_numbers(folder / NUMBERS_FILE, len(terms), numbers) if numbers else {},
         details=details if isinstance(details := summary.get("details"), dict) else {},
     )
 
@@ -159,9 +159,19 @@ def _read_terms(path: Path) -> list[str]:
     return terms
 
 
-def _read_numbers(
+def read_numbers(
     path: Path, num_terms: int, expected: Mapping[str, int]
 ) -> Mapping[str, NDArray[np.float32]]:
+    """Arrays of a file, by name.
+
+    Args:
+        path: a safetensors file.
+        num_terms: the length of each.
+        expected: those that must be there, with how many dimensions each has.
+
+    Raises:
+        InputError: the file or one of them is missing, damaged, or of another shape.
+    """
     try:
         numbers = safetensors.numpy.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:

@@ -1,7 +1,8 @@
 """A linear model of the words of texts: TF-IDF, and a weight for each term and class.
 
-Words and pairs of neighbouring words of English, pairs of characters of Chinese; over classes a linear
-support vector machine, with or without the weights of naive Bayes (Wang and Manning 2012, "Baselines and
+Words and pairs of neighbouring words of English, pairs of characters of Chinese, and beside them short runs
+of the characters of each (``Analyser.SUBWORDS``), for words that are rare; over classes a linear support
+vector machine, with or without the weights of naive Bayes (Wang and Manning 2012, "Baselines and
 Bigrams": hard to beat on few rows), over numbers ridge regression. Which of them and how strong is chosen on
 held-out thirds of the training rows. Of a pair of texts there are the terms of the first, of the second, and
 those that both have.
@@ -20,12 +21,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix, diags_array, hstack
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from yanmo import artifact
 from yanmo.errors import InputError
 from yanmo.models.features.analyser import Analyser
-from yanmo.models.features.base import FEATURES_FILE, read_features, save_features
+from yanmo.models.features.base import FEATURES_FILE, NUMBERS_FILE, read_numbers
 from yanmo.models.features.terms import TfIdf, TfIdfConfig
 from yanmo.models.files.foreign_files import DAMAGED
 
@@ -34,10 +37,15 @@ Texts = Sequence[tuple[str, ...]]
 Targets = NDArray[np.int64] | NDArray[np.float64]
 _KIND = "linear-terms"
 _RIDGE, _MACHINE, _BAYES = "ridge regression", "a linear SVM", "NB-SVM"
-_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_STRENGTHS = (0.03, 0.1, 0.3, 1.0)
 _MAX_ITERATIONS = 10_000
+_TOLERANCE = 0.01
 _PARTS = 3
-_MAX_TERMS = 200_000
+# Of each a TF-IDF of its own, so that both count alike; the names are those of their folders.
+_TERMS = {
+    "words": TfIdfConfig(analyser=Analyser.BIGRAMS, sublinear=True, max_ngram=2, max_terms=200_000),
+    "subwords": TfIdfConfig(analyser=Analyser.SUBWORDS, sublinear=True, max_terms=100_000),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,13 +54,13 @@ class LinearTerms:
 
     Attributes:
         name: what it is, for people.
-        terms: that it knows.
+        terms: TF-IDF of words and of subwords.
         weights_TPC: what each says for each class.
         bias_C: what is said without any.
     """
 
     name: str
-    terms: TfIdf
+    terms: tuple[TfIdf, ...]
     weights_TPC: Floats
     bias_C: Floats
 
@@ -69,15 +77,14 @@ class LinearTerms:
         Raises:
             InputError: the texts hold no terms.
         """
-        config = TfIdfConfig(analyser=Analyser.BIGRAMS, sublinear=True, max_ngram=2, max_terms=_MAX_TERMS)
-        terms = TfIdf(config).fit(text for row in texts for text in row)
+        terms = tuple(TfIdf(config).fit(text for row in texts for text in row) for config in _TERMS.values())
         rows = _features(terms, texts)
         kinds = (_RIDGE,) if _are_numbers(targets) else (_MACHINE, _BAYES)
         ways = itertools.product(kinds, _STRENGTHS)
         kind, strength = max(ways, key=lambda way: _held_out(rows, targets, *way))
         estimator = _estimator(targets, kind, strength).fit(rows, targets)
         weights_CF, bias_C = _planes(estimator, num_classes, rows.shape[1])
-        weights_CPT = weights_CF.reshape(num_classes, -1, terms.dim)
+        weights_CPT = weights_CF.reshape(num_classes, -1, sum(part.dim for part in terms))
         weights_TPC = np.ascontiguousarray(weights_CPT.transpose(2, 1, 0))
         return cls(name=f"TF-IDF and {kind}", terms=terms, weights_TPC=weights_TPC, bias_C=bias_C)
 
@@ -96,14 +103,12 @@ class LinearTerms:
         Raises:
             YanmoError: the disk is full or the place cannot be written.
         """
-        save_features(
-            folder,
-            kind=_KIND,
-            config=self.terms.config,
-            terms=self.terms.terms,
-            numbers={"idf": self.terms.idf, "weights": self.weights_TPC},
-            details={"name": self.name, "bias": self.bias_C.tolist()},
-        )
+        summary = {"kind": _KIND, "name": self.name, "bias": self.bias_C.tolist()}
+        with artifact.new_folder(folder, kind="features", details={"kind": _KIND}) as temporary:
+            artifact.write_json(temporary / FEATURES_FILE, summary)
+            save_file({"weights": self.weights_TPC}, temporary / NUMBERS_FILE)
+            for name, part in zip(_TERMS, self.terms, strict=True):
+                part.save(temporary / name)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -112,23 +117,28 @@ class LinearTerms:
         Raises:
             InputError: a file is missing or damaged.
         """
-        stored = read_features(folder, kind=_KIND, config_type=TfIdfConfig, numbers={"idf": 1, "weights": 3})
-        weights_TPC, name, bias = stored.numbers["weights"], stored.details.get("name"), _bias(stored.details)
+        summary = artifact.read_json(folder / FEATURES_FILE)
+        if summary.get("kind") != _KIND:
+            raise InputError(f"holds {summary.get('kind')!r}, not {_KIND!r}", where=folder / FEATURES_FILE)
+        terms = tuple(TfIdf.load(folder / name) for name in _TERMS)
+        num_terms = sum(part.dim for part in terms)
+        weights_TPC = read_numbers(folder / NUMBERS_FILE, num_terms, {"weights": 3})["weights"]
+        name, bias = summary.get("name"), _bias(summary)
         if not isinstance(name, str) or weights_TPC.shape[1:] not in ((1, len(bias)), (3, len(bias))):
             raise InputError("has no plane for each class", where=folder / FEATURES_FILE, remedy=DAMAGED)
-        terms = TfIdf.of_terms(stored.terms, stored.numbers["idf"], stored.config)
         return cls(name=name, terms=terms, weights_TPC=weights_TPC, bias_C=np.array(bias, np.float32))
 
 
-def _bias(details: Any) -> list[float]:
-    found = details.get("bias")
+def _bias(summary: Any) -> list[float]:
+    found = summary.get("bias")
     fits = isinstance(found, list) and all(type(value) is float for value in found)
     return found if fits else []
 
 
-def _features(terms: TfIdf, texts: Texts) -> csr_matrix:
+def _features(terms: Sequence[TfIdf], texts: Texts) -> csr_matrix:
     """TF-IDF of the texts of each row, beside each other."""
-    parts = [terms.transform(column) for column in zip(*texts, strict=True)]
+    columns = zip(*texts, strict=True)
+    parts = [hstack([part.transform(column) for part in terms], format="csr") for column in columns]
     if len(parts) == 2:
         parts.append(parts[0].multiply(parts[1]).tocsr())
     return hstack(parts, format="csr")
@@ -161,7 +171,7 @@ def _estimator(targets: Targets, kind: str, strength: float) -> Any:
 
     if kind == _RIDGE:
         return Ridge(alpha=1 / strength)
-    machine = LinearSVC(C=strength, max_iter=_MAX_ITERATIONS, random_state=0)
+    machine = LinearSVC(C=strength, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS, random_state=0)
     if kind == _BAYES:
         return OneVsRestClassifier(make_pipeline(LogCountRatios(), machine))
     return machine if targets.ndim == 1 else OneVsRestClassifier(machine)

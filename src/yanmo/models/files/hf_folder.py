@@ -62,7 +62,14 @@ _MODULE_FOLDER = re.compile(r"\d{1,2}_[A-Za-z]+")
 _MODULE_FILES = ("config.json", "model.safetensors")
 # What speaks beside the network of a fine-tuned model.
 LINEAR_TERMS_FOLDER = "linear_terms"
-_LINEAR_TERMS_FILES = ("features.json", "terms.json", "features.safetensors")
+_LINEAR_TERMS_FILES = (
+    *("features.json", "features.safetensors"),
+    *(
+        f"{terms}/{name}"
+        for terms in ("words", "subwords")
+        for name in ("features.json", "terms.json", "features.safetensors")
+    ),
+)
 _CODE_KEYS = ("auto_map", "custom_pipelines")
 _MAX_NAMED = 4
 

@@ -42,6 +42,11 @@ def test_it_learns_what_words_say_and_names_itself() -> None:
     np.testing.assert_array_equal(found.argmax(1), CLASSES)
 
 
+def test_words_that_were_never_seen_are_known_by_their_parts() -> None:
+    found = LinearTerms.fit(TEXTS, CLASSES, num_classes=3).outputs([("dreadfully",), ("splendidly",)])
+    np.testing.assert_array_equal(found.argmax(1), [0, 2])
+
+
 def test_two_classes_share_one_plane() -> None:
     kept = CLASSES != 1
     texts = [text for text, keeps in zip(TEXTS, kept, strict=True) if keeps]
@@ -92,19 +97,21 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "terms"
     LinearTerms.fit(TEXTS, CLASSES, num_classes=3).save(folder)
     summary = json.loads((folder / "features.json").read_text())
-    for details in (
-        {},
-        {"name": "words"},
-        {"name": "words", "bias": [1.0, 2.0]},
-        {"name": 3, "bias": [0.0] * 3},
-    ):
-        (folder / "features.json").write_text(json.dumps({**summary, "details": details}))
+    for change in ({"name": 3}, {"bias": None}, {"bias": [1.0, 2.0]}):
+        (folder / "features.json").write_text(json.dumps({**summary, **change}))
         with pytest.raises(InputError, match="no plane for each class"):
             LinearTerms.load(folder)
+    (folder / "features.json").write_text(json.dumps({**summary, "kind": "tf-idf"}))
+    with pytest.raises(InputError, match="holds 'tf-idf', not 'linear-terms'"):
+        LinearTerms.load(folder)
     (folder / "features.json").write_text(json.dumps(summary))
     numbers = safetensors.numpy.load_file(folder / "features.safetensors")
     safetensors.numpy.save_file(
         {**numbers, "weights": numbers["weights"][1:]}, folder / "features.safetensors"
     )
     with pytest.raises(InputError, match="no weights for"):
+        LinearTerms.load(folder)
+    safetensors.numpy.save_file(numbers, folder / "features.safetensors")
+    (folder / "subwords" / "terms.json").unlink()
+    with pytest.raises(InputError, match="no such file"):
         LinearTerms.load(folder)
