@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -172,7 +173,7 @@ class Learner:
         self._skill = calibrate(
             self._skill.learned(),
             self._network,
-            self._unseen(),
+            self._unseen,
             self._encoder,
             words=self._learn_words(),
             decide_by=self._settings.decide_by,
@@ -220,6 +221,7 @@ class Learner:
             **self._energy,
         }
 
+    @cached_property
     def _unseen(self) -> list[Example]:
         """The validation rows that are not among those that were learned from; all where no other is left."""
         learned = {example.inputs() for example in self._splits.train}
@@ -274,7 +276,7 @@ class Learner:
             raise InputError(f"{what}, and {self._settings.task} answers with texts", remedy="leave it out")
 
     def _validation(self) -> Validate:
-        validate = self._skill.validation(self._splits.valid or self._splits.train, self._encoder)
+        validate = self._skill.validation(self._unseen or self._splits.train, self._encoder)
         # A correlation with answers that are all the same is not defined: it says nothing. Errors always are.
         return lambda model: {self.chooses: 0.0, **validate(model)}
 

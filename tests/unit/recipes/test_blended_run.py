@@ -86,6 +86,15 @@ def test_classes_that_count_otherwise_are_left_to_the_network(tmp_path: Path) ->
     assert not (tmp_path / "run" / "model" / "linear_terms").exists()
 
 
+def test_copies_of_training_rows_do_not_choose_the_step(tmp_path: Path) -> None:
+    fresh = [(f"the cat {number} is here", "good") for number in range(7)]
+    result = learn(tmp_path, make_encoder(tmp_path / "encoder"), *fresh, blend=False)
+    # Of seven rows, not of these and 480 copies.
+    right = 7 * result["valid"]["accuracy"]
+    assert right == pytest.approx(round(right), abs=1e-9)
+    assert result["num_examples"] == 487
+
+
 def test_rows_that_were_learned_from_do_not_say_how_much_words_count(tmp_path: Path) -> None:
     # 480 copies that words know by heart, and 120 rows on which they know nothing.
     fresh = [
